@@ -21,8 +21,11 @@ const sweepEvery = idleAfter / 4
 type awake struct {
 	mu     sync.Mutex
 	pools  map[*pool]struct{}
-	timer  *time.Timer // runs while there are pools; nil: it never ran
+	timer  *time.Timer // nil: it never ran
+	armed  bool        // the timer runs: there are pools or spare instances
 	closed bool
+
+	spares spares
 }
 
 // note adds p to the set if it has instances, and removes it otherwise. It is called when the first instance is added
@@ -38,27 +41,43 @@ func (a *awake) note(p *pool) {
 		a.pools = make(map[*pool]struct{})
 	}
 	a.pools[p] = struct{}{}
-	switch {
-	case a.closed:
-	case a.timer == nil:
-		a.timer = time.AfterFunc(sweepEvery, func() { a.sweep(now()) })
-	case len(a.pools) == 1:
-		a.timer.Reset(sweepEvery)
-	}
+	a.start()
 }
 
-// sweep closes the idle instances of pools that were not used for idleAfter at time t. It restarts the timer if pools
-// are left.
+// arm starts the timer if it does not run.
+func (a *awake) arm() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.start()
+}
+
+// start is arm for a caller that holds a.mu.
+func (a *awake) start() {
+	switch {
+	case a.closed || a.armed:
+		return
+	case a.timer == nil:
+		a.timer = time.AfterFunc(sweepEvery, func() { a.sweep(now()) })
+	default:
+		a.timer.Reset(sweepEvery)
+	}
+	a.armed = true
+}
+
+// sweep removes the idle instances of pools that were not used for idleAfter at time t, and closes the spare instances
+// that were not. It restarts the timer if pools or spare instances are left.
 func (a *awake) sweep(t int64) {
 	for _, p := range a.list() {
 		if t-p.used.Load() >= int64(idleAfter) {
 			p.drain()
 		}
 	}
+	a.spares.dropAll(func(in *instance) bool { return t-in.mark >= int64(idleAfter) })
+	spare := a.spares.len() > 0
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.pools) > 0 && !a.closed && a.timer != nil {
-		a.timer.Reset(sweepEvery)
+	if a.armed = false; len(a.pools) > 0 || spare {
+		a.start()
 	}
 }
 
@@ -86,6 +105,9 @@ func (a *awake) close() {
 // recently used instance among those of b's tenant and of tenants that have borrowed at least as much as b would have
 // then, except those of the pool maker. So no tenant takes memory from a tenant that has less.
 func (m *memory) reclaim(b *budget, n int64, first bool, maker *pool) bool {
+	if m.awake.spares.drop() {
+		return true
+	}
 	pools := m.awake.list()
 	m.mu.Lock()
 	least := b.borrowed + b.borrow(n, first)

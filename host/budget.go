@@ -44,7 +44,11 @@ type budget struct {
 }
 
 // newMemory returns the budget of a node without tenants.
-func newMemory(limit int64) *memory { return &memory{limit: limit, shared: limit} }
+func newMemory(limit int64) *memory {
+	m := &memory{limit: limit, shared: limit}
+	m.awake.spares.budget.memory = m
+	return m
+}
 
 // reserve gives each tenant of next an equal part of limit bytes, and releases the parts of the other tenants of
 // old.

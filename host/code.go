@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -24,11 +25,14 @@ type codes struct {
 	memory   *memory
 	instance wazero.ModuleConfig
 	pagemap  *pagemap // nil: not available
+	unmapped bool     // images are copied, not mapped; for tests
 
-	mu      sync.Mutex
-	known   map[[sha256.Size]byte]*code
-	imaged  int64   // bytes of all images
-	current *linked // runtime for the next modules; nil: the next module creates one
+	mu     sync.Mutex
+	known  map[[sha256.Size]byte]*code
+	imaged int64 // bytes of all images
+
+	resets  atomic.Int64 // of instances so far
+	current *linked      // runtime for the next modules; nil: the next module creates one
 }
 
 func newCodes(cache wazero.CompilationCache, m *memory) *codes {
@@ -44,10 +48,11 @@ func newCodes(cache wazero.CompilationCache, m *memory) *codes {
 
 // code is one module: its rewritten form and its machine code. It is closed when its last user releases it.
 type code struct {
-	codes  *codes
-	digest [sha256.Size]byte
-	users  int // of codes.mu
-	images images
+	codes    *codes
+	digest   [sha256.Size]byte
+	users    int // of codes.mu
+	images   images
+	sleepers sleepers
 
 	mu       sync.Mutex
 	wasm     []byte        // the rewritten binary; nil before the rewrite, and after the compilation
@@ -91,6 +96,7 @@ func (c *code) release() {
 	}
 	c.codes.mu.Unlock()
 	if last && c.linked != nil {
+		c.codes.memory.awake.spares.dropAll(func(in *instance) bool { return in.linear.image.code == c })
 		c.images.drop()
 		_ = c.compiled.Close(context.Background()) // it frees memory, and does not fail
 		c.codes.memory.uncharge(c.charged)

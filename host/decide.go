@@ -217,7 +217,7 @@ func (in *instance) decided(hook abi.Hook, ev *hook.Event, a *answer) *failure {
 	if f := in.writeFrame(hook, ev, conn, 0, nil); f != nil {
 		return f
 	}
-	result, f := in.call(in.hooks[hook], uint64(in.buffer))
+	result, f := in.callHook(hook)
 	if f != nil {
 		return f
 	}

@@ -18,8 +18,11 @@ type frozen struct {
 	file  int // -1: none
 }
 
-// freeze copies a memory.
-func freeze(memory []byte) (frozen, error) {
+// freeze copies a memory, into a file if that is wanted and possible.
+func freeze(memory []byte, mapped bool) (frozen, error) {
+	if !mapped {
+		return frozen{bytes.Clone(memory), -1}, nil
+	}
 	fd, err := unix.MemfdCreate("moot-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil { // for example forbidden by a filter of system calls
 		return frozen{bytes.Clone(memory), -1}, nil
@@ -54,6 +57,9 @@ func (f *frozen) write(memory []byte) error {
 	f.bytes, err = unix.Mmap(f.file, 0, len(memory), unix.PROT_READ, unix.MAP_SHARED)
 	return err
 }
+
+// mapped reports whether memories share the pages of f.
+func (f *frozen) mapped() bool { return f.file >= 0 }
 
 // close frees the memory. Mappings of the file stay as they are.
 func (f *frozen) close() {
@@ -114,7 +120,7 @@ func (p *pagemap) close() {
 func (p *pagemap) works() bool {
 	image := make([]byte, 4*pageSize)
 	image[0], image[pageSize] = 1, 1
-	f, err := freeze(image)
+	f, err := freeze(image, true)
 	if err != nil || f.file < 0 {
 		return false
 	}

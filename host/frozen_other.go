@@ -10,7 +10,9 @@ import (
 // frozen is a memory that does not change. Memories copy it.
 type frozen struct{ bytes []byte }
 
-func freeze(memory []byte) (frozen, error) { return frozen{bytes.Clone(memory)}, nil }
+func freeze(memory []byte, _ bool) (frozen, error) { return frozen{bytes.Clone(memory)}, nil }
+
+func (*frozen) mapped() bool { return false }
 
 func (f *frozen) close() { f.bytes = nil }
 

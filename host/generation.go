@@ -60,7 +60,7 @@ func (g *generation) compile(ctx context.Context) error {
 		g.images.refuse(strings.Join(m.Unsaved, ", "))
 	}
 	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory)
-	g.pool.wakes = &g.host.usage.wakes
+	g.pool.wakes, g.pool.sleepers = &g.host.usage.wakes, &g.code.sleepers
 	return nil
 }
 

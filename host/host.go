@@ -31,6 +31,7 @@ type Config struct {
 	Awake        bool             // loaded modules keep an instance, for a host that is used at once; false: instances are made on demand
 	Fresh        bool             // each event has a new instance, for replays
 	Alone        bool             // a message that is moved to another room does not run the chain of that room
+	VerifyResets bool             // each instance is marked before a reset and compared with its image afterwards; a difference is logged as an error; for tests
 	Account      *Account         // account that pays for all modules, in place of Memory and Cache; nil: one of its own
 	Abort        <-chan struct{}  // when closed, calls end as if their time were up; nil: never
 
@@ -108,6 +109,8 @@ func (h *Host) Swap(r *Revision) {
 			t.gate.set(t.share)
 		}
 		h.memory.reserve(r.memory, r.tenants, h.current.Load().all())
+		for h.memory.over.Load() && h.memory.awake.spares.drop() {
+		}
 	}
 	old := h.current.Swap(r)
 	old.rest(r)

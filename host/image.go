@@ -91,21 +91,29 @@ func (is *images) get(g *generation, first bool) *image {
 		return im
 	}
 	next, reason := is.make(g, first)
+	if next != nil {
+		next.retain()
+		is.replace(next)
+		if im != nil {
+			im.release()
+		}
+		im = next
+	}
 	is.mu.Lock()
 	defer is.mu.Unlock()
 	is.making, is.reason = false, reason
 	if next == nil {
 		is.retry = now() + int64(imageRetry)
-		return im
 	}
-	if im != nil {
-		im.release()
-	}
-	next.retain()
+	return im
+}
+
+// replace makes next the current image; nil: none. Instances in use keep the old one until they are closed.
+func (is *images) replace(next *image) {
 	if old := is.current.Swap(next); old != nil {
+		is.code.codes.memory.awake.spares.dropAll(func(in *instance) bool { return in.linear.image == old })
 		old.release()
 	}
-	return next
 }
 
 // begin reports whether the caller must make an image.
@@ -133,12 +141,8 @@ func (is *images) refuse(reason string) {
 	is.reason = reason
 }
 
-// drop removes the image. Instances keep it until they are closed.
-func (is *images) drop() {
-	if im := is.current.Swap(nil); im != nil {
-		im.release()
-	}
-}
+// drop removes the image.
+func (is *images) drop() { is.replace(nil) }
 
 // make starts an instance for no entry and returns its image. If there is none, reason is why there never will be one,
 // or "". The work is charged to g's tenant.
@@ -183,7 +187,7 @@ func (is *images) keep(im *image, memory []byte) *image {
 		return nil
 	}
 	var err error
-	if im.frozen, err = freeze(memory); err != nil {
+	if im.frozen, err = freeze(memory, !is.code.codes.unmapped); err != nil {
 		is.code.codes.unchargeImage(len(memory))
 		return nil
 	}

@@ -29,6 +29,20 @@ type Inspection struct {
 	Problems []error       // errors that would fail every load
 }
 
+// Instances has numbers about the instances of a node.
+type Instances struct {
+	ImageBytes int64 // of all images
+	Spare      int   // instances that belong to no entry
+	Resets     int64 // of instances to their image, so far
+}
+
+// Instances returns the present numbers, of all hosts with the same account together.
+func (h *Host) Instances() Instances {
+	h.codes.mu.Lock()
+	defer h.codes.mu.Unlock()
+	return Instances{ImageBytes: h.codes.imaged, Spare: h.memory.awake.spares.len(), Resets: h.codes.resets.Load()}
+}
+
 // Inspect reads a module and its manifest. During the inspection the module has all grants and the given bytes of
 // memory (0: 16 MiB). A script is started with the config; a binary is started without one. The error is returned if
 // the module cannot be started; errors of the module itself are in Problems.

@@ -31,9 +31,10 @@ type instance struct {
 	running         api.Function        // the function under way, whose stack may grow
 	widened         bool                // its stack may be large
 	hooks           [abi.Hooks + 1]api.Function
-	alloc           api.Function
-	buffer          uint32 // the exchange buffer
-	capacity        int    // size of the buffer in bytes
+	alloc           api.Function // nil: not called yet, as in hooks
+	initial         uint64       // of depth
+	buffer          uint32       // the exchange buffer
+	capacity        int          // size of the buffer in bytes
 	stack           [4]uint64
 
 	// State of the call under way, or of the last one.
@@ -76,7 +77,7 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 	if im != nil {
 		defer im.release()
 	}
-	in, f := g.instance(im, first)
+	in, f := g.obtain(im, first)
 	if f != nil { // the search for memory among thousands of idle instances takes time too
 		end := now()
 		g.gate.spend(end, end-begin)
@@ -134,12 +135,7 @@ func (g *generation) instance(im *image, first bool) (*instance, *failure) {
 	if l.image != nil {
 		in.setGlobals(l.image)
 	}
-	for h := abi.Connect; h <= abi.Hooks; h++ {
-		if g.hooks[h] {
-			in.hooks[h] = in.module.ExportedFunction(h.Export())
-		}
-	}
-	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
+	in.initial = in.depth.Get()
 	return in, nil
 }
 
@@ -297,6 +293,9 @@ func (in *instance) ensure(size int) *failure {
 	for capacity < size {
 		capacity *= 2
 	}
+	if in.alloc == nil {
+		in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
+	}
 	result, f := in.call(in.alloc, uint64(capacity))
 	if f != nil {
 		return f
@@ -324,13 +323,22 @@ func (in *instance) worn() bool {
 	return in.broken || in.linear.full() || in.generation.host.cfg.Fresh && in.asked
 }
 
+// callHook calls a hook that the module exports. The runtime makes a stack for each function, so it is asked for those
+// that are called.
+func (in *instance) callHook(hook abi.Hook) (uint64, *failure) {
+	if in.hooks[hook] == nil {
+		in.hooks[hook] = in.module.ExportedFunction(hook.Export())
+	}
+	return in.call(in.hooks[hook], uint64(in.buffer))
+}
+
 // renew releases the stacks of the functions that were called. wazero keeps each stack at its largest size, up
 // to 100 MB for each function, and no budget counts them.
 func (in *instance) renew() {
 	in.large = false
-	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
+	in.alloc = nil
 	if in.hook != 0 {
-		in.hooks[in.hook] = in.module.ExportedFunction(in.hook.Export())
+		in.hooks[in.hook] = nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ type pool struct {
 	wakes   *histogram.Histogram      // the time of making each first instance; nil: not counted
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed
+
+	sleepers *sleepers     // of the module; nil: instances are not bound to other entries
+	place    *list.Element // in sleepers, guarded by its mutex
 }
 
 // broadcast passes one failure to the calls that wait for it: done is closed when failure is set.
@@ -164,7 +168,11 @@ func (p *pool) put(in *instance) {
 		p.give(in)
 		return
 	}
-	p.discard(in)
+	if p.resting.Load() {
+		p.retire(in)
+	} else {
+		p.discard(in)
+	}
 	if crowded && p.alive.Load() > 0 {
 		return
 	}
@@ -178,7 +186,7 @@ func (p *pool) adopt(in *instance) {
 	p.used.Store(now())
 	p.alive.Add(1)
 	p.ready.Add(1)
-	p.memory.memory.awake.note(p)
+	p.note()
 	p.put(in)
 }
 
@@ -188,11 +196,46 @@ func (p *pool) discard(in *instance) {
 	p.gone()
 }
 
+// retire removes an instance that is no longer needed.
+func (p *pool) retire(in *instance) {
+	in.park()
+	p.ready.Add(-1)
+	p.gone()
+}
+
+// surrender resets an idle instance for another entry of the module; nil if there is none that starts from the image.
+func (p *pool) surrender(im *image) *instance {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
+	in := p.free()
+	if in == nil {
+		return nil
+	}
+	if in.broken || in.linear.image != im || in.reset() != nil {
+		p.discard(in)
+		return nil
+	}
+	p.ready.Add(-1)
+	p.gone()
+	if p.waiting.Load() > 0 { // as in sacrifice
+		p.grow()
+	}
+	return in
+}
+
+// note tells the sets of awake pools that the pool got its first instance or lost its last one.
+func (p *pool) note() {
+	p.memory.memory.awake.note(p)
+	if p.sleepers != nil {
+		p.sleepers.note(p)
+	}
+}
+
 // gone decrements the number of instances and returns it.
 func (p *pool) gone() int32 {
 	n := p.alive.Add(-1)
 	if n == 0 {
-		p.memory.memory.awake.note(p)
+		p.note()
 	}
 	return n
 }
@@ -238,12 +281,12 @@ func (p *pool) shrink() {
 	}
 }
 
-// drain closes idle instances. It starts a new one if a call began to wait meanwhile, because that call could not.
+// drain removes idle instances. It starts a new one if a call began to wait meanwhile, because that call could not.
 func (p *pool) drain() {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
 	for in := p.free(); in != nil; in = p.free() {
-		p.discard(in)
+		p.retire(in)
 	}
 	if p.waiting.Load() > 0 {
 		p.grow()
@@ -260,7 +303,7 @@ func (p *pool) grow() {
 		counted = p.alive.CompareAndSwap(n-1, n) // never more than the limit, or another call could not start one that is allowed
 	}
 	if n == 1 {
-		p.memory.memory.awake.note(p)
+		p.note()
 	}
 	p.makers.Go(func() {
 		in, f := p.makeWhileWanted()

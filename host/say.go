@@ -56,7 +56,7 @@ func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure
 		}
 		return 0, f
 	}
-	result, f := in.call(in.hooks[abi.Say], uint64(in.buffer))
+	result, f := in.callHook(abi.Say)
 	if f != nil {
 		return 0, f
 	}

@@ -125,7 +125,10 @@ func TestALargeStackGrowsNoFurther(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	in := taken(t, h)
 	in.firstSlice()
-	in.running = in.alloc
+	if _, f := in.callHook(abi.OnSayReceive); f != nil {
+		t.Fatal(f)
+	}
+	in.running = in.hooks[abi.OnSayReceive]
 	in.chain.Set(^uint64(0))
 	in.generation.slice.Store(leastSlice)
 	if left := in.refuel(1000); left != 1000-widening || in.chain.Get() != meter.StackBudget || in.generation.slice.Load() != leastSlice {

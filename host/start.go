@@ -164,7 +164,7 @@ func (l *loader) start(g *generation) []error {
 	case len(errs) == 0 && (l.host.cfg.Awake || l.awake(g)):
 		g.pool.adopt(in)
 	default:
-		in.close()
+		in.park()
 	}
 	return errs
 }

@@ -1,0 +1,259 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// methods are the ways to find the pages that a reset must restore.
+var methods = map[string]func(h *Host){
+	"pagemap":        func(*Host) {},
+	"by comparison":  func(h *Host) { h.codes.pagemap.close(); h.codes.pagemap = nil },
+	"without a file": func(h *Host) { h.codes.unmapped = true },
+}
+
+// guests are modules that the tests of resets use: by hand, in Go and in Lua, and the ready-made ones that are built.
+func guests(t *testing.T) map[string]Module {
+	all := map[string]Module{
+		"by hand": {Wasm: handMade("allow")},
+		"Go":      {Wasm: goGuest},
+		"Lua":     {Script: "rule.lua", Wasm: []byte(`moot.on("onSayReceive", function(e) return moot.rewrite(e.message .. "!") end)`)},
+	}
+	files, err := filepath.Glob("../guests/*/*.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		wasm, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(file)] = Module{Wasm: wasm}
+	}
+	return all
+}
+
+// TestNothingIsLeftAfterARebind has one tenant mark all memory, all memory that it grows into and all globals of an
+// instance, and checks that the next tenant gets it as if it were new.
+func TestNothingIsLeftAfterARebind(t *testing.T) {
+	for name, module := range guests(t) {
+		for method, prepare := range methods {
+			t.Run(name+", "+method, func(t *testing.T) {
+				h, log := start(t, Config{VerifyResets: true})
+				if method == "pagemap" && h.codes.pagemap == nil {
+					t.Fatal("this system has no pagemap")
+				}
+				prepare(h)
+				module.Name, module.File = "m", "m"
+				rules := Rules{Modules: []Module{module}}
+				for i := range 2 {
+					e := Entry{Module: "m", Grants: allGrants, Timeout: patience}
+					rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
+				}
+				swap(t, h, rules)
+				a, b := generationOf(h, "t0"), generationOf(h, "t1")
+				for round := range 4 {
+					in, f := a.newInstance(false)
+					if f != nil {
+						t.Fatal(f)
+					}
+					in.event, in.effects, in.words, in.units, in.label = said("x"), []hook.Effect{{}}, []byte("secret"), []unit{{}}, "a"
+					in.begin(now()+int64(patience), "a", 0, nil)
+					in.park()
+					if n := h.Instances().Spare; n == 0 {
+						t.Fatalf("round %d: it was not kept\n%s", round, log)
+					}
+					next, f := b.newInstance(false)
+					if f != nil {
+						t.Fatal(f)
+					}
+					if next != in {
+						t.Errorf("round %d: it is another instance", round)
+					}
+					if next.event != nil || next.effects != nil || next.words != nil || next.units != nil || next.generation != b || next.linear.budget != b.memory {
+						t.Errorf("round %d: the host has state of the first tenant: %+v", round, next.words)
+					}
+					next.park()
+				}
+				if strings.Contains(log.String(), "differs") {
+					t.Error(log)
+				}
+			})
+		}
+	}
+}
+
+// TestResetsAreVerified checks that the comparison after a reset finds each part that a reset could forget.
+func TestResetsAreVerified(t *testing.T) {
+	for what, forget := range map[string]func(in *instance){
+		"a byte of memory": func(in *instance) { in.memory()[70_000]++ },
+		"the last byte":    func(in *instance) { b := in.memory(); b[len(b)-1] = 1 },
+		"a global":         func(in *instance) { g := in.mutables()[0]; g.Set(g.Get() + 1) },
+		"the size":         func(in *instance) { in.mem.Grow(1) },
+		"the depth":        func(in *instance) { in.depth.Set(1) },
+		"the buffer":       func(in *instance) { in.buffer++ },
+	} {
+		t.Run(what, func(t *testing.T) {
+			h, _ := start(t, Config{}, goEntry(`{}`))
+			in := instanceOf(t, h, "t")
+			g := in.generation
+			if err := in.reset(); err != nil {
+				t.Fatal(err)
+			}
+			in.generation = g
+			if err := in.compare(); err != nil {
+				t.Fatal(err)
+			}
+			if forget(in); in.compare() == nil {
+				t.Error("it is not found")
+			}
+		})
+	}
+}
+
+// TestASpareInstanceIsUsedFirst checks that an instance goes to the next entry of its module when its own one is asleep,
+// and is charged to that entry's tenant.
+func TestASpareInstanceIsUsedFirst(t *testing.T) {
+	h, _ := start(t, Config{VerifyResets: true})
+	swap(t, h, every(countsInMemory(), tenantsOf(Entry{Module: "m"}, Entry{Module: "m"})))
+	for i := range 6 {
+		tenant := fmt.Sprint("t", i%2)
+		for n, want := range []hook.Outcome{hook.Allowed, hook.Dropped} {
+			if v := asks(h, tenant); v.Outcome != want {
+				t.Fatalf("%s, message %d: %+v", tenant, n, v)
+			}
+		}
+		if used(h, tenant) != 24<<16 {
+			t.Errorf("%d bytes are charged to %s", used(h, tenant), tenant)
+		}
+		generationOf(h, tenant).pool.drain()
+		if n := h.Instances().Spare; n != 1 || used(h, tenant) != 0 {
+			t.Errorf("%d spare instances; %d bytes are charged to %s, which is asleep", n, used(h, tenant), tenant)
+		}
+	}
+	h.memory.awake.sweep(now() + int64(idleAfter) + 1)
+	if n := h.Instances().Spare; n != 0 || h.memory.used != 0 {
+		t.Errorf("%d spare instances, %d bytes after a minute", n, h.memory.used)
+	}
+}
+
+// TestOnlyInstancesThatRestAreTaken checks that an entry loses its instance to another entry only if it was not called
+// for stealAfter, however much the other one needs.
+func TestOnlyInstancesThatRestAreTaken(t *testing.T) {
+	h, _ := start(t, Config{VerifyResets: true, Instances: 2})
+	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"}, Entry{Module: "allow"}))
+	h.memory.awake.spares.dropAll(func(*instance) bool { return true })
+	asks(h, "t0")
+	asks(h, "t1")
+	p := generationOf(h, "t0").pool
+	first := p.warm.Load()
+	asks(h, "t2")
+	if p.warm.Load() != first {
+		t.Error("an instance that was just used is gone")
+	}
+	generationOf(h, "t2").pool.drain()
+	h.memory.awake.spares.dropAll(func(*instance) bool { return true })
+	p.used.Add(-int64(stealAfter))
+	asks(h, "t2")
+	if in := generationOf(h, "t2").pool.warm.Load(); in != first || p.alive.Load() != 0 {
+		t.Error("an instance that rests was not taken")
+	}
+	for range 2 { // the entry that lost it starts another one
+		if v := asks(h, "t0"); v.Outcome != hook.Allowed {
+			t.Errorf("%+v", v)
+		}
+	}
+	if alive(h, "t1") != 1 {
+		t.Error("the other tenant has lost its instance")
+	}
+}
+
+// TestSparesAreTheFirstToGo checks that a tenant that needs memory gets that of spare instances before that of others.
+func TestSparesAreTheFirstToGo(t *testing.T) {
+	h, _ := start(t, Config{Memory: 16 << 20})
+	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"}))
+	asks(h, "t0")
+	if in, f := generationOf(h, "t1").newInstance(false); f == nil {
+		in.park()
+	}
+	if h.Instances().Spare == 0 {
+		t.Fatal("the test is wrong: there is no spare instance")
+	}
+	b := h.current.Load().tenants["t1"].memory
+	n := b.reserved + h.memory.shared - h.memory.lent + 1
+	if err := b.claim(n, true, nil); err != nil || h.Instances().Spare != 0 || alive(h, "t0") != 1 {
+		t.Errorf("%v; %d spare instances, %d of the other tenant", err, h.Instances().Spare, alive(h, "t0"))
+	}
+	b.give(n)
+}
+
+// TestTenantsTakeTurns checks that calls succeed with the right state while tenants use the same few instances in turn,
+// sleep, and are reloaded.
+func TestTenantsTakeTurns(t *testing.T) {
+	h, log := start(t, Config{VerifyResets: true, Instances: 2})
+	config := func(i, n int) Entry { return goEntry(fmt.Sprintf(`{"say":"t%d","n":%d}`, i, n)) }
+	rules := rulesFor(config(0, 0))
+	rules.Tenants = nil
+	for i := range 4 {
+		rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{config(i, 0)}})
+		rules.Tenants[i].Chain[0].Timeout = patience
+	}
+	swap(t, h, rules)
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			tenant := fmt.Sprint("t", i)
+			for !stop.Load() {
+				ev := said("config say")
+				ev.Tenant = tenant
+				if v := h.Decide(t.Context(), ev); v.Outcome != hook.Allowed || ev.Message.Text != `"`+tenant+`"` {
+					t.Errorf("%s: %+v, %s\n%s", tenant, v, ev.Message.Text, log)
+					return
+				}
+			}
+		})
+	}
+	for n := range 20 {
+		for i := range 4 {
+			p := generationOf(h, fmt.Sprint("t", i)).pool
+			p.used.Add(-int64(stealAfter))
+			if n%3 == 0 {
+				p.drain()
+			}
+		}
+		next := rules
+		next.Tenants = append([]Tenant(nil), rules.Tenants...)
+		changed := config(n%4, n+1)
+		changed.Timeout = patience
+		next.Tenants[n%4].Chain = []Entry{changed}
+		swap(t, h, next)
+	}
+	stop.Store(true)
+	all.Wait()
+	if h.Instances().Resets == 0 || strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("%d resets\n%s", h.Instances().Resets, log)
+	}
+}
+
+// TestABrokenInstanceIsNotKept checks that an instance that trapped is not bound to another entry.
+func TestABrokenInstanceIsNotKept(t *testing.T) {
+	h, _ := start(t, Config{VerifyResets: true})
+	swap(t, h, rulesOf(writesMemory(func(*asm.Module) {}, "", asm.Unreachable), Entry{}))
+	h.memory.awake.spares.dropAll(func(*instance) bool { return true })
+	for range 3 {
+		decide(h, "hello")
+		generationOf(h, "t").pool.makers.Wait()
+	}
+	if n := h.Instances().Spare; n != 0 {
+		t.Errorf("%d spare instances", n)
+	}
+}
