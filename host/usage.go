@@ -50,8 +50,10 @@ func (h *Host) Usage(q report.UsageQuery) report.Usage {
 	u.Wakes = report.HistogramOf(&wakes)
 	m := h.memory
 	m.mu.Lock()
-	u.Memory = report.Memory{Limit: m.limit, Code: m.code, Instances: m.used}
+	spare := m.awake.spares.budget.used
+	u.Memory = report.Memory{Limit: m.limit, Code: m.code, Instances: m.used - spare, Spare: spare}
 	m.mu.Unlock()
+	u.Memory.Images = h.Instances().ImageBytes
 	r := h.running()
 	if r == nil {
 		u.Calls = report.HistogramOf(new(histogram.Snapshot))

@@ -22,7 +22,7 @@ func TestUsageReportsWhatModulesCost(t *testing.T) {
 	if u.Bindings != 4 || u.Asleep != 4 || u.Awake+u.Instances != 0 || u.ModulesCount != 1 || len(u.Modules) != 1 || u.Modules[0].Bindings != 4 {
 		t.Errorf("after the load: %+v", u)
 	}
-	if u.Memory.Limit != 256<<20 || u.Memory.Code == 0 || u.Memory.Code != u.Modules[0].Code || u.Memory.Instances != 0 {
+	if u.Memory.Limit != 256<<20 || u.Memory.Code == 0 || u.Memory.Code != u.Modules[0].Code || u.Memory.Instances != 0 || u.Memory.Spare != 1536<<10 || u.Memory.Images != 1536<<10 {
 		t.Errorf("after the load: %+v, %+v", u.Memory, u.Modules)
 	}
 	for range 3 {

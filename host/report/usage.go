@@ -33,6 +33,8 @@ type Memory struct {
 	Limit     int64 `json:"limit" doc:"limits.moduleMemory, or its default."`
 	Code      int64 `json:"code" doc:"Compiled modules."`
 	Instances int64 `json:"instances"`
+	Spare     int64 `json:"spare" doc:"Instances that belong to no tenant: the next wakes use them."`
+	Images    int64 `json:"images" doc:"States of modules that new instances start from; besides the limit."`
 }
 
 // ModuleUsage is what one compiled module uses, for all tenants.
