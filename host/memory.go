@@ -52,6 +52,9 @@ func (l *linear) chargeBeside(n int64) error {
 	return nil
 }
 
+// charged returns the bytes that the budget is charged with.
+func (l *linear) charged() int64 { return int64(l.size) + l.beside }
+
 // newImaged makes a memory with the content of an image that may grow to max bytes.
 func newImaged(b *budget, im *image, max uint64, first bool, maker *pool) (*linear, error) {
 	l, err := newRegion(b, im.size(), max, first, maker)
@@ -179,7 +182,7 @@ func (l *linear) short() bool { return l.refused != nil || l.full() }
 
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {
-	l.budget.give(int64(l.size) + l.beside)
+	l.budget.give(l.charged())
 	l.size, l.max, l.beside = 0, 0, 0
 	l.region.free()
 	if l.image != nil {

@@ -76,9 +76,9 @@ func (l *linear) changed(f func(at int)) error {
 // bind makes a reset instance one of g. After an error it is closed.
 func (in *instance) bind(g *generation, first bool) error {
 	l, memory := in.linear, g.memorySize()
-	l.budget.give(int64(l.size))
-	if err := g.memory.claim(int64(l.size), first, g.pool); err != nil {
-		l.size = 0 // it is given back already
+	l.budget.give(l.charged())
+	if err := g.memory.claim(l.charged(), first, g.pool); err != nil {
+		l.size, l.beside = 0, 0 // they are given back already
 		in.close()
 		return err
 	}

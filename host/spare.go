@@ -57,10 +57,10 @@ func (s *spares) full(c *code) bool {
 // add adds a reset instance, unless there is no memory for it, and closes the oldest one if there are too many.
 func (s *spares) add(in *instance) bool {
 	l := in.linear
-	if s.budget.take(int64(l.size), false) != nil {
+	if s.budget.take(l.charged(), false) != nil {
 		return false
 	}
-	l.budget.give(int64(l.size))
+	l.budget.give(l.charged())
 	l.budget, in.mark = &s.budget, now()
 	s.mu.Lock()
 	s.list = append(s.list, in)
