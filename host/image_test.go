@@ -20,6 +20,7 @@ func generationOf(h *Host, tenant string) *generation {
 func TestInstancesStartFromAnImage(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	g := generationOf(h, "t")
+	instanceOf(t, h, "t").close() // a load starts no instance for a config that was accepted before
 	im := g.images.current.Load()
 	if im == nil {
 		t.Fatalf("no image: %s", g.images.why())
@@ -147,6 +148,7 @@ func TestAnEntryWithLessMemoryThanTheImage(t *testing.T) {
 func TestRandomNumbersDiffer(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	g := generationOf(h, "t")
+	instanceOf(t, h, "t").close()
 	if im := g.images.current.Load(); im == nil || len(im.generators) == 0 {
 		t.Fatalf("no image, or no generators: %s", g.images.why())
 	}
