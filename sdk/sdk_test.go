@@ -376,6 +376,42 @@ func TestReadmesTests(t *testing.T) {
 	}
 }
 
+// limited is the rule for the tests in TESTS.md.
+const limited = `
+moot.declare({ reads: ["user"], capabilities: ["kv", "rate"] });
+moot.on("onSayReceive", (event, { user }) => {
+  if (moot.kv.get("banned:" + user) !== undefined) return moot.drop();
+  if (moot.rate.take(user, { burst: moot.config.limit, per: 500 }) > 0) return moot.deny("slow down", 429);
+  moot.kv.add("count:" + user);
+  moot.count("counted");
+});
+`
+
+// TestThePageAboutTestsIsTrue runs the tests in TESTS.md, and compares the keys that it lists with those of the command.
+func TestThePageAboutTestsIsTrue(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "limit.js"), []byte(limited))
+	write(t, filepath.Join(dir, "tests.yaml"), shown(t, "TESTS.md", "yaml"))
+	var out, log bytes.Buffer
+	err := module.Test(t.Context(), &out, &log, dir, "", module.Options{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Timeout: time.Minute})
+	if err != nil || !strings.HasSuffix(out.String(), "2 of 2 tests passed\n") {
+		t.Errorf("%v\n%s%s", err, &out, &log)
+	}
+	page, err := os.ReadFile("TESTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := module.TestKeys()
+	if len(keys) < 48 {
+		t.Errorf("the command knows only %d keys", len(keys))
+	}
+	for _, key := range keys {
+		if !strings.Contains(string(page), "`"+key+"`") {
+			t.Errorf("TESTS.md does not explain %s", key)
+		}
+	}
+}
+
 // TestLanguagesAreInTheTable compares the table in README.md with the languages of moot module.
 func TestLanguagesAreInTheTable(t *testing.T) {
 	page, err := os.ReadFile("README.md")

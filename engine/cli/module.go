@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/trial"
 )
 
@@ -23,16 +24,17 @@ type moduleCommand struct {
 
 // moduleFlags are the flags of the commands that load a module.
 type moduleFlags struct {
-	File    string        `arg:"" help:"Module: a .wasm file, a script (.js, .ts, .lua), builtin:NAME for a ready-made rule, or the folder of a project, which is built."`
+	File    string        `arg:"" default:"." help:"Module: a .wasm file, a script (.js, .ts, .lua), builtin:NAME for a ready-made rule, or the folder of a project, which is built. Default: the current folder."`
 	Config  string        `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
 	Grant   []string      `sep:"none" help:"Grant only this capability, such as kv or properties:role. Repeatable. Default: all that the module asks for." placeholder:"NAME"`
-	Memory  int64         `help:"Limit of the memory of an instance in bytes. Default: 16 MiB." placeholder:"BYTES"`
+	Memory  int64         `help:"Limit of the memory of an instance in bytes. Default: 16777216 (16 MiB)." placeholder:"BYTES"`
 	Timeout time.Duration `help:"Time limit for one event. Default: 50ms." placeholder:"DURATION"`
+	JSON    bool          `name:"json" help:"Print JSON."`
 }
 
 func (f *moduleFlags) options(t terminal) module.Options {
 	cache, scripts := userCache(t)
-	return module.Options{Config: f.Config, Grants: f.Grant, Memory: f.Memory, Timeout: f.Timeout, Cache: cache, Scripts: scripts}
+	return module.Options{Config: f.Config, Grants: f.Grant, Memory: f.Memory, Timeout: f.Timeout, Cache: cache, Scripts: scripts, JSON: f.JSON}
 }
 
 type moduleNew struct {
@@ -65,6 +67,10 @@ func (c *moduleBuild) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if script.Is(out) {
+		_, err = fmt.Fprintf(t.out, "%s is a script: there is nothing to build\n", out)
+		return err
+	}
 	_, err = fmt.Fprintln(t.out, out)
 	return err
 }
@@ -89,23 +95,22 @@ func (c *moduleTest) Run(ctx context.Context, t terminal) error {
 type moduleRun struct {
 	moduleFlags
 	Hook        string   `required:"" enum:"connect,join,onSayReceive,say,leave,disconnect,action" help:"Hook to call: ${enum}."`
-	Room        string   `default:"lobby" help:"Room of the event."`
-	Message     string   `help:"Text of the message."`
+	Room        string   `default:"lobby" help:"Room of the event. Default: ${default}."`
+	Message     string   `help:"Text of the message. Default: none."`
 	MessageJSON string   `name:"json-message" help:"Message that is not a text, as JSON." placeholder:"JSON"`
-	From        string   `default:"1" help:"ID of the sender."`
+	From        string   `default:"1" help:"ID of the sender. Default: ${default}."`
 	Cause       string   `help:"Cause of a leave or a join, such as disconnect."`
 	Action      string   `help:"Name of the action."`
 	Params      string   `help:"Parameters of the action, as JSON." placeholder:"JSON"`
 	Property    []string `sep:"none" help:"Property of the connection, or of the receivers of a say: JSON, or a text. Repeatable." placeholder:"NAME=VALUE"`
 	User        string   `help:"User of the connection."`
 	Locale      string   `help:"Locale of the connection, or of the receivers of a say, such as en-GB."`
-	Receivers   int      `default:"1" help:"Number of receivers of a say."`
-	JSON        bool     `name:"json" help:"Print JSON."`
+	Receivers   int      `default:"1" help:"Number of receivers of a say. Default: ${default}."`
 }
 
 // Run calls the module and prints its answer.
 func (c *moduleRun) Run(ctx context.Context, t terminal) error {
-	q := module.Question{Properties: c.Property, Receivers: c.Receivers, JSON: c.JSON}
+	q := module.Question{Properties: c.Property, Receivers: c.Receivers}
 	q.Event = trial.Event{Hook: c.Hook, Connection: &trial.Connection{User: c.User, Locale: c.Locale}}
 	switch c.Hook {
 	case "onSayReceive", "say":
@@ -130,7 +135,7 @@ func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 type moduleBench struct {
 	moduleFlags
 	Message string        `help:"Text of the message. Default: 200 bytes."`
-	Time    time.Duration `default:"1s" help:"Time of each measurement."`
+	Time    time.Duration `default:"1s" help:"Time of each measurement. Default: ${default}."`
 }
 
 // Run measures the module.

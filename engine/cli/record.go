@@ -102,11 +102,13 @@ type replayCommand struct {
 	As      string   `help:"Name of the module in the recording. Default: the only one there, or the name of the file." placeholder:"NAME"`
 	Config  string   `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
 	Grant   []string `sep:"none" help:"Grant this capability, as in moot module run. Repeatable." placeholder:"NAME"`
+	Summary bool     `help:"Print only the kinds of the changes, with the number of events of each."`
+	JSON    bool     `name:"json" help:"Print JSON."`
 }
 
 // Run prints the answers that differ. The exit code is 1 if an answer differs.
 func (c *replayCommand) Run(ctx context.Context, t terminal) error {
 	cache, scripts := userCache(t)
-	return module.Replay(ctx, t.out, t.err, module.Replaying{Events: c.Events, Module: c.Module, Against: c.Against, As: c.As},
-		module.Options{Config: c.Config, Grants: c.Grant, Cache: cache, Scripts: scripts})
+	return module.Replay(ctx, t.out, t.err, module.Replaying{Events: c.Events, Module: c.Module, Against: c.Against, As: c.As, Summary: c.Summary},
+		module.Options{Config: c.Config, Grants: c.Grant, Cache: cache, Scripts: scripts, JSON: c.JSON})
 }

@@ -2,6 +2,7 @@ package module
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,7 +21,7 @@ const (
 
 // Bench measures a module at each of its hooks, for about d each. message is the text; "": 200 bytes. The hook say has
 // three rows: one receiver, 1000 equal receivers, and 1000 receivers in 5 locales. They show the cost of an additional
-// receiver and of an additional locale.
+// receiver and of an additional locale. Bench goes on after calls that fail; its error names them.
 func Bench(ctx context.Context, out, log io.Writer, path, message string, d time.Duration, o Options) error {
 	cfg, err := o.open(ctx, path, log)
 	if err != nil {
@@ -34,17 +35,59 @@ func Bench(ctx context.Context, out, log io.Writer, path, message string, d time
 	if message == "" {
 		message = strings.Repeat("hello there my friend, how are you? Fine. ", 5)[:200]
 	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "hook\tcalls/s\tp50\tp99\teach\t")
+	b := benched{module: m, time: d}
 	for _, hook := range m.Inspection.Hooks {
-		if err := measured(ctx, t, m, hook, message, d); err != nil {
+		if err := b.hook(ctx, hook, message); err != nil {
 			return fmt.Errorf("%s: %w", cfg.File, err)
 		}
+	}
+	if o.JSON {
+		err = json.NewEncoder(out).Encode(b.Rows)
+	} else {
+		err = b.print(out)
+	}
+	for _, row := range b.Rows {
+		if row.Failed > 0 && err == nil {
+			err = fmt.Errorf("%s: %s: %d of %d calls failed: %s", cfg.File, row.Hook, row.Failed, row.Calls, row.Failure)
+		}
+	}
+	return err
+}
+
+// benched has the results of the measurements of a module.
+type benched struct {
+	module *trial.Module
+	time   time.Duration // of one measurement
+	Rows   []benchRow
+}
+
+// benchRow is the result of one measurement. Durations are in nanoseconds.
+type benchRow struct {
+	Hook     string        `json:"hook"`
+	Calls    int           `json:"calls"`
+	Failed   int           `json:"failed"`
+	Failure  string        `json:"failure,omitempty"` // the last one
+	Rate     float64       `json:"callsPerSecond"`
+	P50      time.Duration `json:"p50"`
+	P99      time.Duration `json:"p99"`
+	Receiver time.Duration `json:"receiver,omitempty"` // mean time of each receiver, if there are several
+}
+
+func (b *benched) print(out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "hook\tcalls/s\tp50\tp99\teach\tfailed\t")
+	for _, r := range b.Rows {
+		each := "-"
+		if r.Receiver > 0 {
+			each = short(r.Receiver)
+		}
+		fmt.Fprintf(t, "%s\t%.0f\t%s\t%s\t%s\t%d\t\n", r.Hook, r.Rate, short(r.P50), short(r.P99), each, r.Failed)
 	}
 	return t.Flush()
 }
 
-func measured(ctx context.Context, t io.Writer, m *trial.Module, hook abi.Hook, message string, d time.Duration) error {
+// hook measures the calls of a hook.
+func (b *benched) hook(ctx context.Context, hook abi.Hook, message string) error {
 	e := trial.Event{Hook: hook.String(), Room: "lobby", From: "1", Context: "user", SentAt: noon.UnixMilli(), Sequence: 1}
 	if hook == abi.OnSayReceive || hook == abi.Say {
 		e.Message = &message
@@ -52,36 +95,38 @@ func measured(ctx context.Context, t io.Writer, m *trial.Module, hook abi.Hook, 
 	if hook != abi.Say {
 		e.Connection = person(0)
 		if hook == abi.Action {
-			if len(m.Inspection.Manifest.Actions) == 0 {
+			if len(b.module.Inspection.Manifest.Actions) == 0 {
 				return nil
 			}
-			e.Action = m.Inspection.Manifest.Actions[0].Name
+			e.Action = b.module.Inspection.Manifest.Actions[0].Name
 		}
-		return row(ctx, t, m, hook.String(), &e, 1, d)
+		return b.row(ctx, hook.String(), &e, 1)
 	}
 	for _, n := range []int{1, room} {
 		e.Receivers = crowd(n, 1)
-		name := fmt.Sprintf("say to %d", n)
-		if err := row(ctx, t, m, name, &e, n, d); err != nil {
+		if err := b.row(ctx, fmt.Sprintf("say to %d", n), &e, n); err != nil {
 			return err
 		}
 	}
 	e.Receivers = crowd(room, classes)
-	return row(ctx, t, m, fmt.Sprintf("say to %d in %d locales", room, classes), &e, room, d)
+	return b.row(ctx, fmt.Sprintf("say to %d in %d locales", room, classes), &e, room)
 }
 
-// row measures one event and prints a row. The last column is the time per receiver.
-func row(ctx context.Context, t io.Writer, m *trial.Module, name string, e *trial.Event, n int, d time.Duration) error {
-	r, err := m.Measure(ctx, e, d)
+// row measures one event with n receivers.
+func (b *benched) row(ctx context.Context, name string, e *trial.Event, n int) error {
+	r, reason, err := b.module.Measure(ctx, e, b.time)
 	if err != nil {
 		return err
 	}
-	mean := r.Total / time.Duration(max(1, r.Calls))
-	each := "-"
-	if n > 1 {
-		each = short(mean / time.Duration(n))
+	reason, _, _ = strings.Cut(reason, "\n")
+	row := benchRow{Hook: name, Calls: r.Calls, Failed: r.Failed, Failure: reason, P50: r.P50, P99: r.P99}
+	if r.Calls > 0 {
+		row.Rate = float64(r.Calls) / r.Total.Seconds()
 	}
-	fmt.Fprintf(t, "%s\t%.0f\t%s\t%s\t%s\t\n", name, float64(r.Calls)/r.Total.Seconds(), short(r.P50), short(r.P99), each)
+	if n > 1 {
+		row.Receiver = r.Total / time.Duration(max(1, r.Calls)*n)
+	}
+	b.Rows = append(b.Rows, row)
 	return nil
 }
 

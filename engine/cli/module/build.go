@@ -40,8 +40,14 @@ type project struct {
 }
 
 // Build builds the project in dir and returns the path of the binary: out, or NAME.wasm in dir for a folder
-// NAME. The output of compilers goes to log. The error names a missing tool and how to install it.
+// NAME. For a script, which is not built, it returns the path of the script. The output of compilers goes to log. The error
+// names a missing tool and how to install it.
 func Build(ctx context.Context, dir, out string, log io.Writer) (string, error) {
+	if file := scriptOf(dir); file != "" && out == "" {
+		if _, err := languageOf(dir); err != nil {
+			return file, nil
+		}
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err

@@ -3,8 +3,11 @@ package module
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -29,7 +32,12 @@ func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) er
 	if err != nil {
 		return named(cfg.File, err)
 	}
-	if err := table(out, cfg.File, i); err != nil {
+	if o.JSON {
+		err = inspectionJSON(out, cfg.File, i)
+	} else {
+		err = table(out, cfg.File, i)
+	}
+	if err != nil {
 		return err
 	}
 	if len(i.Problems) > 0 {
@@ -46,11 +54,15 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, cmp.Or(value, "-")) }
 	m := &i.Manifest
-	row("file", file)
 	row("name", strings.TrimSpace(m.Name+" "+m.Version))
-	row("sha256", i.SHA256)
-	row("size", size(i.Size))
 	row("hooks", hooks(i.Hooks))
+	row("grants", strings.Join(i.Grants, ", "))
+	for _, line := range settingsOf(m.Config) {
+		row("setting", line)
+	}
+	for _, a := range m.Actions {
+		row("action", strings.TrimSpace(a.Name+" "+inputs(a)+" "+a.Description))
+	}
 	if m.Reads == nil {
 		row("reads", "all but properties")
 	} else {
@@ -64,10 +76,9 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 	default:
 		row("say is called", "once for each "+strings.Join(m.Vary, ", "))
 	}
-	row("needs", strings.Join(i.Grants, ", "))
-	for _, a := range m.Actions {
-		row("action", strings.TrimSpace(a.Name+" "+inputs(a)+" "+a.Description))
-	}
+	row("file", file)
+	row("size", size(i.Size))
+	row("sha256", i.SHA256)
 	var imports []string
 	for _, im := range i.Imports {
 		imports = append(imports, im.Module+"."+im.Name)
@@ -85,6 +96,52 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 		}
 	}
 	return t.Flush()
+}
+
+// settingsOf returns a line for each property of the schema of a config, such as `mark: string, "!" by default`.
+func settingsOf(config any) (lines []string) {
+	schema, _ := config.(map[string]any)
+	properties, _ := schema["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		p, _ := properties[name].(map[string]any)
+		line := name
+		switch {
+		case p["type"] != nil:
+			line += fmt.Sprintf(": %v", p["type"])
+		case p["enum"] != nil:
+			line += ": one of " + asJSON(p["enum"])
+		}
+		if p["default"] != nil {
+			line += ", " + asJSON(p["default"]) + " by default"
+		}
+		if text, ok := p["description"].(string); ok {
+			line += ": " + text
+		}
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return lines
+}
+
+func asJSON(v any) string {
+	text, _ := json.Marshal(v) // it was JSON
+	return string(text)
+}
+
+func inspectionJSON(out io.Writer, file string, i *host.Inspection) error {
+	list := []string{}
+	for _, p := range i.Problems {
+		list = append(list, p.Error())
+	}
+	names := []string{}
+	for _, h := range i.Hooks {
+		names = append(names, h.String())
+	}
+	imports := []string{}
+	for _, im := range i.Imports {
+		imports = append(imports, im.Module+"."+im.Name)
+	}
+	return json.NewEncoder(out).Encode(map[string]any{"file": file, "sha256": i.SHA256, "size": i.Size, "manifest": i.Manifest, "hooks": names,
+		"grants": append([]string{}, i.Grants...), "imports": imports, "memory": int64(i.Memory.Min) << 16, "maxMemory": int64(i.Memory.Max) << 16, "problems": list})
 }
 
 func hooks(list []abi.Hook) string {
@@ -132,7 +189,16 @@ func Conform(ctx context.Context, out, log io.Writer, path string, o Options) er
 			return named(cfg.File, err)
 		}
 	}
-	if err := report.Print(out); err != nil {
+	if o.JSON {
+		rows := make([]map[string]string, len(report.Rows))
+		for i, r := range report.Rows {
+			rows[i] = map[string]string{"group": r.Group, "name": r.Name, "result": fmt.Sprint(r.Result), "detail": r.Detail}
+		}
+		err = json.NewEncoder(out).Encode(rows)
+	} else {
+		err = report.Print(out)
+	}
+	if err != nil {
 		return err
 	}
 	if report.Err() != nil {

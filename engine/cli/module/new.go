@@ -94,7 +94,7 @@ func (s *starter) write(dir, name string) error {
 			return err
 		}
 		if s.script != "" {
-			text = bytes.ReplaceAll(text, []byte("moot module build .                                             makes {{.Name}}.wasm\n"), nil)
+			text = bytes.ReplaceAll(text, []byte("moot module build                                          make {{.Name}}.wasm\n"), nil)
 		}
 		if err := expand(shared, text); err != nil {
 			return err

@@ -25,6 +25,7 @@ type Options struct {
 	Timeout time.Duration
 	Cache   host.Cache       // of compiled modules; nil: none
 	Scripts *script.Compiler // nil: only Lua
+	JSON    bool             // the output is JSON
 }
 
 // readyMade begins the path of a ready-made rule: builtin:blocklist.
@@ -40,12 +41,27 @@ func source(ctx context.Context, path string, log io.Writer) (file string, err e
 	if err != nil || !info.IsDir() {
 		return path, err
 	}
+	return Build(ctx, path, "", log)
+}
+
+// scriptOf returns the script of a project: rule.js, rule.ts or rule.lua, or the only script in the folder; "": it has none.
+func scriptOf(dir string) string {
 	for _, name := range []string{"rule.js", "rule.ts", "rule.lua"} {
-		if _, err := os.Stat(filepath.Join(path, name)); err == nil {
-			return filepath.Join(path, name), nil
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name)
 		}
 	}
-	return Build(ctx, path, "", log)
+	var found []string
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		if script.Is(f.Name()) && !strings.HasSuffix(f.Name(), ".d.ts") {
+			found = append(found, filepath.Join(dir, f.Name()))
+		}
+	}
+	if len(found) == 1 {
+		return found[0]
+	}
+	return ""
 }
 
 // open returns the configuration for the module at path. If path is the folder of a project, open builds the project.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/mootchat/moot/host/trial"
 )
@@ -20,6 +21,7 @@ type Replaying struct {
 	Module  string // the module that is called
 	Against string // the module to compare with; "": the recorded answers
 	As      string // the name of the module in the recording; "": the only one, or the name of Module
+	Summary bool   // only the kinds of the changes, and how many there are of each
 }
 
 // ErrChanged is the error of a replay with answers that differ. Replay has printed them.
@@ -59,22 +61,83 @@ func Replay(ctx context.Context, out, log io.Writer, r Replaying, o Options) err
 		}
 		defer against.Close()
 	}
-	changed := 0
+	result := compared{Events: len(events)}
 	for i := range events {
-		lines, err := replayed(ctx, &events[i], asked, against)
+		d, err := replayed(ctx, &events[i], asked, against)
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", r.Events, i+1, err)
 		}
-		if len(lines) > 0 {
-			changed++
-			fmt.Fprintf(out, "%d  %s\n      %s\n", i+1, eventText(&events[i].Event), strings.Join(lines, "\n      "))
+		if d != nil {
+			d.Number, d.Event = i+1, events[i].Event
+			result.Differences = append(result.Differences, *d)
 		}
 	}
-	fmt.Fprintf(out, "%d events: %d answers differ\n", len(events), changed)
-	if changed > 0 {
+	if err := result.print(out, r.Summary, o.JSON); err != nil {
+		return err
+	}
+	if len(result.Differences) > 0 {
 		return ErrChanged
 	}
 	return nil
+}
+
+// compared is the result of a replay.
+type compared struct {
+	Events      int          `json:"events"`
+	Differences []difference `json:"differences"`
+}
+
+// difference is an event with two answers.
+type difference struct {
+	Number int         `json:"number"` // of the event in the recording, from 1
+	Change string      `json:"change"` // such as "allow -> deny"
+	Event  trial.Event `json:"event"`
+	Lines  []string    `json:"differences"`
+}
+
+// kind is a kind of change in a summary.
+type kind struct {
+	Change string `json:"change"`
+	Count  int    `json:"count"`
+	First  int    `json:"first"` // the number of the first event
+}
+
+func (c *compared) summary() (kinds []kind) {
+	for _, d := range c.Differences {
+		i := slices.IndexFunc(kinds, func(k kind) bool { return k.Change == d.Change })
+		if i < 0 {
+			i = len(kinds)
+			kinds = append(kinds, kind{Change: d.Change, First: d.Number})
+		}
+		kinds[i].Count++
+	}
+	slices.SortStableFunc(kinds, func(a, b kind) int { return b.Count - a.Count })
+	return kinds
+}
+
+func (c *compared) print(out io.Writer, summary, asJSON bool) error {
+	kinds := c.summary()
+	switch {
+	case asJSON && summary:
+		return json.NewEncoder(out).Encode(map[string]any{"events": c.Events, "differ": len(c.Differences), "changes": kinds})
+	case asJSON:
+		return json.NewEncoder(out).Encode(c)
+	case summary && len(kinds) > 0:
+		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "CHANGE\tEVENTS\tFIRST")
+		for _, k := range kinds {
+			fmt.Fprintf(t, "%s\t%d\t%d\n", k.Change, k.Count, k.First)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	case !summary:
+		for _, d := range c.Differences {
+			fmt.Fprintf(out, "%d  %s\n      %s\n", d.Number, eventText(&d.Event), strings.Join(d.Lines, "\n      "))
+		}
+	}
+	_, err := fmt.Fprintf(out, "%d events: %d answers differ\n", c.Events, len(c.Differences))
+	return err
 }
 
 func fresh(ctx context.Context, file, tenant string, o Options) (*trial.Module, error) {
@@ -126,8 +189,8 @@ func readEvents(file, as, name string) ([]trial.Recorded, error) {
 	return slices.DeleteFunc(all, func(e trial.Recorded) bool { return e.Name() != as }), nil
 }
 
-// replayed returns a diff of the answers to one event; empty: they are equal.
-func replayed(ctx context.Context, e *trial.Recorded, asked, against *trial.Module) ([]string, error) {
+// replayed returns the difference of the answers to one event; nil: they are equal.
+func replayed(ctx context.Context, e *trial.Recorded, asked, against *trial.Module) (*difference, error) {
 	now, missing, err := asked.Replay(ctx, &e.Event, e.Calls)
 	if err != nil {
 		return nil, err
@@ -146,7 +209,11 @@ func replayed(ctx context.Context, e *trial.Recorded, asked, against *trial.Modu
 	for _, m := range missing {
 		lines = append(lines, "? not in the recording: "+strings.TrimSpace(m))
 	}
-	return lines, err
+	change := was.Verdict + " -> " + now.Verdict
+	if was.Verdict == now.Verdict {
+		change = was.Verdict + ", with other values"
+	}
+	return &difference{Change: change, Lines: lines}, err
 }
 
 // changes returns a diff of two answers.

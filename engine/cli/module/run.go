@@ -26,7 +26,6 @@ type Question struct {
 	Event      trial.Event
 	Properties []string // NAME=VALUE of the connection, or of the receivers
 	Receivers  int      // of say; 0: 1
-	JSON       bool     // the answer as JSON
 }
 
 // event returns the event, with defaults for missing fields.
@@ -79,26 +78,44 @@ func Run(ctx context.Context, out, log io.Writer, path string, q Question, o Opt
 	if err != nil {
 		return err
 	}
-	if q.JSON {
-		return json.NewEncoder(out).Encode(answer)
+	if o.JSON {
+		err = json.NewEncoder(out).Encode(answer)
+	} else {
+		err = printed(out, &answer, cost)
 	}
-	return printed(out, &answer, cost)
+	if err == nil && answer.Verdict == "failed" {
+		first, _, _ := strings.Cut(answer.Failure, "\n")
+		err = fmt.Errorf("%s: the call failed: %s: %s", cfg.File, answer.Kind, first)
+	}
+	return err
 }
 
+// printed prints the verdict and its fields, then the text of a failure and the log, and the cost last.
 func printed(out io.Writer, a *trial.Answer, cost trial.Cost) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, line := range a.Log {
-		fmt.Fprintf(t, "log\t%s\n", line)
-	}
-	logged := a.Log
-	a.Log = nil
-	lines, err := fieldsOf(a)
-	a.Log = logged
+	rest := *a
+	rest.Verdict, rest.Kind, rest.Failure, rest.Log = "", "", "", nil
+	lines, err := fieldsOf(rest)
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(t, "verdict\t%s\n", a.Verdict)
 	for _, l := range lines {
-		fmt.Fprintf(t, "%s\t%s\n", l.name, l.value)
+		if l.name != "verdict" {
+			fmt.Fprintf(t, "%s\t%s\n", l.name, l.value)
+		}
+	}
+	for i, line := range strings.Split(a.Failure, "\n") {
+		switch {
+		case a.Failure == "":
+		case i == 0:
+			fmt.Fprintf(t, "failure\t%s: %s\n", a.Kind, line)
+		default:
+			fmt.Fprintf(t, "\t%s\n", strings.ReplaceAll(line, "\t", "  "))
+		}
+	}
+	for _, line := range a.Log {
+		fmt.Fprintf(t, "log\t%s\n", line)
 	}
 	fmt.Fprintf(t, "time\t%v\nfuel\t%d\nmemory\t%s\n", cost.Time, cost.Fuel, size(cost.Memory))
 	return t.Flush()

@@ -14,39 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/mootchat/moot/host/trial"
 )
-
-// suite is a file of tests. Its world has the defaults of all tests.
-type suite struct {
-	world `yaml:",inline"`
-	Tests []test `yaml:"tests"`
-}
-
-// world is the configuration, grants, rooms, stored values and clock that a module sees in a test.
-type world struct {
-	Config trial.JSON        `yaml:"config"`
-	Grants []string          `yaml:"grants"`
-	Rooms  map[string]int    `yaml:"rooms"`
-	KV     map[string]string `yaml:"kv"`
-	Now    time.Time         `yaml:"now"`
-}
-
-// test has one step, or several steps with the same instance.
-type test struct {
-	world `yaml:",inline"`
-	step  `yaml:",inline"`
-	Name  string `yaml:"name"`
-	Steps []step `yaml:"steps"`
-}
-
-type step struct {
-	After  time.Duration  `yaml:"after"` // the time since the previous step
-	Event  *trial.Event   `yaml:"event"`
-	Expect map[string]any `yaml:"expect"` // fields of a trial.Answer; only these are compared
-}
 
 // noon is the default time of tests.
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -71,31 +40,57 @@ func Test(ctx context.Context, out, log io.Writer, path, testFile string, o Opti
 	}
 	s, err := readSuite(testFile)
 	if err != nil {
-		return fmt.Errorf("%s: %w", testFile, err)
+		return err
 	}
 	cfg, err := o.read(file)
 	if err != nil {
 		return err
 	}
-	failed := 0
+	report := tested{}
 	for i := range s.Tests {
 		t := &s.Tests[i]
-		lines, err := t.run(ctx, cfg, &s.world)
+		lines, line, err := t.run(ctx, cfg, &s.world)
 		if err != nil {
-			return fmt.Errorf("%s: test %q: %w", testFile, t.Name, err)
+			return fmt.Errorf("%s:%d: test %q: %w", testFile, line, t.Name, err)
 		}
+		report.Tests = append(report.Tests, result{t.Name, len(lines) == 0, fmt.Sprintf("%s:%d", testFile, line), lines})
 		if len(lines) == 0 {
-			fmt.Fprintf(out, "ok    %s\n", t.Name)
-			continue
+			report.Passed++
 		}
-		failed++
-		fmt.Fprintf(out, "FAIL  %s\n      %s\n", t.Name, strings.Join(lines, "\n      "))
 	}
-	fmt.Fprintf(out, "%d of %d tests passed\n", len(s.Tests)-failed, len(s.Tests))
-	if failed > 0 {
-		return ErrFailed
+	if o.JSON {
+		err = json.NewEncoder(out).Encode(report)
+	} else {
+		report.print(out)
 	}
-	return nil
+	if err == nil && report.Passed < len(report.Tests) {
+		err = ErrFailed
+	}
+	return err
+}
+
+// tested has the results of a file of tests.
+type tested struct {
+	Passed int      `json:"passed"`
+	Tests  []result `json:"tests"`
+}
+
+type result struct {
+	Name  string   `json:"name"`
+	OK    bool     `json:"ok"`
+	At    string   `json:"at"` // file and line of the step that failed, or of the test
+	Lines []string `json:"differences,omitempty"`
+}
+
+func (r *tested) print(out io.Writer) {
+	for _, t := range r.Tests {
+		if t.OK {
+			fmt.Fprintf(out, "ok    %s\n", t.Name)
+		} else {
+			fmt.Fprintf(out, "FAIL  %s (%s)\n      %s\n", t.Name, t.At, strings.Join(t.Lines, "\n      "))
+		}
+	}
+	fmt.Fprintf(out, "%d of %d tests passed\n", r.Passed, len(r.Tests))
 }
 
 func testsOf(file string) (string, error) {
@@ -109,66 +104,13 @@ func testsOf(file string) (string, error) {
 	return "", fmt.Errorf("no tests for %s: write %s or %s, or give a file with --tests", file, beside, folder)
 }
 
-func readSuite(file string) (*suite, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var s suite
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&s); err != nil {
-		return nil, err
-	}
-	if len(s.Tests) == 0 {
-		return nil, errors.New("the file has no tests: list them under tests")
-	}
-	for i := range s.Tests {
-		t := &s.Tests[i]
-		if t.Name == "" {
-			return nil, fmt.Errorf("tests[%d] has no name", i)
-		}
-		if t.Event != nil || t.Expect != nil {
-			t.Steps = append([]step{t.step}, t.Steps...)
-		}
-		if len(t.Steps) == 0 {
-			return nil, fmt.Errorf("test %q has no step: give event and expect", t.Name)
-		}
-		for k := range t.Steps {
-			if err := t.Steps[k].check(); err != nil {
-				return nil, fmt.Errorf("test %q: step %d: %w", t.Name, k+1, err)
-			}
-		}
-	}
-	return &s, nil
-}
-
-// check refuses steps that cannot fail.
-func (s *step) check() error {
-	if s.Event == nil {
-		return errors.New("event is missing")
-	}
-	if s.Expect["verdict"] == nil {
-		return errors.New("expect has no verdict: allow, allowEnd, deny, drop, rewrite, perReceiver or failed")
-	}
-	text, err := json.Marshal(s.Expect)
-	if err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(new(trial.Answer)); err != nil {
-		return fmt.Errorf("expect: %s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-	return nil
-}
-
-// run returns a diff of the first failed step; empty: the test passed.
-func (t *test) run(ctx context.Context, cfg trial.Config, all *world) ([]string, error) {
+// run returns a diff of the first failed step, and its line; an empty diff: the test passed.
+func (t *test) run(ctx context.Context, cfg trial.Config, all *world) (diff []string, line int, err error) {
+	line = t.Steps[0].line
 	t.world.over(all).into(&cfg)
 	m, err := load(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, line, err
 	}
 	defer m.Close()
 	for i := range t.Steps {
@@ -176,14 +118,41 @@ func (t *test) run(ctx context.Context, cfg trial.Config, all *world) ([]string,
 		m.Advance(s.After)
 		answer, _, err := m.Ask(ctx, s.Event)
 		if err != nil {
-			return nil, err
+			return nil, s.line, err
 		}
-		lines, err := differences(s.Expect, &answer)
+		lines, err := differences(s.Expect, s.state(m, &answer))
 		if err != nil || len(lines) > 0 {
-			return append([]string{fmt.Sprintf("step %d: %s", i+1, eventText(s.Event))}, lines...), err
+			return append([]string{fmt.Sprintf("step %d: %s", i+1, eventText(s.Event))}, lines...), s.line, err
 		}
 	}
-	return nil, nil
+	return nil, line, nil
+}
+
+// state returns the answer, and the stored values and metrics that the step expects.
+func (s *step) state(m *trial.Module, a *trial.Answer) any {
+	e := struct {
+		*trial.Answer
+		KV      map[string]*string `json:"kv,omitempty"`
+		Metrics map[string]int64   `json:"metrics,omitempty"`
+	}{Answer: a}
+	if keys, ok := s.Expect["kv"].(expectation); ok { // yaml gives nested mappings the type of the outer one
+		e.KV = make(map[string]*string)
+		for key := range keys {
+			e.KV[key] = nil
+			if value, stored := m.Stored(key); stored {
+				e.KV[key] = &value
+			}
+		}
+	}
+	if names, ok := s.Expect["metrics"].(expectation); ok {
+		e.Metrics = make(map[string]int64)
+		for _, counted := range m.Host().Stats() {
+			for name := range names {
+				e.Metrics[name] += counted.Metrics[name]
+			}
+		}
+	}
+	return e
 }
 
 // over returns a world with the fields of w that are set, and the other fields of all.
@@ -269,7 +238,7 @@ func parts(list []line, path string, v any) []line {
 
 // differences returns a diff of the fields in expect and the same fields of the answer. After a difference it adds
 // the other fields of the answer.
-func differences(expect map[string]any, a *trial.Answer) (diff []string, err error) {
+func differences(expect map[string]any, a any) (diff []string, err error) {
 	want, err := fieldsOf(expect)
 	if err != nil {
 		return nil, err
