@@ -112,6 +112,8 @@ func (s *source) needs(given grants) grants {
 // them.
 func (l *loader) startAll() {
 	errs := make([][]error, len(l.starting))
+	l.host.started.Store(0)
+	l.host.starting.Store(int64(len(l.starting)))
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	if l.old != nil {
@@ -121,6 +123,7 @@ func (l *loader) startAll() {
 		all.Go(func() error {
 			if l.ctx.Err() == nil {
 				errs[i] = l.start(g)
+				l.host.started.Add(1)
 			}
 			return nil
 		})

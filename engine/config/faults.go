@@ -195,11 +195,18 @@ func (s *settling) modules() {
 	}
 }
 
-// claim is a tenant that has a host or a path, and how strong its right is.
+// claim is a tenant's host or path, and how strong its right is.
 type claim struct {
 	tenant string
+	key    string // "host" or "path"
+	number int    // in the list of that key
 	right  int
-	pos    func() (Pos, string)
+}
+
+// place returns the place and the path of the setting.
+func (s *settling) place(c claim) (Pos, string) {
+	path := s.item(cursor{path: tenantKey(c.tenant)}.key("match").key(c.key).path, c.number)
+	return s.pos(path), path
 }
 
 // The rights to a host or a path, weakest first.
@@ -222,27 +229,24 @@ func (s *settling) claims() (again bool) {
 		if f != nil && f.Kept {
 			match = was.Match
 		}
-		for key, texts := range map[string][]string{"host": match.Host, "path": match.Path} {
-			taken, former := hosts, was.Match.Host
-			if key == "path" {
-				taken, former = paths, was.Match.Path
-			}
+		right := fresh
+		switch {
+		case f != nil && f.Kept:
+			right = kept
+		case s.home[tenantKey(name)] == nil:
+			right = operators
+		}
+		all := func(taken map[string]claim, key string, texts, former []string) {
 			for i, text := range texts {
-				c := claim{tenant: name, right: fresh, pos: func() (Pos, string) {
-					path := s.item(cursor{path: tenantKey(name)}.key("match").key(key).path, i)
-					return s.pos(path), path
-				}}
-				switch {
-				case f != nil && f.Kept:
-					c.right = kept
-				case s.home[tenantKey(name)] == nil:
-					c.right = operators
-				case inUse && slices.Contains(former, text):
+				c := claim{name, key, i, right}
+				if right == fresh && inUse && slices.Contains(former, text) {
 					c.right = before
 				}
 				again = s.claim(taken, text, c) || again
 			}
 		}
+		all(hosts, "host", match.Host, was.Match.Host)
+		all(paths, "path", match.Path, was.Match.Path)
 	}
 	return again
 }
@@ -262,8 +266,8 @@ func (s *settling) claim(taken map[string]claim, text string, c claim) (again bo
 	if loser.right == kept || s.contested(loser, text) {
 		return false // tenants that stay as before have had theirs together
 	}
-	pos, path := loser.pos()
-	owner, _ := winner.pos()
+	pos, path := s.place(loser)
+	owner, _ := s.place(winner)
 	problem := Problem{pos.File, pos.Line, path, oneLine(fmt.Sprintf("%s already belongs to tenant %s (%s): remove one of the two", s.shows(path, text), quote(winner.tenant), owner))}
 	s.addProblem(problem)
 	s.reports[contest{loser.tenant, text}] = true

@@ -10,13 +10,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/glob"
 )
 
 // shelf is an in-memory file system.
 type shelf map[string]string
 
-func (s shelf) disk() disk { return disk{s.read, s.glob} }
+func (s shelf) disk() disk { return disk{s.read, s.glob, s.stat} }
+
+func (s shelf) stat(paths []string) []files.Stamp { return make([]files.Stamp, len(paths)) }
 
 func (s shelf) read(p Path) ([]byte, error) {
 	name := path.Join(p.Within, p.Absolute)

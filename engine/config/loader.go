@@ -18,6 +18,8 @@ const maxFile = 1 << 20
 // for the others.
 const fileTime = 5 * time.Second
 
+var errFileTime = fmt.Errorf("it was not read within %v", fileTime)
+
 // Loader loads configurations and records the files that they depend on. When one of
 // these files changes, the next load may have another result. The zero Loader is ready
 // to use. It must not be used concurrently.
@@ -59,6 +61,7 @@ func (ld *Loader) load(ctx context.Context, path string, env Lookup, overrides .
 type disk struct {
 	read func(path Path) ([]byte, error)
 	glob func(pattern string) ([]string, error)
+	stat func(paths []string) []files.Stamp // adds the files to those that were read
 }
 
 // disk returns the file system, usable until ctx ends. It records the files that are read.
@@ -83,12 +86,23 @@ func (ld *Loader) disk(ctx context.Context) disk {
 				ld.Files = append(ld.Files, full)
 			}
 			mu.Unlock()
-			ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
+			ctx, cancel := context.WithTimeoutCause(ctx, fileTime, errFileTime)
 			defer cancel()
 			if path.Within != "" {
 				return ld.Waiter.ReadIn(ctx, path.Within, path.Absolute, maxFile)
 			}
 			return ld.Waiter.Read(ctx, full, maxFile)
+		},
+		stat: func(paths []string) []files.Stamp {
+			for _, path := range paths {
+				if !seen[path] {
+					seen[path] = true
+					ld.Files = append(ld.Files, path)
+				}
+			}
+			ctx, cancel := context.WithTimeoutCause(ctx, fileTime, errFileTime)
+			defer cancel()
+			return ld.Waiter.Stamps(ctx, paths)
 		},
 		glob: func(pattern string) ([]string, error) {
 			if !slices.Contains(ld.Patterns, pattern) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine/files"
 )
 
 // Cache has the included files of a load in decoded form. The next load with the same Cache
@@ -23,6 +25,7 @@ type part struct {
 	secrets Path
 	at      string // of the setting that includes it
 
+	stamp  files.Stamp       // of the file, before it was read
 	sum    [sha256.Size]byte // of the text
 	reads  []secretRead      // files of ${file:NAME}
 	failed error             // it could not be read
@@ -40,11 +43,25 @@ type secretRead struct {
 
 // readParts reads and decodes the included files, several at a time.
 func (l *load) readParts() {
+	if len(l.parts) == 0 {
+		return
+	}
+	paths := make([]string, len(l.parts))
+	for i, p := range l.parts {
+		paths[i] = p.file.Absolute
+	}
+	stamps := l.disk.stat(paths)
 	var all errgroup.Group
 	all.SetLimit(2 * runtime.GOMAXPROCS(0))
 	for i, p := range l.parts {
+		p.stamp = stamps[i]
+		before := l.cache.part(p.file.Absolute)
+		if before != nil && p.stamp != (files.Stamp{}) && before.stamp == p.stamp && l.sameAs(p, before) {
+			l.parts[i] = before
+			continue
+		}
 		all.Go(func() error {
-			l.parts[i] = l.readPart(p, l.cache.part(p.file.Absolute))
+			l.parts[i] = l.readPart(p, before)
 			return nil
 		})
 	}
@@ -61,8 +78,13 @@ func (l *load) readPart(p, before *part) *part {
 		return p
 	}
 	p.sum = sha256.Sum256(text)
-	if before != nil && before.failed == nil && before.sum == p.sum && before.file == p.file && before.secrets == p.secrets && before.at == p.at && l.sameSecrets(before) {
-		return before
+	if before != nil && before.failed == nil && before.sum == p.sum && l.sameAs(p, before) {
+		if before.stamp == p.stamp {
+			return before
+		}
+		same := *before // a part may be in use elsewhere
+		same.stamp = p.stamp
+		return &same
 	}
 	p.own = newLoad(nil, l.disk)
 	p.own.elements = l.elements
@@ -97,6 +119,11 @@ func contentSum(content []byte, err error) [sha256.Size]byte {
 		return sha256.Sum256([]byte("error " + reason(err)))
 	}
 	return sha256.Sum256(append([]byte("content "), content...))
+}
+
+// sameAs reports whether a part with the text of before would be decoded like it.
+func (l *load) sameAs(p, before *part) bool {
+	return before.failed == nil && before.file == p.file && before.secrets == p.secrets && before.at == p.at && l.sameSecrets(before)
 }
 
 // sameSecrets reports whether the files that a part refers to have the content that it was decoded with.

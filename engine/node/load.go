@@ -90,6 +90,7 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	defer cancel()
 	l := &loading{loaded: &loaded{cfg: cfg, parts: make(map[string]*part, len(cfg.Tenants)), kept: map[string]map[string]config.Module{}}, host: h, keys: keys, from: from, before: before, failed: map[string]int{}}
 	defer cfg.Forget()
+	defer showProgress(from.log, h.Progress)()
 	for _, f := range cfg.Faults {
 		l.fail(fault{tenant: f.Tenant, match: f.Match, lines: linesOf(f.Problems)})
 	}
@@ -115,6 +116,26 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	l.settings = l.settingsOf()
 	l.redact()
 	return l.loaded, nil
+}
+
+// showProgress logs every second how far a load is, until stop is called.
+func showProgress(log *slog.Logger, progress func() (checked, all int)) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick, begin := time.NewTicker(time.Second), time.Now()
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+				checked, all := progress()
+				log.Info("loading modules and their configs", "checked", checked, "of", all, "for", time.Since(begin).Round(time.Second))
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
 }
 
 // loadRevision loads the rules of all parts.

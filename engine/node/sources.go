@@ -38,13 +38,14 @@ type sources struct {
 	web     *fetch.Fetcher
 	cache   *diskcache.Cache
 	scripts *script.Compiler
+	log     *slog.Logger
 }
 
 // newSources makes the sources of a configuration with the setting "cache".
 func newSources(cache config.Path, log *slog.Logger) *sources {
 	kept := OpenCache(cache, log)
 	return &sources{web: fetch.New(fetch.Config{Max: host.MaxModule, Cache: kept}), cache: kept,
-		scripts: script.New(script.Config{Command: script.Self(), Cache: kept})}
+		scripts: script.New(script.Config{Command: script.Self(), Cache: kept}), log: log}
 }
 
 // moduleOf returns a module that is read or fetched when it is opened, unless ctx has ended.
