@@ -102,22 +102,3 @@ func TestALoneSlowSurvivorReaps(t *testing.T) {
 	}
 	t.Error("a dead node was not found in ten graces")
 }
-
-// TestLeasesEndThoughTheClockWentBack checks that the lease of a dead node ends one lease after
-// Redis' clock went back, as in a failover to a server whose clock is behind.
-func TestLeasesEndThoughTheClockWentBack(t *testing.T) {
-	s := redistest.Start(t)
-	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a", Lease: 10 * time.Second})
-	p := n.parts[0]
-	ahead := time.Now().Add(time.Hour).UnixMilli()
-	n.must(t, "ZADD", p.keys.of("alive"), ahead, "dead#1")
-	n.must(t, "SET", p.keys.of("beat"), ahead)
-	found, err := p.beat(t.Context())
-	if err != nil || len(found.ended) > 0 {
-		t.Errorf("the first beat: %v, %v", found.ended, err)
-	}
-	end, err := n.client.ZScore(t.Context(), p.keys.of("alive"), "dead#1").Result()
-	if left := time.Until(time.UnixMilli(int64(end))); err != nil || left > n.cfg.Lease {
-		t.Errorf("the lease ends in %v, %v: want at most %v", left, err, n.cfg.Lease)
-	}
-}

@@ -2,9 +2,7 @@ package redis
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 	"syscall"
 	"testing"
@@ -247,28 +245,6 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	if gaps := b.Counters().Gaps; gaps == 0 || gaps+int64(len(heard)-1) != 601 {
 		t.Errorf("%d gaps and %d heard of 601", gaps, len(heard)-1)
 	}
-}
-
-// TestARoomForgetsThoughTheClockWentBack checks that a room drops old messages although its marks
-// are later than Redis' clock.
-func TestARoomForgetsThoughTheClockWentBack(t *testing.T) {
-	s := redistest.Start(t)
-	tr := emptyTestCluster(t)
-	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{For: time.Second}}, "a")
-	hall := tr.rooms[0]
-	tr.must(a.Publish(tr.ctx, hall, []byte("first"), cluster.Retention{}))
-	p, key := a.at(hall)
-	state, ahead := p.keys.of("m", key), time.Now().Add(time.Hour).UnixMilli()
-	tr.must(s.Do("SETRANGE", state, 32, string(binary.BigEndian.AppendUint64(nil, math.Float64bits(float64(ahead)))))) // the time of the last mark
-	tr.must(s.Do("APPEND", state, fmt.Sprintf("%d,1,20", ahead)))
-	eventually(t, "messages are dropped", func() bool {
-		for range 300 {
-			tr.must(a.Publish(tr.ctx, hall, []byte("hello"), cluster.Retention{}))
-		}
-		w, err := a.client.GetRange(tr.ctx, state, 24, 31).Result() // the offset up to which to trim
-		tr.must(err)
-		return math.Float64frombits(binary.BigEndian.Uint64([]byte(w))) > 0
-	})
 }
 
 // TestATenantForgetsWhatExceedsItsBytes checks that rooms drop messages sooner if together they
