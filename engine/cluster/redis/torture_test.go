@@ -105,6 +105,8 @@ type observer struct {
 	heard   map[cluster.RoomID][]spoken
 	lost    map[string]int
 	members map[string]bool // expected members of the first room
+
+	rejoining sync.Mutex // held while members join again; a leave begins before or after that
 }
 
 // spoken is a received message.
@@ -141,9 +143,19 @@ func (e *observer) Lost(ctx context.Context, room cluster.RoomID, members []clus
 }
 
 func (e *observer) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
+	e.rejoining.Lock()
+	defer e.rejoining.Unlock()
 	for _, m := range members {
-		_ = e.Add(ctx, room, m)
+		if e.expects(m.ID) {
+			_ = e.Add(ctx, room, m)
+		}
 	}
+}
+
+func (e *observer) expects(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.members[id]
 }
 
 func torture(t *testing.T, seed uint64) {
@@ -308,7 +320,9 @@ func (r *round) churn(e *observer) {
 		e.note(id, err == nil)
 		if k >= 5 {
 			gone := fmt.Sprintf("%s-%d", e.cfg.Node, k-5)
+			e.rejoining.Lock()
 			e.note(gone, false)
+			e.rejoining.Unlock()
 			_, _ = e.BeginLeave(r.ctx, r.rooms[0].id, gone)
 			_ = e.Remove(r.ctx, r.rooms[0].id, gone)
 		}
