@@ -86,6 +86,7 @@ func walk(v reflect.Value, path string, restart bool, visit func(path, text stri
 	case v.Type() == reflect.TypeFor[Entry]() && v.FieldByName("Shown").Len() > 0:
 		e := v.Interface().(Entry)
 		visit(cursor{path: path}.key("filled").path, textOf(reflect.ValueOf(NewSecret(string(e.Config)))), restart)
+		visit(cursor{path: path}.key("lists").path, fmt.Sprintf("%x", e.lists), restart)
 		e.Config, e.Shown = e.Shown, nil
 		walk(reflect.ValueOf(e), path, restart, visit)
 	case v.Kind() == reflect.Struct:

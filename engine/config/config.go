@@ -314,6 +314,7 @@ type Entry struct {
 	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
 	Shown    json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
+	lists    [32]byte        `yaml:"-"`      // digest of the files of ${lines:...} and ${json:...} in Config; zero = none
 	written  *yaml.Node      `yaml:"-"`      // Config as written, until [Config.Forget]; see PosOf
 }
 

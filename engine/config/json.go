@@ -11,6 +11,7 @@ import (
 // json returns any value as JSON; nil for null and for a value with problems.
 func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 	before, fills := len(d.problems), d.fills
+	d.content = nil
 	value := d.any(n, at)
 	if value == nil || len(d.problems) > before {
 		return nil
@@ -25,6 +26,9 @@ func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 		d.literal = true
 		d.configs[at.path] = jsonOf(d.any(n, at))
 		d.literal = false
+	}
+	if d.content != nil {
+		d.lists[at.path] = sum(d.content)
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -61,6 +65,14 @@ func (d *decoder) any(n *yaml.Node, at cursor) any {
 			list = append(list, d.any(item, at.index(i)))
 		}
 		return list
+	}
+	if kind, path, whole := wholeFile(n.Value); whole && !d.literal {
+		value, err := d.fileValue(kind, path)
+		if err == nil {
+			return value
+		}
+		d.problem(d.place(n.Line), at.path, quote(n.Value)+": "+err.Error())
+		return nil
 	}
 	d.visible = visibility{} // modules may use values as secrets
 	text, filled, err := d.fill(n.Value)

@@ -2,9 +2,11 @@ package config
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"path/filepath"
 	"reflect"
@@ -71,14 +73,16 @@ type load struct {
 	counts   map[string]int // of problems, by file
 	leftOut  bool           // there are problems that are not reported
 	warnings Problems
-	shown    map[string]string          // by the path of a setting with ${...}: the text by which a message shows its value
-	configs  map[string]json.RawMessage // by the path of a module's config with ${...}: the config as written
-	nodes    map[string]*yaml.Node      // by the path of a module's config: the config in its file
-	brought  map[Substitution]bool      // whether logs must not show the value; the key has no Hidden
-	fills    int                        // references with a value
-	bad      map[string]bool            // the paths of problems
-	blamed   map[string]bool            // the tenants and modules that have problems, by path; "": the rest of the file has
-	places   map[string]Pos             // of every setting in the file, by its path
+	shown    map[string]string            // by the path of a setting with ${...}: the text by which a message shows its value
+	configs  map[string]json.RawMessage   // by the path of a module's config with ${...}: the config as written
+	nodes    map[string]*yaml.Node        // by the path of a module's config: the config in its file
+	lists    map[string][sha256.Size]byte // by the path of a module's config: of the files that ${lines:...} and ${json:...} name
+	content  hash.Hash                    // of those files of the config that is decoded; nil: none yet
+	brought  map[Substitution]bool        // whether logs must not show the value; the key has no Hidden
+	fills    int                          // references with a value
+	bad      map[string]bool              // the paths of problems
+	blamed   map[string]bool              // the tenants and modules that have problems, by path; "": the rest of the file has
+	places   map[string]Pos               // of every setting in the file, by its path
 	elements *elements
 	unread   bool             // the file could not be read to its end
 	aliased  int              // bytes that aliases expanded to
@@ -94,7 +98,7 @@ func newLoad(env Lookup, disk disk) *load {
 		env = func(string) (string, bool) { return "", false }
 	}
 	return &load{env: env, disk: disk, bad: map[string]bool{}, blamed: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{},
-		configs: map[string]json.RawMessage{}, nodes: map[string]*yaml.Node{}, brought: map[Substitution]bool{}, elements: &elements{known: map[reflect.Type]reflect.Value{}}, home: map[string]*part{}, waiting: map[string]bool{}}
+		configs: map[string]json.RawMessage{}, nodes: map[string]*yaml.Node{}, lists: map[string][sha256.Size]byte{}, brought: map[Substitution]bool{}, elements: &elements{known: map[reflect.Type]reflect.Value{}}, home: map[string]*part{}, waiting: map[string]bool{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {

@@ -14,6 +14,10 @@ const maxFilled = 16 << 20
 
 var variableShape = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+var errFilled = fmt.Errorf("the values of all ${...} have more than %s: use smaller files, or fewer references", ByteSize(maxFilled))
+
+var errOff = errors.New(`is off in an included file: write the value here, write "$${" for the two characters, or set include: [{ files: ..., secrets: DIRECTORY }] in the main file`)
+
 // fill replaces ${NAME}, ${NAME:-default} and ${file:PATH} in a value. filled reports
 // whether the value has such a reference. "$${" is an escape for "${".
 func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
@@ -46,7 +50,7 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 		}
 		d.note(d.visible, value, "${"+reference+"}")
 		if d.filled += len(value); d.filled > maxFilled {
-			return "", true, fmt.Errorf("the values of all ${...} have more than %s: use smaller files, or fewer references", ByteSize(maxFilled))
+			return "", true, errFilled
 		}
 		out.WriteString(value)
 		text, filled = rest, true
@@ -57,9 +61,12 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 // "}".
 func (d *decoder) resolve(reference string) (string, error) {
 	path, isFile := strings.CutPrefix(reference, "file:")
+	if kind, _, _ := strings.Cut(reference, ":"); kind == "lines" || kind == "json" {
+		return "", fmt.Errorf("must be the whole value, in the config of a chain entry: write KEY: ${%s:PATH}, without quotes around more text", kind)
+	}
 	switch {
 	case d.included && d.secrets.Absolute == "":
-		return "", errors.New(`is off in an included file: write the value here, write "$${" for the two characters, or set include: [{ files: ..., secrets: DIRECTORY }] in the main file`)
+		return "", errOff
 	case d.included && !isFile:
 		return "", errors.New("the environment is off in an included file: use ${file:NAME} with a file of its directory of secrets")
 	case isFile:
@@ -86,19 +93,6 @@ func (d *decoder) resolve(reference string) (string, error) {
 
 // secretFile returns the text of a file without its final newline.
 func (d *decoder) secretFile(path string) (string, error) {
-	if path == "" {
-		return "", errors.New("the path of the file is missing")
-	}
-	from := relative(d.file, path)
-	if d.included {
-		from = Path{Absolute: path, Within: d.secrets.Absolute}
-	}
-	text, err := d.disk.read(from)
-	if err != nil {
-		return "", errors.New(reason(err))
-	}
-	if !utf8.Valid(text) {
-		return "", errors.New("the file is not valid UTF-8")
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+	text, err := d.fileText(path)
+	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), err
 }

@@ -141,7 +141,7 @@ func (l *load) show(c *Config) {
 		for i := range t.Chain {
 			if t.Chain[i].Config != nil { // nil: an override replaced the chain
 				path := at.index(i).key("config").path
-				t.Chain[i].Shown, t.Chain[i].written = l.configs[path], l.nodes[path]
+				t.Chain[i].Shown, t.Chain[i].written, t.Chain[i].lists = l.configs[path], l.nodes[path], l.lists[path]
 			}
 		}
 	}
