@@ -138,6 +138,9 @@ func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, 
 	if limit == 0 {
 		limit = defaultHistoryPage
 	}
+	if err := c.awaitReader(ctx); err != nil {
+		return result{}, err
+	}
 	view, err := c.engine.historyOf(ctx, m, r.Before, min(limit, maxHistoryPage))
 	if err != nil {
 		return result{}, err

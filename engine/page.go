@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
@@ -13,7 +14,7 @@ import (
 // A page is an answer with many parts: members of a room, or messages of its history. A
 // client gets hundreds of kilobytes for a request of some bytes. Therefore a page has a
 // price in proportion to its bytes, it is encoded without reflection, and the pages of a
-// tenant take turns.
+// tenant take turns. A client that does not read receives no further page.
 
 // bytesPerVerb is the number of bytes of a page that cost as much as a verb, after the
 // first ones, which are included in the price of the verb itself.
@@ -28,6 +29,25 @@ func (c *Connection) chargePage(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bucket.owe(c.tenant.cfg().Limits.VerbsPerSecond, float64(bytes/bytesPerVerb))
+}
+
+// maxUnread is the number of bytes that may wait for a client when a page is made for it.
+const maxUnread = 64 << 10
+
+// awaitReader waits until the client has read most of the earlier answers, so that many
+// clients that read nothing do not fill their outboxes with pages. The error is that of ctx.
+func (c *Connection) awaitReader(ctx context.Context) error {
+	const shortest, longest = 5 * time.Millisecond, 500 * time.Millisecond
+	for wait := shortest; c.out.Bytes() > maxUnread; wait = min(2*wait, longest) {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // pageTurns limits how many pages of a tenant are encoded at once, so that many clients of

@@ -185,3 +185,39 @@ func TestPagesOfATenantTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// TestPagesWaitForTheirReader checks that a client that reads nothing has few pages waiting for it, and that it receives
+// the others once it reads.
+func TestPagesWaitForTheirReader(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		a := n.client().do(event("roomAdd", `"room":"r"`))
+		for range 999 {
+			w.must(n.AddMember(w.Context(), in("r"), n.client().ID()), nil)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		a.heard()
+		a.Sink.Room(0)
+		const pages = 8
+		finished := make(chan struct{})
+		go func() {
+			defer close(finished)
+			for range pages {
+				<-a.Begin(event("roomView", `"room":"r"`))
+			}
+		}()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		info, err := n.Connection(w.Context(), "default", a.ID())
+		if w.must(err, nil); info.OutboxBytes < 64<<10 || info.OutboxBytes > 200<<10 {
+			w.Errorf("%d bytes wait for a client that reads nothing", info.OutboxBytes)
+		}
+		a.Sink.Drain()
+		<-finished
+		synctest.Wait()
+		if answers := len(a.heard()); answers != pages {
+			w.Errorf("%d answers, want %d", answers, pages)
+		}
+	})
+}

@@ -266,6 +266,9 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 	if !c.isIn(r.Room) {
 		return result{}, errNotIn(named(r))
 	}
+	if err := c.awaitReader(ctx); err != nil {
+		return result{}, err
+	}
 	s, err := c.engine.RoomStatus(ctx, cluster.RoomID{Tenant: c.tenant.name, Room: r.Room}, r.Cursor, r.Limit)
 	if err != nil {
 		return result{}, err

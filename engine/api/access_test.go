@@ -126,3 +126,27 @@ func TestWhatIsNotThereHasTheShapeOfAnError(t *testing.T) {
 		t.Errorf("%d %s", status, answer)
 	}
 }
+
+// TestWrongKeysLockOutNoKeyInUse checks that an address that has sent many wrong keys may go on with a key that it has
+// sent before, and that a key is not accepted for the first time meanwhile: a guess would be.
+func TestWrongKeysLockOutNoKeyInUse(t *testing.T) {
+	n := alone(t)
+	path := "/api/tenants/acme"
+	if status, answer := n.request("GET", path, ""); status != http.StatusOK {
+		t.Fatalf("%d %s", status, answer)
+	}
+	for range 25 {
+		n.request("GET", path, "", withKey("a wrong key"))
+	}
+	for who, c := range map[string]struct {
+		key    string
+		status int
+	}{
+		"a key in use": {adminKey, http.StatusOK}, "a key for the first time": {acmeKey, http.StatusTooManyRequests},
+		"a wrong key": {"a wrong key", http.StatusTooManyRequests},
+	} {
+		if status, answer := n.request("GET", path, "", withKey(c.key)); status != c.status {
+			t.Errorf("%s: %d %s", who, status, answer)
+		}
+	}
+}

@@ -81,18 +81,25 @@ func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) htt
 	})
 }
 
-// keyOf returns the key of a request. It refuses addresses that have sent many wrong keys, for a limited time.
+// keyOf returns the key of a request. It refuses addresses that have sent many wrong keys, for a limited time, except with a
+// key that they have sent before: so other clients behind the same address do not lock out those with a key.
 func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request) (*key, *Fault) {
 	address := addressOf(r)
-	if wait := wrong.wait(address); wait > 0 {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	bearer := strings.EqualFold(scheme, "Bearer")
+	var k *key
+	if bearer {
+		k = keys.find(strings.TrimSpace(text))
+	}
+	if wait := wrong.wait(address); wait > 0 && (k == nil || !k.wasUsedBy(address)) {
 		setRetryAfter(w, wait)
 		return nil, fault(http.StatusTooManyRequests, CodeRateLimited, "too many wrong keys from this address")
 	}
-	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") {
-		if k := keys.find(strings.TrimSpace(text)); k != nil {
-			return k, nil
-		}
+	if k != nil {
+		k.usedBy(address)
+		return k, nil
+	}
+	if bearer {
 		wrong.count(address)
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="moot"`)

@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +31,30 @@ type key struct {
 	pace  *rate.Limiter
 	busy  atomic.Int32 // listings in progress
 	tries atomic.Int32 // trials in progress
+
+	mu    sync.Mutex
+	users [maxUsers]netip.Prefix // addresses that have sent the key
+	next  int                    // the oldest of them
+}
+
+// maxUsers is the number of addresses of a key that are remembered.
+const maxUsers = 16
+
+// usedBy remembers that an address has sent the key.
+func (k *key) usedBy(a netip.Prefix) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a.IsValid() && !slices.Contains(k.users[:], a) {
+		k.users[k.next] = a
+		k.next = (k.next + 1) % maxUsers
+	}
+}
+
+// wasUsedBy reports whether the address has sent the key before.
+func (k *key) wasUsedBy(a netip.Prefix) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return a.IsValid() && slices.Contains(k.users[:], a)
 }
 
 // keyring maps the digests of keys to keys, so that a memory dump of it contains no key.
