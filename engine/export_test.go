@@ -64,8 +64,11 @@ const MaxLooked = maxLooked
 // PageTurns limits the pages of a tenant that are encoded at once.
 type PageTurns = pageTurns
 
-// NewPageTurns returns the turns of a new tenant.
-func NewPageTurns() PageTurns { return newPageTurns() }
+// NewPageTurns returns the turns of a new tenant to encode pages.
+func NewPageTurns() PageTurns { return newEncodeTurns() }
+
+// MaxReads is the number of reads of pages of a tenant that run at once.
+const MaxReads = maxReads
 
 // Take calls take.
 func (t pageTurns) Take(ctx context.Context, encode func()) error { return t.take(ctx, encode) }

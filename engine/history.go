@@ -35,10 +35,10 @@ type missedMessages struct {
 func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, at cluster.Position, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Retention
 	if since == nil {
-		page, err := e.cluster.History.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
+		page, err := e.historyFor(m.conn.tenant).Read(ctx, m.room.id, cluster.Position{}, 0, keep)
 		return missedMessages{whole: true}, page.Top, err
 	}
-	page, err := e.cluster.History.Read(ctx, m.room.id, *since, firstRead, keep)
+	page, err := e.historyFor(m.conn.tenant).Read(ctx, m.room.id, *since, firstRead, keep)
 	if err != nil {
 		return missedMessages{}, cluster.Position{}, err
 	}
@@ -49,7 +49,7 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 		last = page.Messages[n-1].Offset
 	}
 	if len(page.Messages) == firstRead {
-		b := backward{h: e.cluster.History, room: m.room.id, keep: keep, epoch: page.Top.Epoch, after: last, end: page.Top.Offset}
+		b := backward{h: e.historyFor(m.conn.tenant), room: m.room.id, keep: keep, epoch: page.Top.Epoch, after: last, end: page.Top.Offset}
 		for got.whole {
 			messages, err := b.next(ctx, room)
 			if err != nil {
@@ -154,7 +154,7 @@ func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, 
 // historyOf returns the last messages before an offset; before 0 means the last messages of
 // the room.
 func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit int) (historyPart, error) {
-	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Retention
+	h, keep := e.historyFor(m.conn.tenant), m.conn.tenant.settings(m.room.id.Room).Retention
 	page, err := h.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
 	if err != nil {
 		return historyPart{}, err

@@ -50,14 +50,21 @@ func (c *Connection) awaitReader(ctx context.Context) error {
 	return nil
 }
 
-// pageTurns limits how many pages of a tenant are encoded at once, so that many clients of
-// one tenant do not keep the clients of others from the processors.
+// pageTurns limits how many pages of a tenant are read from the backend or encoded at once,
+// so that many clients of one tenant do not keep the clients of others from the backend and
+// the processors.
 type pageTurns chan struct{}
 
-func newPageTurns() pageTurns { return make(pageTurns, max(1, runtime.GOMAXPROCS(0)/2)) }
+// maxReads is the number of reads of pages of a tenant that may run at once on this node.
+const maxReads = 4
 
-// take calls encode when it is its turn. The error is that of ctx. encode must not wait.
-func (t pageTurns) take(ctx context.Context, encode func()) error {
+func newEncodeTurns() pageTurns { return make(pageTurns, max(1, runtime.GOMAXPROCS(0)/2)) }
+
+func newReadTurns() pageTurns { return make(pageTurns, maxReads) }
+
+// take calls f when it is its turn. The error is that of ctx. f must not call rules, which
+// may take long.
+func (t pageTurns) take(ctx context.Context, f func()) error {
 	select {
 	case t <- struct{}{}:
 	default:
@@ -68,8 +75,27 @@ func (t pageTurns) take(ctx context.Context, encode func()) error {
 		}
 	}
 	defer func() { <-t }()
-	encode()
+	f()
 	return nil
+}
+
+// historyInTurns is a history that is read in turns.
+type historyInTurns struct {
+	cluster.History
+	turns pageTurns
+}
+
+// Read implements cluster.History.
+func (h historyInTurns) Read(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (page cluster.Page, err error) {
+	if late := h.turns.take(ctx, func() { page, err = h.History.Read(ctx, room, after, limit, keep) }); late != nil {
+		return cluster.Page{}, late
+	}
+	return page, err
+}
+
+// historyFor returns the history for reads of the tenant's clients.
+func (e *Engine) historyFor(t *tenant) cluster.History {
+	return historyInTurns{e.cluster.History, t.reads}
 }
 
 // appendMembersPage appends the data of the answer to roomView.

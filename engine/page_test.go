@@ -221,3 +221,40 @@ func TestPagesWaitForTheirReader(t *testing.T) {
 		}
 	})
 }
+
+// crammed is a backend whose listings of members wait, and which counts them.
+type crammed struct {
+	cluster.Presence
+	running atomic.Int64
+	release chan struct{}
+}
+
+func (p *crammed) Members(ctx context.Context, room cluster.RoomID, cursor string, limit int) ([]cluster.MemberRecord, string, error) {
+	p.running.Add(1)
+	defer p.running.Add(-1)
+	<-p.release
+	return p.Presence.Members(ctx, room, cursor, limit)
+}
+
+// TestReadsOfATenantTakeTurns checks that a bounded number of pages of a tenant is read from the backend at once, and
+// that other verbs do not wait for them.
+func TestReadsOfATenantTakeTurns(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := &crammed{release: make(chan struct{})}
+		n := w.node("one", func(c *engine.Config) { p.Presence, c.Cluster.Presence = c.Cluster.Presence, p })
+		var asked []<-chan struct{}
+		for range 3 * engine.MaxReads {
+			a := n.client().do(event("roomAdd", `"room":"r"`))
+			asked = append(asked, a.Begin(event("roomView", `"room":"r"`)))
+		}
+		b := n.client().do(event("roomAdd", `"room":"r"`))
+		if running := p.running.Load(); running != engine.MaxReads {
+			w.Errorf("%d reads at once, want %d", running, engine.MaxReads)
+		}
+		b.says(say("r", "hi"), ok, chat("r", b.ID(), "hi"))
+		close(p.release)
+		for _, done := range asked {
+			<-done
+		}
+	})
+}

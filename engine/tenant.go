@@ -79,7 +79,8 @@ type tenant struct {
 
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
-	pages     pageTurns
+	pages     pageTurns    // to encode
+	reads     pageTurns    // to read from the backend
 	keys      atomic.Int64 // idempotency keys of its connections
 
 	mu        sync.Mutex
@@ -93,7 +94,7 @@ type tenant struct {
 }
 
 func newTenant(name string, writers *fanout.Writers) *tenant {
-	return &tenant{name: name, writers: writers, pages: newPageTurns(), rooms: map[string]*room{}}
+	return &tenant{name: name, writers: writers, pages: newEncodeTurns(), reads: newReadTurns(), rooms: map[string]*room{}}
 }
 
 // cfg returns the tenant's current settings, or the last ones after its removal.

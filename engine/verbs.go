@@ -269,7 +269,14 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 	if err := c.awaitReader(ctx); err != nil {
 		return result{}, err
 	}
-	s, err := c.engine.RoomStatus(ctx, cluster.RoomID{Tenant: c.tenant.name, Room: r.Room}, r.Cursor, r.Limit)
+	var s RoomStatus
+	var err error
+	late := c.tenant.reads.take(ctx, func() {
+		s, err = c.engine.RoomStatus(ctx, cluster.RoomID{Tenant: c.tenant.name, Room: r.Room}, r.Cursor, r.Limit)
+	})
+	if late != nil {
+		err = late
+	}
 	if err != nil {
 		return result{}, err
 	}
