@@ -18,7 +18,7 @@ SDK_NPM     := sdk/assemblyscript sdk/zig
 NPM_DIRS    := engine/compat engine/demo/browsertest engine/api/console/browsertest sdk/client $(SDK_NPM)
 C_COMPILERS := clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32
 
-run: moot guests
+run: moot
 	exec ./moot serve $(ARGS)
 
 moot:
@@ -63,7 +63,7 @@ OTHER_GUESTS := $(patsubst %/,%,$(dir $(wildcard $(addprefix guests/*/,Cargo.tom
 sdk: moot toolchains
 	for project in $(SDK_PROJECTS) $(OTHER_GUESTS); do ./moot module build $$project; done
 
-check: moot guests
+check: moot
 	./moot check
 
 test: race
@@ -75,7 +75,7 @@ ALONE := host/hosttest/hostile
 # their own and take minutes under it, and the test of the memory of a server, which is another process.
 PLAIN := moot/sdk$$\|hosttest/density$$
 
-# All tests, under the race detector. The target check first compiles the guests into the user's cache, because that
+# All tests, under the race detector. The target check first compiles the rules of config.yaml into the user's cache, because that
 # takes minutes under the race detector.
 race: tools check-builtin check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
@@ -96,7 +96,7 @@ lint:
 
 # Every fuzz target, each for FUZZTIME.
 # go test may report the end of FUZZTIME as a failure without an input: then the target runs once more.
-fuzz: guests
+fuzz:
 	log=$$(mktemp); trap 'rm -f "$$log"' EXIT
 	for package in $$(go list ./...); do
 		for target in $$(go test -list '^Fuzz' "$$package" 2>/dev/null | grep '^Fuzz' || true); do
@@ -107,17 +107,17 @@ fuzz: guests
 	done
 
 # The benchmarks of the sandbox run last, because they print tables.
-bench: tools guests
+bench: tools
 	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem ./...
 	go test -run '^$$' -bench . ./host/hosttest/bench
 	cd host/hosttest/bench/extism && go test -run '^$$' -bench . .
 
 # Clients connect and disconnect for SOAK; memory must stay constant.
-soak: guests
+soak:
 	SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat ./engine/cli
 
 # Faults of a cluster on Redis that take minutes, in addition to those of make test.
-chaos: redis guests
+chaos: redis
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/node
 
 # Random faults against nodes under load, for TORTURE. A failed round prints its seed;
@@ -144,7 +144,7 @@ tools: toolchains redis
 
 # The program for every platform, with modules and checksums, in build/release.
 # ARGS="-version v1.2.3 -platforms linux/amd64"
-release: guests
+release:
 	go run ./engine/cli/release $(ARGS)
 
 clean:

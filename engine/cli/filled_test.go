@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,10 +16,6 @@ func TestNoOutputShowsAFilledInValue(t *testing.T) {
 		nodetest.Write(t, filepath.Join(dir, name), text)
 	}
 	sum := "'" + strings.Repeat("0", 64) + "'"
-	blocklist, err := filepath.Abs("../../guests/blocklist/blocklist.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for what, text := range map[string]string{
 		"module":     "modules: { m: { file: '${file:s}' } }",
 		"in a path":  "modules: { m: { file: '/${file:s}/x.wasm' } }",
@@ -34,8 +29,8 @@ func TestNoOutputShowsAFilledInValue(t *testing.T) {
 		"listener":   "http: { listen: '${file:port}' }",
 		"Redis":      "cluster: { backend: redis, publishTimeout: 100ms, redis: { addresses: ['${file:r}'] } }",
 		"Redis's ca": "cluster: { backend: redis, redis: { tls: true, ca: '${file:s}' } }",
-		"a config":   fmt.Sprintf("modules: { b: { file: %q } }\ntenants: { default: { chain: [{ module: b, config: { words: [x], action: '${file:s}' } }] } }", blocklist),
-		"a key":      fmt.Sprintf("modules: { b: { file: %q } }\ntenants: { default: { chain: [{ module: b, config: '${file:s}' }] } }", blocklist),
+		"a config":   "modules: { b: { builtin: blocklist } }\ntenants: { default: { chain: [{ module: b, config: { words: [x], action: '${file:s}' } }] } }",
+		"a key":      "modules: { b: { builtin: blocklist } }\ntenants: { default: { chain: [{ module: b, config: '${file:s}' }] } }",
 	} {
 		for _, command := range []string{"check", "serve"} {
 			if command == "check" && (what == "listener" || strings.HasPrefix(what, "Redis")) {

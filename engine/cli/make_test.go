@@ -11,7 +11,6 @@ import (
 // made maps the dependencies that a clone of the repository lacks to the commands that make or install them.
 var made = map[string]*regexp.Regexp{
 	"the program":   regexp.MustCompile(`(?m)^go build -o moot \.$`),
-	"the guests":    regexp.MustCompile(`(?m)buildmode=c-shared .*-o guests/gate/gate\.wasm`),
 	"Node.js":       regexp.MustCompile(`(?m)^if ! command -v node `),
 	"C compilers":   regexp.MustCompile(`(?m)^bash \.ci/install .*clang-14.* libclang-rt-14-dev-wasm32`),
 	"apt's sources": regexp.MustCompile(`(?m)^bash \.ci/install .*\bdpkg-dev\b`),
@@ -26,15 +25,12 @@ var needed = []struct {
 	use   *regexp.Regexp
 	needs []string
 }{
-	{regexp.MustCompile(`(?m)^(exec )?\./moot (serve|check)`), []string{"the program", "the guests"}},
+	{regexp.MustCompile(`(?m)^(exec )?\./moot (serve|check)`), []string{"the program"}},
 	{regexp.MustCompile(`(?m)module build`), []string{"the program", "C compilers", "Rust, wabt", "npm packages"}},
 	{regexp.MustCompile(`(?m)^\.ci/builtin\b`), []string{"Node.js", "C compilers", "Rust, wabt", "npm packages", "apt's sources"}},
-	{regexp.MustCompile(`(?m)^go test .*-tags chaos .*\./engine/node$`), []string{"the guests", "Redis"}},
-	{regexp.MustCompile(`(?m)^go test .*go list \./\.\.\.`), []string{"the guests", "C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
-	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"the guests", "Redis"}},
-	{regexp.MustCompile(`(?m)go test .*-fuzz `), []string{"the guests"}},
-	{regexp.MustCompile(`(?m)go test -tags soak `), []string{"the guests"}},
-	{regexp.MustCompile(`(?m)^go run \./engine/cli/release`), []string{"the guests"}},
+	{regexp.MustCompile(`(?m)^go test .*-tags chaos .*\./engine/node$`), []string{"Redis"}},
+	{regexp.MustCompile(`(?m)^go test .*go list \./\.\.\.`), []string{"C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
+	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"Redis"}},
 	{regexp.MustCompile(`(?m)^npm run `), []string{"Node.js", "npm packages"}},
 }
 

@@ -35,83 +35,68 @@ func snippetsOf(t *testing.T, file string) []snippet {
 	return all
 }
 
-// TestReadmeIsTrue runs each command, program and configuration of README.md in a copy of the tree.
+// TestReadmeIsTrue runs each command, program and configuration of README.md: those of its first section in a copy of the
+// tree, those of the section about Go in an empty folder.
 func TestReadmeIsTrue(t *testing.T) {
-	root := treeCopy(t)
+	root, project := treeCopy(t), t.TempDir()
 	var commands []string
-	served := false
+	files := map[string]string{}
 	for _, s := range snippetsOf(t, filepath.Join(root, "README.md")) {
 		switch s.language {
 		case "sh":
 			for command := range strings.Lines(s.text) {
 				commands = append(commands, strings.TrimSpace(command))
 			}
-		case "go":
-			path, _, ok := strings.Cut(strings.TrimPrefix(s.text, "// "), "\n")
-			if !ok || !strings.HasSuffix(path, ".go") {
-				t.Fatalf("the Go snippet does not begin with its path: %q", path)
-			}
-			nodetest.Write(t, filepath.Join(root, path), s.text)
-		case "yaml":
-			nodetest.Write(t, filepath.Join(root, "snippet.yaml"), s.text)
-			served = true
 		default:
-			t.Errorf("nothing tests a snippet in %q", s.language)
+			path, _, _ := strings.Cut(strings.TrimLeft(s.text, "/# "), "\n")
+			files[path] = s.text
 		}
 	}
-	want := []string{"make run", "./moot chat ws://localhost:8080 --room defaultRoom", "make test", "make guests", "./moot check",
-		"./moot serve -c examples/live-rule/moot.yaml", "./moot chat ws://localhost:8080 --room hall"}
+	want := []string{"git clone https://github.com/mootchat/moot && cd moot", "make run", "./moot chat ws://localhost:8080 --room defaultRoom",
+		"go install github.com/mootchat/moot@latest", "moot module new shout --lang go", "moot module test shout", "moot module build shout",
+		"moot serve -c moot.yaml", "make test"}
 	if !slices.Equal(commands, want) {
 		t.Fatalf("the README's commands are %q; this test knows %q", commands, want)
 	}
-	if !served {
-		t.Fatal("the README has no configuration")
+	if len(files) != 3 || files["rule.js"] == "" || files["shout/main.go"] == "" || files["moot.yaml"] == "" {
+		t.Fatalf("the README has files that this test does not know, or lacks some: %q", files)
 	}
 
-	run := startServer(t, root, "make", "run", "ARGS=--set http.listen=127.0.0.1:0 --set socket.listen=127.0.0.1:0 --set admin.listen=127.0.0.1:0 --set drain=0s")
-	said := chatWith(t, root, run.HTTP, "defaultRoom", "what the darn")
-	if !strings.Contains(said, "[defaultRoom] you: what the ****") {
-		t.Errorf("defaultRoom heard:\n%s", said)
-	}
-	run.Stop(t)
-
-	command(t, root, "make", "guests")
-	command(t, root, "./moot", "check")
-	command(t, root, "./moot", "check", "-c", "snippet.yaml")
-	run = startServer(t, root, "./moot", "serve", "-c", "snippet.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
-	if said := chatWith(t, root, run.HTTP, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
-		t.Errorf("loud heard:\n%s", said)
-	}
-	run.Stop(t)
-	editLive(t, root)
-}
-
-// editLive serves examples/live-rule, edits its rule and checks that messages change.
-func editLive(t *testing.T, root string) {
-	t.Helper()
-	run := startServer(t, root, "./moot", "serve", "-c", "examples/live-rule/moot.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
-	rule := filepath.Join(root, "examples/live-rule/rule.js")
-	text, err := os.ReadFile(rule)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, edit := range []struct{ as, logged, hears string }{
-		{".toUpperCase()", "", "HELLO THERE"},
-		{".toLowerCase()", "msg=reload ", "hello there"},
-		{".toLowerCase(", `reload refused.*rule\.js:4:`, "hello there"},
+	run := startServer(t, root, append([]string{"make", "run"}, "ARGS="+strings.Join(anyPorts, " "))...)
+	for _, edit := range []struct{ rule, logged, says, hears string }{
+		{"", "", "what the darn", "what the ****"},
+		{"", "", "!shrug", `¯\_(ツ)_/¯`},
+		{files["rule.js"], "msg=reload ", "hello", "hello 👋"},
+		{"", "", "!loud hello", "HELLO!"},
+		{strings.Replace(files["rule.js"], "toUpperCase()", "toUpperCase(", 1), `reload refused.*rule\.js:6:`, "!loud hello", "HELLO!"},
 	} {
-		if edit.logged != "" {
-			nodetest.Write(t, rule, strings.Replace(string(text), ".toUpperCase()", edit.as, 1))
+		if edit.rule != "" {
+			nodetest.Write(t, filepath.Join(root, "rule.js"), edit.rule)
 			if err := run.Log.Await(regexp.MustCompile(edit.logged)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if said := chatWith(t, root, run.HTTP, "hall", "Hello There"); !strings.Contains(said, "[hall] you: "+edit.hears) {
-			t.Errorf("after the edit %s the hall heard:\n%s", edit.as, said)
+		if said := chatWith(t, root, run.HTTP, "defaultRoom", edit.says); !strings.Contains(said, "[defaultRoom] you: "+edit.hears+"\n") {
+			t.Errorf("%s: defaultRoom heard:\n%s", edit.says, said)
 		}
 	}
 	run.Stop(t)
+
+	moot := filepath.Join(root, "moot")
+	command(t, project, moot, "module", "new", "shout", "--lang", "go")
+	command(t, project, moot, "module", "test", "shout", "--timeout", "1m")
+	nodetest.Write(t, filepath.Join(project, "shout/main.go"), files["shout/main.go"])
+	nodetest.Write(t, filepath.Join(project, "moot.yaml"), files["moot.yaml"])
+	command(t, project, moot, "module", "build", "shout")
+	run = startServer(t, project, append([]string{moot, "serve", "-c", "moot.yaml"}, anyPorts...)...)
+	if said := chatWith(t, root, run.HTTP, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
+		t.Errorf("loud heard:\n%s", said)
+	}
+	run.Stop(t)
 }
+
+// anyPorts are the flags of a server on free ports, which ends at once.
+var anyPorts = []string{"--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s"}
 
 // TestConfigurationsInGuestReadmesLoad checks that each configuration in the README of a guest loads with its modules. The
 // paths in it are relative to the root of the repository.

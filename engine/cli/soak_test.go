@@ -54,15 +54,15 @@ func TestMemoryStaysFlatWhileClientsComeAndGo(t *testing.T) {
 	nodetest.Write(t, filepath.Join(dir, "soak.yaml"), fmt.Sprintf(`
 limits: { verbsPerSecond: 1000 }
 modules:
-  announcer: { file: %[1]s/guests/announcer/announcer.wasm }
-  blocklist: { file: %[1]s/guests/blocklist/blocklist.wasm }
+  announcer: { builtin: announcer }
+  blocklist: { builtin: blocklist }
 tenants:
   default:
-    rooms: { starting: [%[2]s] }
+    rooms: { starting: [%s] }
     chain:
       - { module: blocklist, config: { words: [darn] } }
       - { module: announcer, grants: [emit], onError: allow }
-`, root, strings.Join(rooms, ", ")))
+`, strings.Join(rooms, ", ")))
 	s := startServer(t, dir, "./moot", "serve", "-c", "soak.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)

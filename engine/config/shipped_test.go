@@ -29,6 +29,7 @@ func TestShippedFileConfiguresTheDemo(t *testing.T) {
 		t.Errorf("starting rooms %q, want %q", d.Rooms.Starting, want)
 	}
 	want := []struct{ module, grants, config string }{
+		{"rule", "", ""},
 		{"blocklist", "", `{"action":"mask","words":["darn","heck"]}`},
 		{"announcer", "emit", ""},
 		{"gate", "properties:role", `{"rooms":["secure*"],"tokens":{"letmein":"member"}}`},
@@ -41,8 +42,9 @@ func TestShippedFileConfiguresTheDemo(t *testing.T) {
 		if e.Module != w.module || strings.Join(e.Grants, " ") != w.grants || string(e.Config) != w.config {
 			t.Errorf("entry %d is %s %q %s, want %+v", i, e.Module, e.Grants, e.Config, w)
 		}
-		if file := "guests/" + w.module + "/" + w.module + ".wasm"; c.Modules[w.module].File.Written != file {
-			t.Errorf("module %s is %s, want %s", w.module, c.Modules[w.module].File, file)
+		m := c.Modules[w.module]
+		if script := m.Script.Written; script != "" && script != "rule.js" || script == "" && m.Builtin != w.module {
+			t.Errorf("module %s is %+v, want a ready-made rule, or the script rule.js", w.module, m)
 		}
 	}
 }
@@ -75,6 +77,10 @@ func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	if !got.HTTP.Demo {
 		t.Error("the shipped file serves no demo page: README.md says that it does")
 	}
+	if !got.Watch {
+		t.Error("the shipped file does not watch its script: README.md says that it does")
+	}
+	got.Watch = want.Watch
 	got.Tenants, got.Modules, got.File, got.HTTP.Demo = want.Tenants, want.Modules, want.File, want.HTTP.Demo
 	same(t, "the rest", *got, *want)
 }

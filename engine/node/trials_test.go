@@ -63,13 +63,9 @@ func TestFindingAModuleCostsTheSameWithManyTenants(t *testing.T) {
 // place in the config, and that no answer contains it.
 func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 	dir := t.TempDir()
-	blocklist, err := filepath.Abs("../../guests/blocklist/blocklist.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
 	nodetest.Write(t, filepath.Join(dir, "word"), "hunter2")
 	file := filepath.Join(dir, "moot.yaml")
-	nodetest.Write(t, file, fmt.Sprintf("modules: { b: { file: %q } }\ntenants: { default: { chain: [{ module: b, config: { words: ['${file:word}'], action: mask } }] } }", blocklist))
+	nodetest.Write(t, file, "modules: { b: { builtin: blocklist } }\ntenants: { default: { chain: [{ module: b, config: { words: ['${file:word}'], action: mask } }] } }")
 	cfg, err := config.Load(file, nil)
 	if err != nil {
 		t.Fatal(err)

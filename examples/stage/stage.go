@@ -73,10 +73,7 @@ func (s *Stage) build() error {
 	}
 	s.ends = append(s.ends, func() { os.RemoveAll(s.Dir) })
 	s.moot = filepath.Join(s.Dir, "moot")
-	if err := s.command("go", "build", "-o", s.moot, "."); err != nil {
-		return err
-	}
-	return s.command("make", "-s", "guests")
+	return s.command("go", "build", "-o", s.moot, ".")
 }
 
 func (s *Stage) command(args ...string) error {
