@@ -67,7 +67,16 @@ func (l *load) settle(c *Config) bool {
 	for _, p := range l.parts {
 		s.file(p)
 	}
+	others := map[string][]definition{} // of names that no definition gets
+	for _, d := range l.unused {
+		if l.blamed[d.key] {
+			others[d.key] = append(others[d.key], d)
+		}
+	}
 	for name, t := range c.Tenants {
+		for _, d := range others[tenantKey(name)] {
+			s.add(name, d)
+		}
 		if key := tenantKey(name); l.blamed[key] || l.home[key] != nil && l.home[key].own.blamed[key] {
 			s.add(name, definition{t.Pos.File, key})
 		}

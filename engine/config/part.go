@@ -196,7 +196,8 @@ func merge[T any](l *load, p *part, into *map[string]T, more map[string]T, secti
 	if *into == nil {
 		*into = make(map[string]T, len(l.parts))
 	}
-	for name, value := range more {
+	for _, name := range sorted(more) {
+		value := more[name]
 		first, again := (*into)[name]
 		if !again {
 			(*into)[name] = value
