@@ -74,6 +74,9 @@ func (l *load) settle(c *Config) bool {
 		}
 	}
 	for name, t := range c.Tenants {
+		if len(l.problems) == 0 { // as usual
+			break
+		}
 		for _, d := range others[tenantKey(name)] {
 			s.add(name, d)
 		}
@@ -204,12 +207,25 @@ func (s *settling) modules() {
 	}
 }
 
-// claim is a tenant's host or path, and how strong its right is.
+// claim is a tenant's host or path.
 type claim struct {
 	tenant string
 	key    string // "host" or "path"
 	number int    // in the list of that key
-	right  int
+}
+
+// right returns how strong the right of a claim is.
+func (s *settling) right(c claim, text string) int {
+	was := s.inUse.tenant(c.tenant).Match
+	switch f := s.faults[c.tenant]; {
+	case f != nil && f.Kept:
+		return kept
+	case s.home[tenantKey(c.tenant)] == nil:
+		return operators
+	case c.key == "host" && slices.Contains(was.Host, text), c.key == "path" && slices.Contains(was.Path, text):
+		return before
+	}
+	return fresh
 }
 
 // place returns the place and the path of the setting.
@@ -233,29 +249,15 @@ func (s *settling) claims() (again bool) {
 	hosts, paths := make(map[string]claim, len(s.c.Tenants)), make(map[string]claim, len(s.c.Tenants))
 	for _, name := range sorted(s.c.Tenants) {
 		match := s.c.Tenants[name].Match
-		was, inUse := s.inUse.tenants()[name]
-		f := s.faults[name]
-		if f != nil && f.Kept {
-			match = was.Match
+		if f := s.faults[name]; f != nil && f.Kept {
+			match = s.inUse.Tenants[name].Match
 		}
-		right := fresh
-		switch {
-		case f != nil && f.Kept:
-			right = kept
-		case s.home[tenantKey(name)] == nil:
-			right = operators
+		for i, text := range match.Host {
+			again = s.claim(hosts, text, claim{name, "host", i}) || again
 		}
-		all := func(taken map[string]claim, key string, texts, former []string) {
-			for i, text := range texts {
-				c := claim{name, key, i, right}
-				if right == fresh && inUse && slices.Contains(former, text) {
-					c.right = before
-				}
-				again = s.claim(taken, text, c) || again
-			}
+		for i, text := range match.Path {
+			again = s.claim(paths, text, claim{name, "path", i}) || again
 		}
-		all(hosts, "host", match.Host, was.Match.Host)
-		all(paths, "path", match.Path, was.Match.Path)
 	}
 	return again
 }
@@ -268,11 +270,13 @@ func (s *settling) claim(taken map[string]claim, text string, c claim) (again bo
 		return false
 	}
 	winner, loser := first, c
-	if c.right > first.right {
+	best, right := s.right(first, text), s.right(c, text)
+	if right > best {
 		winner, loser = c, first
+		best, right = right, best
 	}
 	taken[text] = winner
-	if loser.right == kept || s.contested(loser, text) {
+	if right == kept || s.contested(loser, text) {
 		return false // tenants that stay as before have had theirs together
 	}
 	pos, path := s.place(loser)
@@ -281,7 +285,7 @@ func (s *settling) claim(taken map[string]claim, text string, c claim) (again bo
 	s.addProblem(problem)
 	s.reports[contest{loser.tenant, text}] = true
 	for _, one := range []claim{loser, winner} {
-		if one.tenant == winner.tenant && winner.right != loser.right {
+		if one.tenant == winner.tenant && best != right {
 			continue
 		}
 		fails := s.faults[one.tenant] == nil
