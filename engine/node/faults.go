@@ -27,6 +27,7 @@ type fault struct {
 	kept   bool   // it stays as before; false: its clients are refused
 	match  config.Match
 	lines  []string // the problems
+	file   string   // that must be decoded again for the positions of the problems; "": none
 }
 
 // makePart makes the part of a tenant, or takes that in use if it is the same.

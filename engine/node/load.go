@@ -156,7 +156,8 @@ func (l *loading) loadRevision(ctx context.Context, modules []host.Module) error
 	}
 	for _, f := range l.revision.Faults() {
 		placed(l.cfg, f.Problems)
-		l.fail(fault{tenant: f.Tenant, match: l.cfg.Tenants[f.Tenant].Match, lines: linesOf(f.Problems)})
+		t := l.cfg.Tenants[f.Tenant]
+		l.fail(fault{tenant: f.Tenant, match: t.Match, lines: linesOf(f.Problems), file: t.Pos.File})
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// reloader reads and loads the configuration again and puts it into use, all or nothing. It implements
+// reloader reads and loads the configuration again and puts it into use, all or nothing for each tenant. It implements
 // api.Rules.
 type reloader struct {
 	source   Config
@@ -56,6 +56,7 @@ func newReloader(ctx context.Context, source Config, loader *config.Loader, now 
 	r.current.Store(now.cfg)
 	if loader.Cache != nil {
 		r.cache = *loader.Cache
+		r.decodeAgain(now)
 	}
 	r.showFaults(now)
 	r.watch(loader, now.cfg)
@@ -119,9 +120,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	if err != nil {
 		return nil, redacted(cfg, err)
 	}
-	for _, f := range next.faults { // their positions are needed again
-		r.cache.Drop(cfg.Tenants[f.tenant].Pos.File)
-	}
+	r.decodeAgain(next)
 	if next.revision.ID() == r.now.revision.ID() && sameSecrets(next.cfg, r.now.cfg) && sameRefused(next.faults, r.now.faults) {
 		r.now.faults = next.faults
 		r.showFaults(r.now)
@@ -145,6 +144,16 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 		return nil, partialError{err}
 	}
 	return nil, nil
+}
+
+// decodeAgain makes the next reload decode the files of tenants whose modules refused them: problems have the positions of
+// values only in the load that decodes them.
+func (r *reloader) decodeAgain(l *loaded) {
+	for _, f := range l.faults {
+		if f.file != "" {
+			r.cache.Drop(f.file)
+		}
+	}
 }
 
 // sameRefused reports whether the same tenants are refused for the same hosts and paths.
