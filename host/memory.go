@@ -31,7 +31,7 @@ type linear struct {
 
 // newLinear makes a memory of min bytes that may grow to max bytes. See claim for maker.
 func newLinear(b *budget, min, max uint64, first bool, maker *pool) (*linear, error) {
-	l, err := newRegion(b, min, max, first, maker)
+	l, err := newRegion(b, min, max, max, first, maker)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +55,10 @@ func (l *linear) chargeBeside(n int64) error {
 // charged returns the bytes that the budget is charged with.
 func (l *linear) charged() int64 { return int64(l.size) + l.beside }
 
-// newImaged makes a memory with the content of an image that may grow to max bytes.
+// newImaged makes a memory with the content of an image that may grow to max bytes. It reserves what the module may have in
+// any entry, because the instance may go to an entry with more memory.
 func newImaged(b *budget, im *image, max uint64, first bool, maker *pool) (*linear, error) {
-	l, err := newRegion(b, im.size(), max, first, maker)
+	l, err := newRegion(b, im.size(), max, uint64(im.code.module.Memory.Max)<<16, first, maker)
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +72,15 @@ func newImaged(b *budget, im *image, max uint64, first bool, maker *pool) (*line
 	return l, nil
 }
 
-// newRegion claims size bytes and reserves max bytes, none of which can be used yet.
-func newRegion(b *budget, size, max uint64, first bool, maker *pool) (*linear, error) {
+// newRegion claims size bytes and reserves more, none of which can be used yet.
+func newRegion(b *budget, size, max, reserved uint64, first bool, maker *pool) (*linear, error) {
 	if err := b.claim(int64(size), first, maker); err != nil {
 		return nil, err
 	}
-	r, err := reserve(max)
+	r, err := reserve(reserved)
 	if err != nil {
 		b.give(int64(size))
-		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
+		return nil, fmt.Errorf("reserve %d bytes: %w", reserved, err)
 	}
 	return &linear{budget: b, region: r, size: size, max: max, fixed: size == max, first: first, maker: maker}, nil
 }

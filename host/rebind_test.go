@@ -176,6 +176,28 @@ func TestOnlyInstancesThatRestAreTaken(t *testing.T) {
 	}
 }
 
+// TestAnInstanceGrowsToTheLimitOfItsNewEntry checks an instance that goes to an entry with more memory than the entry for
+// which it was made.
+func TestAnInstanceGrowsToTheLimitOfItsNewEntry(t *testing.T) {
+	h, _ := start(t, Config{VerifyResets: true})
+	const small, large = 4 << 20, 16 << 20
+	swap(t, h, tenantsOf(Entry{Module: "allow", Memory: small}, Entry{Module: "allow", Memory: large}))
+	h.memory.awake.spares.dropAll(func(*instance) bool { return true })
+	asks(h, "t0")
+	p := generationOf(h, "t0").pool
+	first := p.warm.Load()
+	p.used.Add(-int64(stealAfter))
+	asks(h, "t1")
+	in := generationOf(h, "t1").pool.warm.Load()
+	if in == nil || in != first {
+		t.Fatal("the test is wrong: the instance was not taken")
+	}
+	in.linear.late = nil
+	if _, ok := in.mem.Grow((large - in.mem.Size()) >> 16); !ok || in.mem.Size() != large {
+		t.Errorf("%d bytes of memory, want %d", in.mem.Size(), large)
+	}
+}
+
 // TestSparesAreTheFirstToGo checks that a tenant that needs memory gets that of spare instances before that of others.
 func TestSparesAreTheFirstToGo(t *testing.T) {
 	h, _ := start(t, Config{Memory: 16 << 20})

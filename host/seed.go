@@ -22,22 +22,39 @@ const (
 	generatorSize  = generatorBlock + 4
 )
 
-// generators returns the addresses of the generators in a memory.
+// maxPlausible is the maximum number of places in a memory that are compared with a generator, which takes 1 us or more.
+// A program of Go has a few such places.
+const maxPlausible = 4096
+
+// generators returns the addresses of the generators in a memory; none if too many places look like one.
 func generators(memory []byte) (found []uint32) {
+	plausible := 0
 	for at := 0; at+generatorSize <= len(memory); at += 8 {
-		if isGenerator(memory[at : at+generatorSize]) {
+		b := memory[at : at+generatorSize]
+		if !looksLikeGenerator(b) {
+			continue
+		}
+		if plausible++; plausible > maxPlausible {
+			return nil
+		}
+		if isGenerator(b) {
 			found = append(found, uint32(at))
 		}
 	}
 	return found
 }
 
-func isGenerator(b []byte) bool {
+// looksLikeGenerator reports whether the numbers in a state are possible.
+func looksLikeGenerator(b []byte) bool {
 	u32 := binary.LittleEndian.Uint32
 	next, count, block := u32(b[generatorNext:]), u32(b[generatorCount:]), u32(b[generatorBlock:])
-	if count != 32 && count != 28 || next > count || block > 12 || block%4 != 0 || isZero(b[generatorSeed:generatorNext]) {
-		return false
-	}
+	return (count == 32 || count == 28) && next <= count && block <= 12 && block%4 == 0 && !isZero(b[generatorSeed:generatorNext])
+}
+
+// isGenerator reports whether a state that looks like one of a generator has the values of its seed.
+func isGenerator(b []byte) bool {
+	u32 := binary.LittleEndian.Uint32
+	count, block := u32(b[generatorCount:]), u32(b[generatorBlock:])
 	g := rand.NewChaCha8([32]byte(b[generatorSeed:]))
 	for range block * 8 { // 32 values for four steps of the block number
 		g.Uint64()

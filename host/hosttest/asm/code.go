@@ -18,6 +18,7 @@ const (
 	LessU       Code = "\x49"             // i32
 	Add         Code = "\x6a"             // i32
 	Sub         Code = "\x6b"             // i32
+	Mul         Code = "\x6c"             // i32
 	DivS        Code = "\x6d"             // i32
 	And         Code = "\x71"             // i32
 	Less64S     Code = "\x53"             // i64

@@ -19,9 +19,9 @@ import (
 
 // TestCrowdOfTenantsWithLittleMemory calls hundreds of tenants at once, most of which share modules, with memory for a
 // few dozen instances. Meanwhile rules are reloaded, some tenants and modules come and go, and tenants try their modules.
-// Each event must be about its own tenant, a call fails for want of memory or time only, and the memory is free afterwards.
+// Each event must be about its own tenant, no instance has marks of another tenant, a call fails for want of memory or time only, and the memory is free afterwards.
 func TestCrowdOfTenantsWithLittleMemory(t *testing.T) {
-	w := openWith(t, host.Config{})
+	w := openWith(t, host.Config{VerifyResets: true})
 	defer w.end()
 	counted := func(n int) []byte { // denies an event that is not of the tenant in the instance's config
 		return guestOf([]hook.Hook{hook.OnSayReceive}, func(g *guest) asm.Code {
@@ -32,9 +32,23 @@ func TestCrowdOfTenantsWithLittleMemory(t *testing.T) {
 			room := asm.Get(0) + asm.Load32(abi.FrameEvent) + asm.Get(0) + asm.Add + asm.Tee(i) + asm.Get(i) + asm.Load32(abi.BlobTable) + asm.Add + asm.Load32(0)
 			code := asm.I32(96) + asm.I32(6) + asm.I32(scratch) + asm.I32(8) + get + asm.Drop +
 				room + asm.I32(scratch) + asm.Load32(0) + asm.Unequal + asm.If(asm.I32(abi.Deny)+asm.Return)
+			// Marks of the tenant: in the memory, at its end, where it grows, and in a global. Marks of others are denied.
+			mark := g.Global("i32", asm.I32(0))
+			last := asm.MemorySize + asm.I32(1<<16) + asm.Mul + asm.I32(4) + asm.Sub
+			check := func(value asm.Code) {
+				code += value + asm.Tee(j) + asm.I32(0) + asm.Unequal + asm.Get(j) + asm.I32(scratch) + asm.Load32(0) + asm.Unequal + asm.And +
+					asm.If(asm.I32(abi.Deny)+asm.Return)
+			}
+			check(asm.GlobalGet(mark))
+			check(asm.I32(everything) + asm.Load32(0))
+			check(last + asm.Load32(0))
+			code += asm.I32(scratch) + asm.Load32(0) + asm.GlobalSet(mark) + asm.I32(everything) + asm.I32(scratch) + asm.Load32(0) + asm.Store32(0) +
+				last + asm.I32(scratch) + asm.Load32(0) + asm.Store32(0)
 			switch n % 4 {
 			case 1: // grows
 				code += asm.I32(8) + asm.MemoryGrow + asm.Drop
+				check(last + asm.Load32(0))
+				code += last + asm.I32(scratch) + asm.Load32(0) + asm.Store32(0)
 			case 2: // fails at every other call
 				c := g.Global("i32", asm.I32(0))
 				code += asm.GlobalGet(c) + asm.I32(1) + asm.Add + asm.GlobalSet(c) + asm.GlobalGet(c) + asm.I32(1) + asm.And + asm.Eqz + asm.If(asm.Unreachable)
@@ -120,7 +134,7 @@ func TestCrowdOfTenantsWithLittleMemory(t *testing.T) {
 	}
 	stop()
 	all.Wait()
-	for _, bug := range []string{"runtime error", "nil pointer", "goroutine "} {
+	for _, bug := range []string{"runtime error", "nil pointer", "goroutine ", "differs from its image"} {
 		if w.log.has(bug) {
 			t.Errorf("%.3000s", w.log)
 		}
