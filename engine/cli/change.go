@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,25 +13,27 @@ import (
 
 type reloadCommand struct {
 	adminFlags
-	All bool `help:"On every node of the cluster. Each node loads its own files."`
+	All  bool `help:"On every node of the cluster. Each node loads its own files."`
+	JSON bool `name:"json" help:"Print JSON: a list with the result of each node."`
 }
 
 type rollbackCommand struct {
 	adminFlags
-	All bool `help:"On every node of the cluster."`
+	All  bool `help:"On every node of the cluster."`
+	JSON bool `name:"json" help:"Print JSON: a list with the result of each node."`
 }
 
 // Run prints the result of each node, and fails if one refused, or if tenants are not configured correctly.
 func (c *reloadCommand) Run(ctx context.Context, t terminal) error {
-	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Reload(ctx, c.All) })
+	return c.change(t, c.JSON, func(ask *client.Client) ([]api.Reload, error) { return ask.Reload(ctx, c.All) })
 }
 
 // Run prints the result of each node, and fails if one refused.
 func (c *rollbackCommand) Run(ctx context.Context, t terminal) error {
-	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Rollback(ctx, c.All) })
+	return c.change(t, c.JSON, func(ask *client.Client) ([]api.Reload, error) { return ask.Rollback(ctx, c.All) })
 }
 
-func (f *adminFlags) change(t terminal, do func(*client.Client) ([]api.Reload, error)) error {
+func (f *adminFlags) change(t terminal, asJSON bool, do func(*client.Client) ([]api.Reload, error)) error {
 	ask, err := f.client()
 	if err != nil {
 		return err
@@ -41,12 +44,19 @@ func (f *adminFlags) change(t terminal, do func(*client.Client) ([]api.Reload, e
 	}
 	refused, faulty := 0, 0
 	for _, r := range results {
-		printReload(t.out, r)
+		if !asJSON {
+			printReload(t.out, r)
+		}
 		switch {
 		case r.Partial:
 			faulty = max(faulty, len(r.Faults))
 		case !r.OK:
 			refused++
+		}
+	}
+	if asJSON {
+		if err := json.NewEncoder(t.out).Encode(results); err != nil {
+			return err
 		}
 	}
 	if refused > 0 {

@@ -32,20 +32,27 @@ const (
 
 // program is the command line.
 type program struct {
-	Serve     serveCommand     `cmd:"" help:"Run a server until SIGTERM or SIGINT. SIGHUP reloads the configuration."`
-	Check     checkCommand     `cmd:"" help:"Load a configuration with its modules, keys and certificates, and report all problems."`
-	Chat      chatCommand      `cmd:"" help:"Chat with a server in the terminal."`
-	Token     tokenCommand     `cmd:"" help:"Print a token for tests, signed with a key of a tenant."`
-	Bench     benchCommand     `cmd:"" help:"Put load on a server and measure throughput, latency and loss."`
-	Status    statusCommand    `cmd:"" help:"Show nodes, tenants and modules of a running server. Exit code 3: a node is not ready or did not answer; 4: nodes run different versions or revisions."`
-	Reload    reloadCommand    `cmd:"" help:"Make a running server load its configuration again. A tenant that is not configured correctly stays as before."`
-	Rollback  rollbackCommand  `cmd:"" help:"Make a running server use the rules from before the last reload."`
-	Decisions decisionsCommand `cmd:"" help:"Show the latest decisions of the modules of a running server."`
-	Sanction  sanctionCommand  `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`
-	Module    moduleCommand    `cmd:"" help:"Create, build, inspect, test and measure a module."`
-	Record    recordCommand    `cmd:"" help:"Record the calls to modules of a running server, with their answers."`
-	Replay    replayCommand    `cmd:"" help:"Repeat recorded calls with another module and show the answers that differ."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Serve       serveCommand       `cmd:"" help:"Run a server until SIGTERM or SIGINT. SIGHUP reloads the configuration."`
+	Check       checkCommand       `cmd:"" help:"Load a configuration with its modules, keys and certificates, and report all problems."`
+	Chat        chatCommand        `cmd:"" help:"Chat with a server in the terminal."`
+	Token       tokenCommand       `cmd:"" help:"Print a token for tests, signed with a key of a tenant."`
+	Bench       benchCommand       `cmd:"" help:"Put load on a server and measure throughput, latency and loss."`
+	Status      statusCommand      `cmd:"" help:"Show nodes, tenants and modules of a running server. Exit code 3: a node is not ready or did not answer; 4: nodes run different versions or revisions."`
+	Reload      reloadCommand      `cmd:"" help:"Make a running server load its configuration again. A tenant that is not configured correctly stays as before."`
+	Rollback    rollbackCommand    `cmd:"" help:"Make a running server use the rules from before the last reload."`
+	Decisions   decisionsCommand   `cmd:"" help:"Show the latest decisions of the modules of a running server."`
+	Sanction    sanctionCommand    `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`
+	Module      moduleCommand      `cmd:"" help:"Create, build, inspect, test and measure a module."`
+	Record      recordCommand      `cmd:"" help:"Record the calls to modules of a running server, with their answers."`
+	Replay      replayCommand      `cmd:"" help:"Repeat recorded calls with another module and show the answers that differ."`
+	KV          kvCommand          `cmd:"" name:"kv" help:"Read and change the values that modules store."`
+	Rooms       roomsCommand       `cmd:"" help:"List the rooms of a tenant."`
+	Connections connectionsCommand `cmd:"" help:"List the connections of a tenant: id, user, transport, address, rooms."`
+	Say         sayCommand         `cmd:"" help:"Send a message to a room, through its rules."`
+	Kick        kickCommand        `cmd:"" help:"Remove a connection from a room."`
+	Close       closeCommand       `cmd:"" help:"Close a connection; its client does not reconnect by itself."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+	ShowVersion kong.VersionFlag   `name:"version" help:"Print the version."`
 }
 
 // terminal has the standard streams of a command.
@@ -60,6 +67,9 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	if script.Asked(args) {
 		return script.Answer(in, out)
 	}
+	if len(args) > 0 && args[0] == "help" { // moot help COMMAND
+		args = append(args[1:len(args):len(args)], "--help")
+	}
 	ctx, stop := untilSignal()
 	defer stop()
 
@@ -71,7 +81,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 		kong.Writers(out, err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
-		kong.Vars{"minSize": strconv.Itoa(bench.MinSize), "languages": "one of " + module.Languages},
+		kong.Vars{"version": "moot " + version(), "minSize": strconv.Itoa(bench.MinSize), "languages": "one of " + module.Languages},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(terminal{in, out, err}),
 	)

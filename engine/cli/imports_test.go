@@ -39,7 +39,7 @@ var allowedImports = map[string][]string{
 	"engine/node":                {"engine", "engine/api", "engine/api/console", "engine/auth", "engine/cluster", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/diskcache", "engine/fetch", "engine/files", "engine/glob", "engine/hook", "engine/listen", "engine/millis", "engine/moderation", "engine/moderation/memory", "engine/moderation/redis", "engine/stream", "engine/tcp", "engine/telemetry", "engine/ws", "guests/builtin", "host", "host/script", "host/store", "host/store/redis", "host/trial"},
 	"engine/cli/chat":            {"sdk/go/client"},
 	"engine/cli/bench/compare":   {"engine/cli/bench"},
-	"engine/cli/module":          {"guests/builtin", "host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},
+	"engine/cli/module":          {"engine/nearest", "guests/builtin", "host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},
 	"host/trial":                 {"engine/cluster", "engine/hook", "engine/wire", "host", "host/abi", "host/script", "host/store", "host/store/memory"},
 	"host/hosttest":              {"host", "host/abi", "host/trial", "sdk/vectors"},
 	"sdk/go/conformance":         {"sdk/go"},
