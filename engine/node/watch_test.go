@@ -1,11 +1,13 @@
 package node
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
@@ -40,6 +42,32 @@ func TestAChangeDuringALoadIsSeen(t *testing.T) {
 		}
 		if taken := readStates(before, []fileState{now}, begun); sameState(taken[0], now) == c.seen {
 			t.Errorf("%+v: seen %v", c, !c.seen)
+		}
+	}
+}
+
+// TestLooksAtManyFilesAreRarer checks that watching uses at most 2% of a processor, and that few files are looked at as
+// often as one.
+func TestLooksAtManyFilesAreRarer(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: watchEvery, time.Millisecond: watchEvery, 5 * time.Millisecond: watchEvery, 20 * time.Millisecond: time.Second, time.Second: watchAtMost,
+	} {
+		if got := untilLook(took); got != want {
+			t.Errorf("after a look of %v the next one is in %v, want %v", took, got, want)
+		}
+	}
+}
+
+// BenchmarkLook measures a look at the files of a configuration that includes 10,000.
+func BenchmarkLook(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 10_000 {
+		nodetest.Write(b, filepath.Join(dir, fmt.Sprintf("t%05d.yaml", i)), "{}")
+	}
+	loader := &config.Loader{Patterns: []string{filepath.Join(dir, "*.yaml")}}
+	for b.Loop() {
+		if n := len(statesOf(loader)); n != 10_000 {
+			b.Fatal(n)
 		}
 	}
 }
