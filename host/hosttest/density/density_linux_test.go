@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,30 +51,63 @@ func build(t testing.TB) *program {
 	return p
 }
 
-// config returns a configuration of n tenants. Each has three rules with their own configs.
-func (p *program) config(n int) string {
+// tenantsPerFile is the number of tenants in an included file.
+const tenantsPerFile = 100
+
+// write writes a configuration of n tenants, in files that the main file includes, and returns the main file. Each
+// tenant has three rules with their own configs.
+func (p *program) write(t testing.TB, n int) string {
+	t.Helper()
+	dir := filepath.Join(p.dir, fmt.Sprint(n))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `cache: %s
 http: { listen: "127.0.0.1:0", demo: false }
-socket: { listen: "" }
-admin: { listen: "127.0.0.1:0", key: %q }
+socket: { listen: "", tenant: t0 }
+admin: { listen: "127.0.0.1:0", key: %q, requestsPerSecond: 10000 }
+limits: { verbsPerSecond: 1000, chainTimeout: 20s }
+include: [ "%d/*.yaml" ]
 modules:
-`, p.dir, key)
+`, p.dir, key, n)
 	for _, name := range []string{"gate", "blocklist", "announcer"} {
 		fmt.Fprintf(&b, "  %s: { file: %s/%s/%s.wasm }\n", name, p.guests, name, name)
 	}
+	file := dir + ".yaml"
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for from := 0; from < n; from += tenantsPerFile {
+		p.writeTenants(t, n, from, 0)
+	}
+	return file
+}
+
+// writeTenants writes the included file with the tenants from a number on, of n. A change of version changes the config
+// of one rule of the first one.
+func (p *program) writeTenants(t testing.TB, n, from, version int) {
+	t.Helper()
+	var b strings.Builder
 	b.WriteString("tenants:\n")
-	for i := range n {
+	for i := from; i < min(n, from+tenantsPerFile); i++ {
+		words := fmt.Sprintf("darn%d", i)
+		if i == from && version > 0 {
+			words += fmt.Sprintf(", version%d", version)
+		}
 		fmt.Fprintf(&b, `  t%d:
     match: { host: t%d.example }
     rooms: { starting: [hall] }
     chain:
       - { module: gate, timeout: 10s, grants: ["properties:role"], config: { rooms: ["secure*"], tokens: { letmein%d: member } } }
-      - { module: blocklist, timeout: 10s, config: { words: [darn%d] } }
+      - { module: blocklist, timeout: 10s, config: { words: [%s] } }
       - { module: announcer, timeout: 10s, grants: [emit], config: { join: "%d has a guest" } }
-`, i, i, i, i, i)
+`, i, i, i, words, i)
 	}
-	return b.String()
+	file := filepath.Join(p.dir, fmt.Sprint(n), fmt.Sprintf("%06d.yaml", from))
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var listening = regexp.MustCompile(`msg=serving (http|admin)=(\S+)`)
@@ -81,12 +115,14 @@ var listening = regexp.MustCompile(`msg=serving (http|admin)=(\S+)`)
 // serve starts a server with n tenants.
 func (p *program) serve(t testing.TB, n int) *node {
 	t.Helper()
-	file := filepath.Join(p.dir, fmt.Sprintf("%d.yaml", n))
-	if err := os.WriteFile(file, []byte(p.config(n)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return p.start(t, p.write(t, n))
+}
+
+// start starts a server with a configuration that write has written. args are further arguments of moot serve.
+func (p *program) start(t testing.TB, file string, args ...string) *node {
+	t.Helper()
 	begin := time.Now()
-	s := &node{cmd: exec.Command(p.file, "serve", "-c", file)}
+	s := &node{cmd: exec.Command(p.file, append([]string{"serve", "-c", file}, args...)...)}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +135,7 @@ func (p *program) serve(t testing.TB, n int) *node {
 	lines, said := bufio.NewScanner(stderr), new(bytes.Buffer)
 	for s.http == "" || s.admin == "" {
 		if !lines.Scan() {
-			t.Fatalf("a server with %d tenants does not start:\n%.4000s", n, said)
+			t.Fatalf("a server with %s does not start:\n%.4000s", file, said)
 		}
 		fmt.Fprintln(said, lines.Text())
 		for _, found := range listening.FindAllStringSubmatch(lines.Text(), -1) {
@@ -140,10 +176,10 @@ func (s *node) memory(t testing.TB) int {
 	return kilobytes << 10
 }
 
-// metric returns the sum of a metric over all of its series.
-func (s *node) metric(t testing.TB, name string) (sum float64) {
+// ask sends a request with the key of the admin to the API, and returns the answer.
+func (s *node) ask(t testing.TB, method, path string) []byte {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, "http://"+s.admin+"/metrics", nil)
+	r, err := http.NewRequest(method, "http://"+s.admin+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,8 +191,32 @@ func (s *node) metric(t testing.TB, name string) (sum float64) {
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%v, %v", answer.Status, err)
+		t.Fatalf("%s %s: %v, %v, %.2000s", method, path, answer.Status, err, text)
 	}
+	return text
+}
+
+// reload makes the server load its configuration, and returns the time that this took.
+func (s *node) reload(t testing.TB) time.Duration {
+	t.Helper()
+	var answer struct {
+		Results []struct {
+			OK       bool
+			Problems []string
+			Took     float64 // ms
+		}
+	}
+	text := s.ask(t, http.MethodPost, "/api/reload")
+	if err := json.Unmarshal(text, &answer); err != nil || len(answer.Results) != 1 || !answer.Results[0].OK {
+		t.Fatalf("%v: %.2000s", err, text)
+	}
+	return time.Duration(answer.Results[0].Took * float64(time.Millisecond))
+}
+
+// metric returns the sum of a metric over all of its series.
+func (s *node) metric(t testing.TB, name string) (sum float64) {
+	t.Helper()
+	text := s.ask(t, http.MethodGet, "/metrics")
 	for _, found := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (\S+)$`).FindAllSubmatch(text, -1) {
 		value, err := strconv.ParseFloat(string(found[1]), 64)
 		if err != nil {
@@ -167,34 +227,75 @@ func (s *node) metric(t testing.TB, name string) (sum float64) {
 	return sum
 }
 
-// talk joins a room of a tenant and sends a word that the tenant's blocklist masks.
-func (s *node) talk(t testing.TB, tenant int) time.Duration {
+// client is a member of the room hall of a tenant.
+type client struct {
+	conn   *websocket.Conn
+	tenant int
+}
+
+// join connects to a tenant and joins the room.
+func (s *node) join(ctx context.Context, tenant int) (*client, error) {
+	conn, _, err := websocket.Dial(ctx, "ws://"+s.http+"/ws", &websocket.DialOptions{Host: fmt.Sprintf("t%d.example", tenant)})
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadLimit(1 << 20)
+	c := &client{conn, tenant}
+	if err := c.send(ctx, `{"event":"roomAdd","room":"hall","messageId":"join"}`); err != nil {
+		return nil, err
+	}
+	_, err = c.await(ctx, `"messageId":"join"`)
+	return c, err
+}
+
+func (c *client) send(ctx context.Context, frame string) error {
+	return c.conn.Write(ctx, websocket.MessageText, []byte(frame))
+}
+
+// await returns the next frame that contains text.
+func (c *client) await(ctx context.Context, text string) ([]byte, error) {
+	for {
+		_, frame, err := c.conn.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case bytes.Contains(frame, []byte(text)):
+			return frame, nil
+		case bytes.Contains(frame, []byte(`"error"`)), bytes.Contains(frame, []byte("well, darn")):
+			return nil, fmt.Errorf("t%d: %s", c.tenant, frame)
+		}
+	}
+}
+
+// say sends a word that the tenant's blocklist masks, and returns the time until the message is back.
+func (c *client) say(ctx context.Context) (time.Duration, error) {
+	begin := time.Now()
+	err := c.send(ctx, fmt.Sprintf(`{"event":"say","room":"hall","message":"well, darn%d"}`, c.tenant))
+	if err == nil {
+		_, err = c.await(ctx, "well, ***")
+	}
+	return time.Since(begin), err
+}
+
+// talk joins a room of a tenant and says something twice. It returns the times of the messages: for a tenant without
+// clients, the first one waits for an instance of one rule.
+func (s *node) talk(t testing.TB, tenant int) (first, second time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c, _, err := websocket.Dial(ctx, "ws://"+s.http+"/ws", &websocket.DialOptions{Host: fmt.Sprintf("t%d.example", tenant)})
+	c, err := s.join(ctx, tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.CloseNow()
-	begin := time.Now()
-	for _, text := range []string{`{"event":"roomAdd","room":"hall"}`, fmt.Sprintf(`{"event":"say","room":"hall","message":"well, darn%d"}`, tenant)} {
-		if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
+	defer c.conn.CloseNow()
+	if first, err = c.say(ctx); err == nil {
+		second, err = c.say(ctx)
 	}
-	for {
-		_, frame, err := c.Read(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(frame, []byte("well, ***")) {
-			return time.Since(begin)
-		}
-		if bytes.Contains(frame, []byte("well, darn")) || bytes.Contains(frame, []byte(`"error"`)) {
-			t.Fatalf("t%d: %s", tenant, frame)
-		}
+	if err != nil {
+		t.Fatal(err)
 	}
+	return first, second
 }
 
 // TestSilentTenantsCostLittle starts a node with 100 tenants and one with 300. It checks that silent tenants have no
@@ -221,31 +322,5 @@ func TestSilentTenantsCostLittle(t *testing.T) {
 	}
 	if n := many.metric(t, "moot_module_instances"); n < 10*2 || n > 10*3*2 {
 		t.Errorf("10 tenants have talked, and there are %v instances", n)
-	}
-}
-
-// BenchmarkTenants measures the start of a node, the first message of a tenant, and the memory of the node before and
-// after a hundred tenants have sent messages.
-func BenchmarkTenants(b *testing.B) {
-	p := build(b)
-	for _, n := range []int{100, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			var start, first time.Duration
-			var silent, talking int
-			for b.Loop() {
-				s := p.serve(b, n)
-				start += s.start
-				silent += s.memory(b)
-				for tenant := range 100 {
-					first += s.talk(b, tenant)
-				}
-				talking += s.memory(b)
-				s.stop(b)
-			}
-			b.ReportMetric(start.Seconds()/float64(b.N), "s/start")
-			b.ReportMetric(float64(silent)/float64(b.N)/1e6, "MB/silent")
-			b.ReportMetric(float64(talking)/float64(b.N)/1e6, "MB/100-talk")
-			b.ReportMetric(first.Seconds()*1e3/float64(b.N)/100, "ms/first-message")
-		})
 	}
 }

@@ -1,0 +1,143 @@
+package density
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// talking is the number of tenants with clients.
+const talking = 100
+
+// row is a line of the table: a value, and the largest one that is acceptable on two cores.
+type row struct {
+	what, unit   string
+	value, bound float64 // bound 0: none
+}
+
+// bounds are the acceptable values for a number of tenants.
+type bounds struct{ megabytes, start, restart, reload float64 }
+
+// boundsOf returns the bounds for n tenants.
+func boundsOf(n int) bounds {
+	switch {
+	case n <= 100:
+		return bounds{200, 1, 1, 0.3}
+	case n <= 1000:
+		return bounds{250, 2, 2, 0.3}
+	}
+	return bounds{500, 15, 3, 0.3}
+}
+
+// numbers returns the numbers of tenants to measure.
+func numbers(b *testing.B) (all []int) {
+	for _, text := range strings.Split(cmp.Or(os.Getenv("TENANTS"), "100,1000,10000"), ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < talking {
+			b.Fatalf("TENANTS is %q: want numbers of %d or more, separated by commas", text, talking)
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// BenchmarkTenants measures a node with many tenants: its starts, its memory before and after a hundred tenants have
+// talked, the first message of a tenant, a reload of one tenant, and what operators ask for. It prints a table with the
+// bounds for two cores. They are not enforced, because the results depend on the machine.
+func BenchmarkTenants(b *testing.B) {
+	p := build(b)
+	for _, n := range numbers(b) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				rows := p.measure(b, n)
+				fmt.Printf("\n| %d tenants with three Go rules | value | bound |\n| --- | --- | --- |\n", n)
+				for _, r := range rows {
+					bound := ""
+					if r.bound > 0 {
+						bound = fmt.Sprintf("%g", r.bound)
+						if r.value > r.bound {
+							bound += ", exceeded"
+						}
+						b.ReportMetric(r.value, strings.ReplaceAll(r.what, " ", "-")+"-"+r.unit)
+					}
+					fmt.Printf("| %s, %s | %.4g | %s |\n", r.what, r.unit, r.value, bound)
+				}
+			}
+		})
+	}
+}
+
+// measure starts n tenants twice, and returns the values.
+func (p *program) measure(b *testing.B, n int) (rows []row) {
+	bound := boundsOf(n)
+	file := p.write(b, n)
+	add := func(what, unit string, value, bound float64) { rows = append(rows, row{what, unit, value, bound}) }
+	s := p.start(b, file)
+	add("start", "s", s.start.Seconds(), bound.start)
+	s.stop(b)
+	s = p.start(b, file)
+	defer s.stop(b)
+	add("start when nothing changed", "s", s.start.Seconds(), bound.restart)
+	silent := s.memory(b)
+	add("memory without clients", "MB", float64(silent)/1e6, bound.megabytes)
+	var first, second []time.Duration
+	for i := range talking {
+		woken, again := s.talk(b, i*n/talking)
+		first, second = append(first, woken), append(second, again)
+	}
+	add("memory after 100 tenants talked", "MB", float64(s.memory(b))/1e6, bound.megabytes)
+	add("first message median", "ms", quantile(first, 0.5), 1)
+	add("first message p99", "ms", quantile(first, 0.99), 3)
+	add("second message median", "ms", quantile(second, 0.5), 0)
+	var reloads []time.Duration
+	for version := range 5 {
+		p.writeTenants(b, n, 0, version+1)
+		reloads = append(reloads, s.reload(b))
+	}
+	add("reload of one tenant median", "s", quantile(reloads, 0.5)/1e3, bound.reload)
+	p.operate(b, s, file, add)
+	return rows
+}
+
+// operate measures what operators ask for.
+func (p *program) operate(b *testing.B, s *node, file string, add func(what, unit string, value, bound float64)) {
+	for _, path := range []string{"/metrics", "/api/tenants?limit=100", "/api/modules?limit=100", "/api/usage", "/api/tenants/t0/rooms?counts=true", "/api/tenants/t0/connections"} {
+		var took []time.Duration
+		size := 0
+		for range 5 {
+			time.Sleep(time.Second) // a scrape is followed by a pause, in which another one waits
+			begin := time.Now()
+			size = len(s.ask(b, http.MethodGet, path))
+			took = append(took, time.Since(begin))
+		}
+		path, _, _ = strings.Cut(path, "?")
+		add("GET "+path, "ms", quantile(took, 0.5), 0)
+		add("GET "+path, "KB", float64(size)/1e3, 0)
+	}
+	for _, command := range [][]string{{"status", "--url", "http://" + s.admin}, {"check", "-c", file}} {
+		cmd := exec.Command(p.file, command...)
+		cmd.Env = append(os.Environ(), "MOOT_ADMIN_KEY="+key)
+		begin := time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("moot %s: %v\n%.2000s", command[0], err, out)
+		}
+		add("moot "+command[0], "s", time.Since(begin).Seconds(), 0)
+		add("moot "+command[0]+" memory", "MB", float64(maxRSS(cmd))/1e6, 0)
+	}
+}
+
+// quantile returns a quantile in milliseconds.
+func quantile(all []time.Duration, q float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[min(len(all)-1, int(q*float64(len(all))))].Seconds() * 1e3
+}
