@@ -107,7 +107,7 @@ fuzz:
 	done
 
 # The benchmarks of the sandbox run last, because they print tables.
-bench: tools
+bench: tools guests
 	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem $$(go list ./... | grep -v 'hosttest/density$$')
 	go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./host/hosttest/density
 	go test -run '^$$' -bench . ./host/hosttest/bench
@@ -116,7 +116,7 @@ bench: tools
 # Clients connect and disconnect for SOAK, and then 1,000 tenants wake, sleep and are reloaded for SOAK; memory must stay
 # constant. SOAKS selects one of the two.
 SOAKS ?= ./engine/cli ./host/hosttest/density
-soak:
+soak: guests
 	for package in $(SOAKS); do SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat $$package; done
 
 # Faults of a cluster on Redis that take minutes, in addition to those of make test.
