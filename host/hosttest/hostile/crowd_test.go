@@ -70,7 +70,7 @@ func TestCrowdOfTenantsWithLittleMemory(t *testing.T) {
 			}
 			tenant := host.Tenant{Name: fmt.Sprint(1000 + i), CPU: 2}
 			for n := range 1 + r.IntN(2) {
-				tenant.Chain = append(tenant.Chain, host.Entry{Module: fmt.Sprint("m", (i+n*r.IntN(8))%8), Timeout: time.Second, Memory: 4 << 20,
+				tenant.Chain = append(tenant.Chain, host.Entry{Module: fmt.Sprint("m", (i+n*r.IntN(8))%8), Timeout: time.Second, Memory: int64(4+i%3*2) << 20,
 					OnError: host.AllowOnError, Config: fmt.Appendf(nil, `{"tenant":%d}`, 1000+i), Breaker: host.Breaker{Minimum: 1 << 30}})
 			}
 			all.Tenants = append(all.Tenants, tenant)
@@ -142,6 +142,6 @@ func TestCrowdOfTenantsWithLittleMemory(t *testing.T) {
 }
 
 const (
-	crowd        = 200
-	crowdReloads = 30
+	crowd        = 120
+	crowdReloads = 12
 )
