@@ -20,6 +20,7 @@ type binding struct {
 	config string
 	grants string
 	shadow bool
+	fresh  bool // each call has an instance that was not called before
 }
 
 // generation is a module of one tenant: the code, which all tenants share, the config, grants and limits of the

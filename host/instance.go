@@ -320,7 +320,7 @@ func (in *instance) memory() []byte {
 // worn reports whether the instance should be replaced: it has failed, or its memory is nearly used up, for
 // example because the guest never frees memory.
 func (in *instance) worn() bool {
-	return in.broken || in.linear.full() || in.generation.host.cfg.Fresh && in.asked
+	return in.broken || in.linear.full() || in.generation.binding.fresh && in.asked
 }
 
 // callHook calls a hook that the module exports. The runtime makes a stack for each function, so it is asked for those

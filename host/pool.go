@@ -168,10 +168,10 @@ func (p *pool) put(in *instance) {
 		p.give(in)
 		return
 	}
-	if p.resting.Load() {
-		p.retire(in)
-	} else {
+	if crowded {
 		p.discard(in)
+	} else {
+		p.retire(in)
 	}
 	if crowded && p.alive.Load() > 0 {
 		return

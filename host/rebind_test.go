@@ -279,3 +279,41 @@ func TestABrokenInstanceIsNotKept(t *testing.T) {
 		t.Errorf("%d spare instances", n)
 	}
 }
+
+// TestIsolationPerCall checks that each call of an isolated entry has an instance that was not called before, with the
+// entry's config, while another entry of the same module keeps its memory between calls.
+func TestIsolationPerCall(t *testing.T) {
+	h, log := start(t, Config{VerifyResets: true})
+	e := Entry{Module: "m", Isolation: PerCall}
+	swap(t, h, every(countsInMemory(), tenantsOf(e, Entry{Module: "m"})))
+	for i := range 20 {
+		if v := asks(h, "t0"); v.Outcome != hook.Allowed {
+			t.Fatalf("call %d: %+v\n%s", i, v, log)
+		}
+		if v := asks(h, "t1"); (v.Outcome == hook.Allowed) != (i == 0) {
+			t.Fatalf("the other entry, call %d: %+v", i, v)
+		}
+	}
+	generationOf(h, "t0").pool.makers.Wait()
+	if n := h.Instances().Resets; n < 20 {
+		t.Errorf("%d resets", n)
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Error(log)
+	}
+}
+
+// TestALargeMemoryIsReset checks that an instance whose memory has nearly reached its limit is reset, not closed.
+func TestALargeMemoryIsReset(t *testing.T) {
+	h, log := start(t, Config{VerifyResets: true}, goEntry(`{}`))
+	decide(h, "hello")
+	in := generationOf(h, "t").pool.warm.Load()
+	before := in.linear.size
+	if v, _ := decide(h, "grow"); v.Outcome != hook.Allowed {
+		t.Fatalf("%+v\n%s", v, log)
+	}
+	generationOf(h, "t").pool.makers.Wait()
+	if in.linear.size != before || h.Instances().Resets == 0 {
+		t.Errorf("%d bytes, %d before it grew; %d resets\n%s", in.linear.size, before, h.Instances().Resets, log)
+	}
+}

@@ -55,19 +55,20 @@ type Tenant struct {
 
 // Entry is a module's place in a chain.
 type Entry struct {
-	Module   string
-	Where    string        // for messages: "config.yaml:42: tenants.default.chain[0]"
-	Rooms    []string      // patterns of package glob, of which one must match; nil: every room
-	Hooks    []hook.Hook   // nil: all hooks of the module
-	Priority int           // lower ones are called first, equal ones in order
-	Timeout  time.Duration // for one event, all calls together; 0: 50 ms
-	Memory   int64         // bytes of one instance, 64 KiB to 64 MiB; 0: 16 MiB
-	OnError  Policy
-	Breaker  Breaker
-	Grants   []string // kv, rate, emit, rooms, properties:NAME,...
-	Mode     Mode
-	Config   json.RawMessage // JSON for the module; nil: {}
-	Shown    json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest
+	Module    string
+	Where     string        // for messages: "config.yaml:42: tenants.default.chain[0]"
+	Rooms     []string      // patterns of package glob, of which one must match; nil: every room
+	Hooks     []hook.Hook   // nil: all hooks of the module
+	Priority  int           // lower ones are called first, equal ones in order
+	Timeout   time.Duration // for one event, all calls together; 0: 50 ms
+	Memory    int64         // bytes of one instance, 64 KiB to 64 MiB; 0: 16 MiB
+	OnError   Policy
+	Breaker   Breaker
+	Isolation Isolation
+	Grants    []string // kv, rate, emit, rooms, properties:NAME,...
+	Mode      Mode
+	Config    json.RawMessage // JSON for the module; nil: {}
+	Shown     json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest
 }
 
 // Policy is how a chain continues after an entry has failed.
@@ -77,6 +78,15 @@ type Policy uint8
 const (
 	DenyOnError  Policy = iota // the event fails; at say, the receivers get nothing
 	AllowOnError               // as if the entry did not exist
+)
+
+// Isolation is how long the memory of an instance lasts.
+type Isolation uint8
+
+// The isolations.
+const (
+	PerInstance Isolation = iota // until the instance is closed or reset
+	PerCall                      // for one call: the next call has an instance that has just started
 )
 
 // Mode is whether a module's verdict applies.

@@ -20,7 +20,8 @@ func (l *loader) generation(p *placing, s *source, config Entry, given grants) (
 	sorted := slices.Clone(config.Grants)
 	slices.Sort(sorted)
 	b := binding{module: s.Name, digest: s.digest, tenant: t.name, memory: config.Memory,
-		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " "), shadow: config.Mode == Shadow}
+		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " "), shadow: config.Mode == Shadow,
+		fresh: config.Isolation == PerCall || l.host.cfg.Fresh}
 	if g := p.bound[b]; g != nil {
 		return g, nil
 	}

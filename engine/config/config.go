@@ -301,21 +301,22 @@ type TenantLimits struct {
 
 // Entry is a module's place in a tenant's chain.
 type Entry struct {
-	Pos      Pos             `yaml:"-"`
-	Module   string          `yaml:"module" required:"true"`                                              // a key of Config.Modules
-	Rooms    []string        `yaml:"room" default:"*" check:"glob"`                                       // patterns of package glob; one must match
-	Hooks    []string        `yaml:"hooks" oneof:"connect join onSayReceive say leave disconnect action"` // empty = all hooks of the module
-	Priority int             `yaml:"priority" default:"100" min:"-1000000" max:"1000000"`                 // lower ones run first, equal ones in the order of the file
-	Timeout  time.Duration   `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`                          // of one message
-	Memory   ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"64MiB"`                      // of one instance
-	OnError  string          `yaml:"onError" default:"deny" oneof:"deny allow"`
-	Breaker  Breaker         `yaml:"breaker"`
-	Grants   []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
-	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
-	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
-	Shown    json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
-	lists    [32]byte        `yaml:"-"`      // digest of the files of ${lines:...} and ${json:...} in Config; zero = none
-	written  *yaml.Node      `yaml:"-"`      // Config as written, until [Config.Forget]; see PosOf
+	Pos       Pos             `yaml:"-"`
+	Module    string          `yaml:"module" required:"true"`                                              // a key of Config.Modules
+	Rooms     []string        `yaml:"room" default:"*" check:"glob"`                                       // patterns of package glob; one must match
+	Hooks     []string        `yaml:"hooks" oneof:"connect join onSayReceive say leave disconnect action"` // empty = all hooks of the module
+	Priority  int             `yaml:"priority" default:"100" min:"-1000000" max:"1000000"`                 // lower ones run first, equal ones in the order of the file
+	Timeout   time.Duration   `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`                          // of one message
+	Memory    ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"64MiB"`                      // of one instance
+	OnError   string          `yaml:"onError" default:"deny" oneof:"deny allow"`
+	Isolation string          `yaml:"isolation" default:"instance" oneof:"instance call"` // how long the memory of a module lasts
+	Breaker   Breaker         `yaml:"breaker"`
+	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
+	Mode      string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
+	Config    json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
+	Shown     json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
+	lists     [32]byte        `yaml:"-"`      // digest of the files of ${lines:...} and ${json:...} in Config; zero = none
+	written   *yaml.Node      `yaml:"-"`      // Config as written, until [Config.Forget]; see PosOf
 }
 
 // Breaker configures when the breaker of an entry opens and closes.

@@ -132,6 +132,9 @@ func entryOf(e config.Entry, where string) host.Entry {
 	if e.OnError == "allow" {
 		entry.OnError = host.AllowOnError
 	}
+	if e.Isolation == "call" {
+		entry.Isolation = host.PerCall
+	}
 	if e.Mode == "shadow" {
 		entry.Mode = host.Shadow
 	}

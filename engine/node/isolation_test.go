@@ -1,0 +1,17 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/host"
+)
+
+// TestIsolationOfAnEntry checks that the host gets the isolation of an entry.
+func TestIsolationOfAnEntry(t *testing.T) {
+	for setting, want := range map[string]host.Isolation{"": host.PerInstance, "instance": host.PerInstance, "call": host.PerCall} {
+		if got := entryOf(config.Entry{Isolation: setting}, "").Isolation; got != want {
+			t.Errorf("%q: %v", setting, got)
+		}
+	}
+}
