@@ -19,13 +19,14 @@ func (r *round) disturb() {
 		}{{"cut off", (*link).disconnect}, {"frozen", (*link).freeze}, {"slow", func(w *link) { w.slow(80 * time.Millisecond) }}}
 		way, w := ways[r.rng.IntN(len(ways))], r.anyLink()
 		r.note(fmt.Sprintf("a node is %s, and %s", way.name, f.name))
-		r.cut = true
+		r.cut, r.delayed = true, r.delayed || r.deployment.lossy
 		way.do(w)
 		f.do(r)
 		w.mend()
 	case 1:
 		guest := r.guest()
 		r.note("a node dies, and " + f.name)
+		r.delayed = r.delayed || r.deployment.lossy
 		r.kill(guest)
 		f.do(r)
 	case 2:

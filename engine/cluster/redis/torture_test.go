@@ -68,6 +68,7 @@ type round struct {
 	over       atomic.Bool
 	work       sync.WaitGroup
 	cut        bool // a node was cut off for longer than its lease
+	delayed    bool // a node may have published lost messages again after newer ones: nodes may differ in the order
 	seed       uint64
 
 	sites   []*site
