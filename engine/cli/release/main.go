@@ -1,18 +1,18 @@
 // Command release builds an archive for each platform with the program, the rules and the configuration. It writes
 // SHA256SUMS beside the archives. make release runs it at the top of the repository.
 //
-// The same commit, guests and version of Go give the same bytes on every machine.
+// The same commit and version of Go give the same bytes on every machine.
 package main
 
 import (
 	"crypto/sha256"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,8 +93,15 @@ func (r *release) build(platform string) (string, error) {
 		return "", fmt.Errorf("%w: %s", err, text)
 	}
 	files := []file{{name + "/" + program, binary, 0o755}}
-	for _, f := range r.files {
-		files = append(files, file{name + "/" + f, f, 0o644})
+	for i, f := range r.files {
+		from := f
+		if strings.HasSuffix(f, ".md") {
+			from = filepath.Join(work, strconv.Itoa(i)+".md")
+			if err := r.page(f, from); err != nil {
+				return "", err
+			}
+		}
+		files = append(files, file{name + "/" + f, from, 0o644})
 	}
 	packed, err := pack(files, r.at)
 	if err != nil {
@@ -107,12 +114,33 @@ func (r *release) build(platform string) (string, error) {
 	return line, os.WriteFile(filepath.Join(r.out, name+ending), packed, 0o644)
 }
 
-// contents returns the files of an archive besides the program.
-func contents() (files []string, err error) {
-	if found, _ := filepath.Glob("guests/*/*.wasm"); len(found) == 0 {
-		return nil, errors.New("guests/*/*.wasm do not exist: run `make release` at the top of the repository, which builds them")
+var links = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
+
+// page writes a copy of a page in which the links to files that are not in the archive lead to the repository.
+func (r *release) page(path, to string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
 	}
-	for _, pattern := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.yaml", "guests/*/*.wasm", "guests/*/README.md", "examples/deploy/*"} {
+	text = links.ReplaceAllFunc(text, func(link []byte) []byte {
+		m := links.FindSubmatch(link)
+		target := filepath.ToSlash(filepath.Join(filepath.Dir(path), string(m[1])))
+		if slices.ContainsFunc(r.files, func(f string) bool { return f == target || strings.HasPrefix(f, target+"/") }) {
+			return link
+		}
+		return fmt.Appendf(nil, "](https://github.com/mootchat/moot/tree/%s/%s%s)", r.version, target, m[2])
+	})
+	return os.WriteFile(to, text, 0o600)
+}
+
+// contents returns the files of an archive besides the program. The ready-made rules are in the program too; the archive has
+// their modules for other hosts of the ABI.
+func contents() (files []string, err error) {
+	if _, err := os.Stat("guests/builtin/SHA256SUMS"); err != nil {
+		return nil, fmt.Errorf("run `make release` at the top of the repository: %w", err)
+	}
+	for _, pattern := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.yaml", "rule.js", "guests/README.md", "guests/builtin/*.wasm", "guests/builtin/SHA256SUMS",
+		"guests/*/*.js", "guests/*/*.ts", "guests/*/*.lua", "guests/*/README.md", "examples/deploy/*"} {
 		found, _ := filepath.Glob(pattern) // sorted by name
 		files = append(files, found...)
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +73,7 @@ func TestAZipForWindows(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReleased checks the errors for an invalid version, for missing guests, and for an invalid
+// TestWhatCannotBeReleased checks the errors for an invalid version, for another folder than that of the repository, and for an invalid
 // SOURCE_DATE_EPOCH.
 func TestWhatCannotBeReleased(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -85,5 +87,54 @@ func TestWhatCannotBeReleased(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
 	if err := (&release{version: "v1", out: "out"}).run(nil); err == nil || !strings.Contains(err.Error(), "seconds since 1970") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestPagesHaveNoDeadLinks checks that the links of the pages in an archive lead to files in it, or to the repository.
+func TestPagesHaveNoDeadLinks(t *testing.T) {
+	t.Chdir("../../..")
+	r := &release{version: "v1.2.3"}
+	var err error
+	if r.files, err = contents(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"rule.js", "guests/builtin/blocklist.wasm", "guests/game/game.ts", "guests/language/language.js", "guests/shadowban/shadowban.lua"} {
+		if !slices.Contains(r.files, name) {
+			t.Errorf("the archive lacks %s", name)
+		}
+	}
+	to, pages, moved := filepath.Join(t.TempDir(), "page.md"), 0, 0
+	for _, page := range r.files {
+		if !strings.HasSuffix(page, ".md") {
+			continue
+		}
+		if err := r.page(page, to); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages++
+		for _, m := range regexp.MustCompile(`\]\(([^)#]*)[^)]*\)`).FindAllStringSubmatch(string(text), -1) {
+			path, far := strings.CutPrefix(m[1], "https://github.com/mootchat/moot/tree/v1.2.3/")
+			if !far && (m[1] == "" || strings.Contains(m[1], ":")) {
+				continue
+			}
+			if far {
+				moved++
+			} else {
+				path = filepath.Join(filepath.Dir(page), m[1])
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+			if in := slices.ContainsFunc(r.files, func(f string) bool { return f == path || strings.HasPrefix(f, path+"/") }); in == far {
+				t.Errorf("%s links to %s", page, m[1])
+			}
+		}
+	}
+	if pages < 10 || moved < 10 {
+		t.Errorf("%d pages, %d links to the repository", pages, moved)
 	}
 }

@@ -45,7 +45,7 @@ tenants:
       - { module: blocklist, config: { words: [darn, heck] } }
       - { module: quiet, hooks: [say] }
 modules:
-  blocklist: { file: blocklist.wasm }
+  blocklist: { builtin: blocklist }
   quiet: { file: quiet.wasm }
 `
 )
@@ -57,7 +57,7 @@ func (c *comparison) build(ctx context.Context) error {
 		return fmt.Errorf("go env: %w", err)
 	}
 	root := filepath.Dir(strings.TrimSpace(string(gomod)))
-	for bin, source := range map[string]string{"moot": ".", "blocklist.wasm": "./guests/blocklist", "quiet.wasm": "./host/hosttest/bench/testdata/quiet"} {
+	for bin, source := range map[string]string{"moot": ".", "quiet.wasm": "./host/hosttest/bench/testdata/quiet"} {
 		args := []string{"build", "-o", filepath.Join(c.dir, bin)}
 		if strings.HasSuffix(bin, ".wasm") {
 			args = append(args, "-buildmode=c-shared", "-ldflags=-s -w")
