@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/mootchat/moot/engine/node"
@@ -28,5 +29,6 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // what the compiler of modules has left; an idle server would keep it for minutes
 	return n.Wait()
 }
