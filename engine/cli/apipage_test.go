@@ -32,6 +32,7 @@ func TestRequestsOfTheAPIPage(t *testing.T) {
 		"/rooms/lounge":          `"name":"lounge"`,
 		"/rooms/lounge/messages": `^$`,
 		"/api/reload":            `"revision":"`,
+		"by=memory&top=3'":       `"memory":\{"limit":[1-9]`,
 		"/sanctions":             `"user":"bob","kind":"mute"`,
 		"/sanctions?user=bob'":   `"reason":"be kind"`,
 	}
