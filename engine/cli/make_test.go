@@ -30,7 +30,7 @@ var needed = []struct {
 	{regexp.MustCompile(`(?m)^\.ci/builtin\b`), []string{"Node.js", "C compilers", "Rust, wabt", "npm packages", "apt's sources"}},
 	{regexp.MustCompile(`(?m)^go test .*-tags chaos .*\./engine/node$`), []string{"Redis"}},
 	{regexp.MustCompile(`(?m)^go test .*go list \./\.\.\.`), []string{"C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
-	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"Redis"}},
+	{regexp.MustCompile(`(?m)^go test .*-bench \. .*go list \./\.\.\.`), []string{"Redis"}},
 	{regexp.MustCompile(`(?m)^npm run `), []string{"Node.js", "npm packages"}},
 }
 
