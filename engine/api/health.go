@@ -22,14 +22,14 @@ const (
 	readinessPause = 100 * time.Millisecond // see shared
 )
 
-// Readiness is the answer of /health/ready. The status is 200 if Ready is true, else 503.
-type Readiness struct {
+// readinessAnswer is the answer of /health/ready. The status is 200 if Ready is true, else 503.
+type readinessAnswer struct {
 	Ready  bool             `json:"ready"`
-	Checks map[string]State `json:"checks"`
+	Checks map[string]checkState `json:"checks"`
 }
 
-// State is the result of one check.
-type State struct {
+// checkState is the result of one check.
+type checkState struct {
 	OK bool `json:"ok"`
 	// Detail describes the problem. Only answers to requests with the admin key have it.
 	Detail string `json:"detail,omitempty"`
@@ -43,7 +43,7 @@ func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
 
 // ready answers all requests. The answer has details if the request has the admin key.
 func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
-	current := newShared(readinessPause, s.Readiness)
+	current := newShared(readinessPause, s.runChecks)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		detailed := false
 		if r.Header.Get("Authorization") != "" {
@@ -59,9 +59,9 @@ func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 			return // the client has gone
 		}
 		if !detailed {
-			brief := map[string]State{} // the result is shared
+			brief := map[string]checkState{} // the result is shared
 			for name, state := range result.Checks {
-				brief[name] = State{OK: state.OK}
+				brief[name] = checkState{OK: state.OK}
 			}
 			result.Checks = brief
 		}
@@ -73,8 +73,8 @@ func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 	})
 }
 
-// Readiness runs all checks concurrently.
-func (s *Server) Readiness(ctx context.Context) Readiness {
+// runChecks runs all checks concurrently.
+func (s *Server) runChecks(ctx context.Context) readinessAnswer {
 	return s.readiness(ctx, append(s.checks(), Check{Name: "nodes", Ready: s.agree, Advisory: true}))
 }
 
@@ -83,7 +83,7 @@ func (s *Server) checks() []Check {
 	return append([]Check{{Name: "engine", Ready: s.engineReady}, {Name: "cluster", Ready: s.clusterReady}}, s.cfg.Checks...)
 }
 
-func (s *Server) readiness(ctx context.Context, checks []Check) Readiness {
+func (s *Server) readiness(ctx context.Context, checks []Check) readinessAnswer {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	errs := make([]error, len(checks))
@@ -92,9 +92,9 @@ func (s *Server) readiness(ctx context.Context, checks []Check) Readiness {
 		wg.Go(func() { errs[i] = c.Ready(ctx) })
 	}
 	wg.Wait()
-	r := Readiness{Ready: true, Checks: map[string]State{}}
+	r := readinessAnswer{Ready: true, Checks: map[string]checkState{}}
 	for i, c := range checks {
-		state := State{OK: errs[i] == nil}
+		state := checkState{OK: errs[i] == nil}
 		if errs[i] != nil {
 			state.Detail = errs[i].Error()
 			r.Ready = r.Ready && c.Advisory

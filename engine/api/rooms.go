@@ -57,15 +57,15 @@ type oneRoom struct {
 	Body   Room
 }
 
-// Member is a member of a room.
-type Member struct {
+// member is a member of a room.
+type member struct {
 	ID       string `json:"id" doc:"The id of the connection."`
 	JoinedAt int64  `json:"joinedAt" format:"unix-ms"`
 }
 
 type memberList struct {
 	Body struct {
-		Members      []Member `json:"members"`
+		Members      []member `json:"members"`
 		MembersCount int      `json:"membersCount" doc:"Members on all pages."`
 		Cursor       string   `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 	}
@@ -152,9 +152,9 @@ func (s *Server) listMembers(ctx context.Context, in *struct {
 		return nil, s.faultOf(err)
 	}
 	out := &memberList{}
-	out.Body.MembersCount, out.Body.Cursor, out.Body.Members = status.MembersCount, status.Cursor, []Member{}
+	out.Body.MembersCount, out.Body.Cursor, out.Body.Members = status.MembersCount, status.Cursor, []member{}
 	for _, m := range status.Members {
-		out.Body.Members = append(out.Body.Members, Member{m.ID, m.JoinedAt})
+		out.Body.Members = append(out.Body.Members, member{m.ID, m.JoinedAt})
 	}
 	return out, nil
 }
