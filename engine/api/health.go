@@ -24,7 +24,7 @@ const (
 
 // readinessAnswer is the answer of /health/ready. The status is 200 if Ready is true, else 503.
 type readinessAnswer struct {
-	Ready  bool             `json:"ready"`
+	Ready  bool                  `json:"ready"`
 	Checks map[string]checkState `json:"checks"`
 }
 
