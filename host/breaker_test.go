@@ -298,13 +298,23 @@ func TestAModuleThatFailsPromisesNothing(t *testing.T) {
 func TestRefusingAllocatesNothing(t *testing.T) {
 	h, _, _ := outageOf(t, goEntry(`{}`), Recording{}, 0)
 	ev := said("hello")
-	if n := testing.AllocsPerRun(100, func() { h.Decide(context.Background(), ev) }); n > 0 {
+	if n := leastAllocations(func() { h.Decide(context.Background(), ev) }); n > 0 {
 		t.Errorf("Decide: %v allocations", n)
 	}
 	sayEvent, members := one(1000)
-	if n := testing.AllocsPerRun(100, func() { ask(h, sayEvent, members) }); n > 0 {
+	if n := leastAllocations(func() { ask(h, sayEvent, members) }); n > 0 {
 		t.Errorf("Deliver: %v allocations", n)
 	}
+}
+
+// leastAllocations measures the allocations of f several times and returns the least, because goroutines of the
+// host, which start instances and close them, may allocate at the same time.
+func leastAllocations(f func()) float64 {
+	least := testing.AllocsPerRun(100, f)
+	for range 4 {
+		least = min(least, testing.AllocsPerRun(100, f))
+	}
+	return least
 }
 
 // TestAShadowThatIsRefusedIsNotRecorded checks that a shadow whose breaker is open records no decisions.

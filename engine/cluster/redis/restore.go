@@ -57,6 +57,7 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 		}
 		p.emptied.Store(false)
 	}
+	leaving := false // members that were handed to others are leaving: partScript needs the mark
 	for some := range slices.Chunk(n.roster.in(p), takeCount) {
 		if taken == "0" {
 			if err := p.recordAgain(ctx, some); err != nil {
@@ -73,9 +74,16 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 			n.counters.Rejoined.Add(int64(len(members)))
 			n.handler.Rejoin(ctx, room, members)
 		}
+		if len(gone) > 0 && !leaving {
+			still, err := p.unrecorded(ctx, some)
+			if err != nil {
+				return err
+			}
+			leaving = len(still) > 0
+		}
 	}
-	if err := p.removeUnknown(ctx); err != nil || taken == "0" {
-		return err
+	if err := p.removeUnknown(ctx); err != nil || taken == "0" || leaving || n.roster.isParting(p) {
+		return err // with the mark, the next beat does this again
 	}
 	return n.ask(ctx, "come back", func(ctx context.Context) error {
 		return backScript.Run(ctx, n.client, []string{p.keys.of("taken", n.process)}, taken).Err()

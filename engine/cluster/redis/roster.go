@@ -118,20 +118,31 @@ func (r *roster) rooms() []cluster.RoomID {
 
 // in returns the members of the partition's rooms that are not leaving.
 func (r *roster) in(p *partition) []seat {
+	all, _ := r.of(p)
+	return all
+}
+
+// isParting reports whether a member of a partition has begun to leave.
+func (r *roster) isParting(p *partition) bool {
+	_, parting := r.of(p)
+	return parting
+}
+
+// of returns the members of a partition that have not begun to leave, and whether others have.
+func (r *roster) of(p *partition) (all []seat, parting bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []seat
 	for room, members := range r.members {
 		if q, _ := p.n.at(room); q != p {
 			continue
 		}
 		for _, s := range members {
-			if !s.parting {
+			if parting = parting || s.parting; !s.parting {
 				all = append(all, *s)
 			}
 		}
 	}
-	return all
+	return all, parting
 }
 
 // let records the members that Lost receives.
