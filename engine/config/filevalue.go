@@ -13,8 +13,9 @@ import (
 
 // wholeFile reports whether a value is ${lines:PATH} or ${json:PATH} and nothing else. It returns the kind and the path.
 func wholeFile(text string) (kind, path string, ok bool) {
-	inner, ok := strings.CutPrefix(text, "${")
-	if inner, ok = strings.CutSuffix(inner, "}"); !ok || strings.ContainsAny(inner, "${}") || !strings.HasPrefix(text, "${") {
+	inner, begins := strings.CutPrefix(text, "${")
+	inner, ends := strings.CutSuffix(inner, "}")
+	if !begins || !ends || strings.ContainsAny(inner, "${}") {
 		return "", "", false
 	}
 	kind, path, ok = strings.Cut(inner, ":")
