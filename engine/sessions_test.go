@@ -258,10 +258,10 @@ func quoted(s string) string {
 	return string(b)
 }
 
-// TestWithoutSinceWhatWasSaidMeanwhileComes checks a resume without positions: the client
+// TestResumeWithoutPositionsSendsMissedMessages checks a resume without positions: the client
 // receives the messages that were published while it was away, and the room is not reported
 // as recovered, because earlier messages may have been lost with the connection.
-func TestWithoutSinceWhatWasSaidMeanwhileComes(t *testing.T) {
+func TestResumeWithoutPositionsSendsMissedMessages(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes)
 		a := n.client().do(roomAdd("r"))

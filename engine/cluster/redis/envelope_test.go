@@ -43,9 +43,9 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// TestEntryOfAnotherVersionIsToldApart checks that parseEntry distinguishes entries of another
+// TestEntryOfAnotherVersion checks that parseEntry distinguishes entries of another
 // version from malformed ones.
-func TestEntryOfAnotherVersionIsToldApart(t *testing.T) {
+func TestEntryOfAnotherVersion(t *testing.T) {
 	if _, err := parseEntry("2 n#x.1 hello"); !errors.Is(err, errVersion) {
 		t.Errorf("error %v, want that of another version", err)
 	}
