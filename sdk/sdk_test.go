@@ -88,7 +88,7 @@ func TestBlocklist(t *testing.T) {
 		t.Run(language, func(t *testing.T) {
 			wasm := built(t, filepath.Join(language, "examples/blocklist"))
 			for _, c := range []struct{ config, want string }{
-				{`{"action":"hide"}`, `action: "hide" is neither mask nor deny`},
+				{`{"action":"hide"}`, `action: must be one of "mask", "deny"`},
 				{`{"words":["darn","c++"]}`, `words: "c++" is not one word`},
 				{`{"words":[""]}`, `words: "" is not one word`},
 			} {
