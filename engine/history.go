@@ -42,7 +42,7 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 	if err != nil {
 		return missedMessages{}, cluster.Position{}, err
 	}
-	got.whole = !page.Missing
+	got.whole = true // so far
 	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2 / several
 	last := since.Offset
 	if n := len(page.Messages); n > 0 {
@@ -65,6 +65,7 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 	if room >= 0 && (got.whole || len(got.messages) == 0) {
 		got.add(page.Top.Epoch, page.Messages, &room)
 	}
+	got.whole = got.whole && !page.Missing
 	slices.Reverse(got.messages)
 	return got, page.Top, nil
 }

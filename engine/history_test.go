@@ -475,3 +475,25 @@ func follows(heard []string, last cluster.Position, recovered bool) (cluster.Pos
 	}
 	return last, nil
 }
+
+// TestHistoryHasABoundOfBytes checks that a room drops its oldest messages when its history exceeds
+// the bytes of its tenant, and that a client that asks for them learns that they are missing.
+func TestHistoryHasABoundOfBytes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", keeps(1000), func(c *engine.Config) {
+			c.Tenants[0].Limits = engine.Limits{HistoryBytes: 64 << 10, OutboxBytes: 1 << 20}
+		})
+		a := n.client()
+		at, _ := a.joins("r", nil)
+		a.HangUp()
+		for range 50 {
+			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"`+strings.Repeat("x", 2000)+`"`)), nil)
+		}
+		b := n.client()
+		back, heard := b.joins("r", &at)
+		w.recovered(back, false)
+		if len(heard) < 20 || len(heard) > 32 {
+			w.Errorf("%d messages of 2 KB are kept, want 64 KiB", len(heard))
+		}
+	})
+}

@@ -15,6 +15,7 @@ type Limits struct {
 	VerbsPerSecond      float64       // for each connection, with a burst of twice that; 50
 	SimultaneousActions int           // actions that run at once on one connection; 5
 	OutboxBytes         int           // bytes that wait for one connection; 1 MiB
+	HistoryBytes        int64         // of the history of one room, see cluster.Retention; 16 MiB
 	VerbTimeout         time.Duration // total time of a verb, an action or the start of a connection; 15 s
 	WriteTimeout        time.Duration // a slow reader that accepts too little within this time is closed; 5 s
 }
@@ -26,6 +27,7 @@ func (l Limits) withDefaults() Limits {
 	l.VerbsPerSecond = cmp.Or(l.VerbsPerSecond, 50)
 	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, 5)
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, 1<<20)
+	l.HistoryBytes = cmp.Or(l.HistoryBytes, 16<<20)
 	l.VerbTimeout = cmp.Or(l.VerbTimeout, 15*time.Second)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 5*time.Second)
 	return l
@@ -39,6 +41,7 @@ func (l Limits) ofTenant(node Limits) Limits {
 	l.VerbsPerSecond = cmp.Or(l.VerbsPerSecond, node.VerbsPerSecond)
 	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, node.SimultaneousActions)
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, node.OutboxBytes)
+	l.HistoryBytes = cmp.Or(l.HistoryBytes, node.HistoryBytes)
 	l.VerbTimeout = cmp.Or(l.VerbTimeout, node.VerbTimeout)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, node.WriteTimeout)
 	return l

@@ -48,7 +48,7 @@ type TenantConfig struct {
 type RoomSettings struct {
 	Match      func(room string) bool
 	MaxMembers int               // on all nodes; joins at the same time may exceed it; 0: no limit
-	Retention  cluster.Retention // history that members can ask for; zero: none
+	Retention  cluster.Retention // history that members can ask for; zero: none; Bytes 0: Limits.HistoryBytes
 	Presence   bool              // members may ask for notices of joins and leaves
 
 	// FlushDelay is the time that a message may wait for others, to be sent to each member
@@ -155,8 +155,12 @@ func (t *tenant) lookup(name string) *room {
 }
 
 func (t *tenant) settings(name string) RoomSettings {
-	for _, s := range t.cfg().Rooms {
+	cfg := t.cfg()
+	for _, s := range cfg.Rooms {
 		if s.Match == nil || s.Match(name) {
+			if s.Retention.Messages > 0 && s.Retention.Bytes == 0 {
+				s.Retention.Bytes = cfg.Limits.HistoryBytes
+			}
 			return s
 		}
 	}

@@ -32,11 +32,17 @@ type RoomID struct{ Tenant, Room string }
 type Position = wire.Position
 
 // Retention is the amount of history that a room keeps: the last Messages messages, each for at
-// least For. The zero Retention keeps no history. All nodes have the same Retention for a room,
-// except while their configurations change.
+// least For, unless they exceed Bytes. The zero Retention keeps no history. All nodes have the same
+// Retention for a room, except while their configurations change.
 type Retention struct {
 	Messages int
 	For      time.Duration
+
+	// Bytes bounds the kept messages; 0: no bound. A message counts as its payload and up to 64
+	// bytes of the backend. If a published message exceeds the bound, the room drops its oldest
+	// messages, and up to a quarter of Bytes more than it must. The last message is always kept.
+	// Read does not check Bytes.
+	Bytes int64
 
 	// Ephemeral messages have no position, are not in History, and cost least. A node whose
 	// connection breaks misses the messages of that moment and does not count them. Messages

@@ -27,6 +27,7 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("simultaneousActions", count(own.SimultaneousActions), count(node.SimultaneousActions), own.SimultaneousActions > node.SimultaneousActions)
 	least("moduleCPU", own.ModuleCPU, node.ModuleCPU, own.ModuleCPU > node.ModuleCPU)
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
+	least("historyBytes", own.HistoryBytes, node.HistoryBytes, own.HistoryBytes > node.HistoryBytes)
 }
 
 // nodeLimit returns the part of a message that shows a limit of the node. It does not

@@ -17,7 +17,7 @@ func (l *loading) settingsOf() engine.Settings {
 	c := engine.Settings{Limits: engine.Limits{
 		MessageBytes: int(n.MessageBytes), Connections: n.Connections, ConnectionsPerIP: n.ConnectionsPerIP,
 		RoomsPerConnection: n.RoomsPerConnection, VerbsPerSecond: float64(n.VerbsPerSecond),
-		SimultaneousActions: n.SimultaneousActions, VerbTimeout: n.VerbTimeout, OutboxBytes: int(n.OutboxBytes), WriteTimeout: n.WriteTimeout,
+		SimultaneousActions: n.SimultaneousActions, VerbTimeout: n.VerbTimeout, OutboxBytes: int(n.OutboxBytes), HistoryBytes: int64(n.HistoryBytes), WriteTimeout: n.WriteTimeout,
 	}, Tenants: make([]engine.TenantConfig, 0, len(l.parts)+len(l.faults))}
 	for _, name := range slices.Sorted(maps.Keys(l.parts)) {
 		c.Tenants = append(c.Tenants, l.parts[name].settings)
@@ -75,7 +75,7 @@ func tenantLimits(l config.TenantLimits) engine.Limits {
 	return engine.Limits{
 		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
 		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
-		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes),
+		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), HistoryBytes: int64(l.HistoryBytes),
 	}
 }
 

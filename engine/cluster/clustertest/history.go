@@ -14,6 +14,7 @@ func history() []promise {
 		{"HistoryIsWhatWasDelivered", historyIsWhatWasDelivered},
 		{"HistoryOfAnEmptyRoomHasAPosition", historyOfAnEmptyRoom},
 		{"HistoryKeepsTheLast", historyKeepsTheLast},
+		{"HistoryHasABoundOfBytes", historyHasABoundOfBytes},
 		{"HistoryIsKeptWithoutMembers", historyIsKeptWithoutMembers},
 		{"HistoryComesInPages", historyComesInPages},
 		{"HistoryKnowsWhatIsMissing", historyKnowsWhatIsMissing},
@@ -139,6 +140,45 @@ func historyKeepsTheLast(w *world) {
 	w.shows(w.read(p, hall, at(24), 100, five), false, "20")
 	two := cluster.Retention{Messages: 2, For: time.Hour}
 	w.shows(w.read(p, hall, at(20), 100, two), true, "19", "20")
+}
+
+// historyHasABoundOfBytes checks rooms of small, large, and different messages: they keep their last
+// messages, at most Bytes and not less than the promise allows, and report that others are missing.
+func historyHasABoundOfBytes(w *world) {
+	p := w.node("a")
+	keep := cluster.Retention{Messages: 10_000, For: time.Hour, Bytes: 64 << 10}
+	for name, size := range map[string]func(i int) int{
+		"small": func(int) int { return 100 }, "large": func(int) int { return 5000 }, "different": func(i int) int { return i * 7919 % 8000 },
+	} {
+		hall := room(name)
+		start := w.start(p, hall)
+		const n = 1000
+		for i := range n {
+			w.must(p.Broker.Publish(w.ctx, hall, fmt.Appendf(nil, "%d %s", i+1, strings.Repeat("x", size(i))), keep))
+			if (i+1)%250 != 0 {
+				continue
+			}
+			page, bytes := w.read(p, hall, start, n, keep), int64(0)
+			for j, m := range page.Messages {
+				bytes += int64(len(m.Payload))
+				if want := uint64(i + 2 - len(page.Messages) + j); m.Offset != want {
+					w.Fatalf("%s: offset %d, want %d", name, m.Offset, want)
+				}
+			}
+			kept := len(page.Messages)
+			whole := kept == i+1
+			if bytes > keep.Bytes || page.Missing == whole || !whole && bytes+int64(kept+1)*64+8000 < keep.Bytes/4*3 {
+				w.Fatalf("%s: after %d messages %d bytes of history in %d messages, missing: %v; want at most %d bytes", name, i+1, bytes, kept, page.Missing, keep.Bytes)
+			}
+		}
+	}
+	huge := room("huge")
+	for range 2 {
+		w.must(p.Broker.Publish(w.ctx, huge, make([]byte, 100_000), keep))
+	}
+	if page := w.read(p, huge, w.start(p, huge), 10, keep); len(page.Messages) != 1 || page.Messages[0].Offset != 2 || !page.Missing {
+		w.Fatalf("a room keeps %d of the messages that each exceed its bound, missing: %v; want the last", len(page.Messages), page.Missing)
+	}
 }
 
 func historyIsKeptWithoutMembers(w *world) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/mootchat/moot/engine/cluster"
 )
@@ -18,6 +19,7 @@ type history struct {
 	mu    sync.Mutex
 	top   cluster.Position
 	kept  []kept
+	bytes int64       // of kept
 	until time.Time   // the time at which history is forgotten
 	timer *time.Timer // fires at until; nil: there is no history
 }
@@ -26,6 +28,8 @@ type kept struct {
 	payload []byte
 	at      time.Time
 }
+
+const keptSize = int64(unsafe.Sizeof(kept{}))
 
 func newEpoch() string { return strings.ToLower(rand.Text()[:16]) }
 
@@ -50,14 +54,26 @@ func (n *node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 func (h *history) add(payload []byte, keep cluster.Retention) cluster.Position {
 	h.top.Offset++
 	if keep.Messages <= 0 {
-		h.kept = nil
+		h.kept, h.bytes = nil, 0
 		return h.top
 	}
 	now := time.Now()
-	gone := h.gone(keep.Messages-1, keep.For, now)
-	clear(h.kept[:gone])
-	h.kept = append(h.kept[gone:], kept{append(make([]byte, 0, len(payload)), payload...), now})
+	h.drop(h.gone(keep.Messages-1, keep.For, now))
+	h.bytes += int64(len(payload)) + keptSize
+	for keep.Bytes > 0 && h.bytes > keep.Bytes && len(h.kept) > 0 {
+		h.drop(1)
+	}
+	h.kept = append(h.kept, kept{append(make([]byte, 0, len(payload)), payload...), now})
 	return h.top
+}
+
+// drop removes the oldest n messages.
+func (h *history) drop(n int) {
+	for i := range h.kept[:n] {
+		h.bytes -= int64(len(h.kept[i].payload)) + keptSize
+		h.kept[i] = kept{}
+	}
+	h.kept = h.kept[n:]
 }
 
 // gone returns how many of the kept messages are too old or exceed the number.
@@ -105,7 +121,7 @@ func (ts *topics) expire(room cluster.RoomID, t *topic) {
 		h.mu.Unlock()
 		return
 	}
-	h.timer, h.kept = nil, nil
+	h.timer, h.kept, h.bytes = nil, nil, 0
 	h.mu.Unlock()
 	ts.release(room, t)
 }

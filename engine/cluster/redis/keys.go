@@ -21,7 +21,7 @@ import (
 //	moot:{t}:pub:PRODUCER   string: the number of the last batch, and its answer
 //	moot:{t}:m:ROOM         string: the room's state: position, generation, former epochs and marks (see say.go)
 //	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes of its messages
-//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: its time of arrival, ms, if the room has history
+//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry; if the room has history, t: its time of arrival, ms, and b: the bytes of the entries before it
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel of probes
 //	moot:{t}:rooms:TENANT   hash: name -> token of the call that created it

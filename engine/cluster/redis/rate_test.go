@@ -247,6 +247,28 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
+// TestAHistoryForgetsWhatExceedsItsBytes checks that Redis does not keep the messages of a history
+// that exceed its bytes, also if they were published with less.
+func TestAHistoryForgetsWhatExceedsItsBytes(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTestCluster(t)
+	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 256 << 10}}, "a")
+	hall, large := tr.rooms[0], make([]byte, 8<<10)
+	keep := cluster.Retention{Messages: 10_000, For: time.Hour}
+	for _, bytes := range []int64{0, 256 << 10} {
+		keep.Bytes = bytes
+		for range 300 {
+			tr.must(a.Publish(tr.ctx, hall, large, keep))
+		}
+	}
+	p, key := a.at(hall)
+	n, err := a.client.XLen(tr.ctx, p.keys.of("h", key)).Result()
+	tr.must(err)
+	if n > 64 {
+		t.Errorf("%d messages are kept, want at most 64 of 8 KiB", n)
+	}
+}
+
 // TestATenantForgetsWhatExceedsItsBytes checks that rooms drop messages sooner if together they
 // exceed the bytes of their tenant.
 func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {

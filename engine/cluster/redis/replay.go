@@ -326,7 +326,7 @@ func (l *publisher) restoreSome(ctx context.Context) (string, error) {
 	return restoreScript.Run(ctx, l.p.n.client, keys, args...).Text()
 }
 
-// packed returns the batch in the form of restoreScript: room, entry, keep and keepFor of
+// packed returns the batch in the form of restoreScript: room, entry, KEEP, and KEEPFOR KEEPBYTES of
 // each message, each as <length>:<bytes>.
 func (s *sent) packed() string {
 	var b strings.Builder
@@ -339,7 +339,7 @@ func (s *sent) packed() string {
 		field(m.room)
 		field(m.entry)
 		field(strconv.Itoa(max(m.keep.Messages, 0)))
-		field(strconv.FormatInt(max(m.keep.For.Milliseconds(), 0), 10))
+		field(keepForBytes(m.keep))
 	}
 	return b.String()
 }

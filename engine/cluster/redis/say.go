@@ -55,7 +55,7 @@ func parseState(w string) (position, error) {
 // returns the answer.
 //
 // items are the messages, from index at: "@BYTES TENANT" begins the rooms of a tenant and has the
-// bytes of its messages, "=KEEP KEEPFOR" sets the retention of the rooms that follow, ":ROOM"
+// bytes of its messages, "=KEEP KEEPFOR KEEPBYTES" sets the retention of the rooms that follow, ":ROOM"
 // begins the messages of a room, and other items are entries. total is the bytes of all entries.
 //
 // A room's stream has the messages with which nodes heal: those of the last window ms, at least
@@ -71,8 +71,10 @@ func parseState(w string) (position, error) {
 // and streams of silent rooms expire after that share of the window. If the bytes of the last 5
 // minutes exceed the budget, streams expire after a window.
 //
-// The messages of history have the time of their arrival. They are the last messages without a
-// gap: k is the offset of the first.
+// The messages of history have the time of their arrival, and the bytes of the room's messages
+// before them. They are the last messages without a gap: k is the offset of the first. Whenever a
+// room has a further eighth of its KEEPBYTES, k becomes the first of the messages that need at most
+// seven eighths.
 //
 // Strings cost a script more than commands do, because Lua hashes each of them. A room's numbers
 // are therefore one string, and a stream is trimmed once in 16 messages.
@@ -84,8 +86,8 @@ local function publish(items, at, total, base, gen, command, token, window, room
   -- Of a tenant: the part of its messages that rooms may keep, and whether they may keep it for longer than a window.
   local share, calm = 1, true
   -- Of a room: its retention, keys, epoch and numbers.
-  local keep, keepFor, m, h, channel, epoch = 0, 0
-  local o, k, b, l, a, c, ao, ttl, ends
+  local keep, keepFor, keepBytes, m, h, channel, epoch = 0, 0, 0
+  local o, k, b, l, a, c, ao, ttl, ends, began
 
   -- What was said in the last span. The slots before are read only where this one is full enough for it.
   local function spent(key, span, delta, budget)
@@ -164,7 +166,7 @@ local function publish(items, at, total, base, gen, command, token, window, room
     local w = call('GETRANGE', m, 0, 107)
     if sub(w, 89, 108) ~= gen then w = beginEpoch() end
     o, k, b, l, a, c, ao, ttl, ends = struct.unpack(numbers, w)
-    a, epoch = min(a, now), sub(w, 73, 88) .. ':'
+    a, epoch, began = min(a, now), sub(w, 73, 88) .. ':', b
   end
 
   local function say(entry)
@@ -175,16 +177,30 @@ local function publish(items, at, total, base, gen, command, token, window, room
       call('XADD', h, '0-' .. offset, 'd', entry)
     else
       if k == 0 then k = o end
-      low = min(low, o - keep)
-      call('XADD', h, '0-' .. offset, 'd', entry, 't', stamp)
+      low = min(low, max(o - keep, k - 1))
+      call('XADD', h, '0-' .. offset, 'd', entry, 't', stamp, 'b', format('%.0f', b - #entry))
     end
     if low > 0 and (o % 16 == 0 or #entry > 1024) then call('XTRIM', h, 'MINID', '~', format('0-%d', low + 1)) end
     call(command, channel, epoch .. offset .. ':' .. entry)
   end
 
+  local function boundHistory()
+    local step = keepBytes / 8
+    if keep == 0 or keepBytes == 0 or math.floor(b / step) == math.floor(began / step) then return end
+    local low, high = k, o
+    while low < high do
+      local mid = math.floor((low + high) / 2)
+      local x = call('XRANGE', h, '0-' .. format('%d', mid), '0-' .. format('%d', o), 'COUNT', 1)[1]
+      local before = x and tonumber(x[2][6])
+      if before and b - before <= keepBytes - step then high = mid else low = mid + 1 end
+    end
+    k = low
+  end
+
   -- Keys live a little longer than they need, so that not each message must say so.
   local function endRoom()
     if not m then return end
+    boundHistory()
     if now - a >= window * share / 8 and (o - ao >= 16 or share < 1) or b - c >= roomBytes / 8 then mark() end
     local least = keep > 0 and keepFor or 0
     local life = calm and ttl or min(ttl, window)
@@ -207,8 +223,8 @@ local function publish(items, at, total, base, gen, command, token, window, room
       beginRoom(item)
     elseif kind == 61 then -- =
       endRoom()
-      keep, keepFor = match(item, '^=(%d+) (%d+)$')
-      keep, keepFor = tonumber(keep), tonumber(keepFor)
+      keep, keepFor, keepBytes = match(item, '^=(%d+) (%d+) (%d+)$')
+      keep, keepFor, keepBytes = tonumber(keep), tonumber(keepFor), tonumber(keepBytes)
     elseif kind == 64 then -- @
       endRoom()
       beginTenant(item)
@@ -270,5 +286,10 @@ func tenantItem(batch []*parcel) string {
 }
 
 func keepItem(keep cluster.Retention) string {
-	return fmt.Sprintf("=%d %d", max(keep.Messages, 0), max(keep.For.Milliseconds(), 0))
+	return "=" + strconv.Itoa(max(keep.Messages, 0)) + " " + keepForBytes(keep)
+}
+
+// keepForBytes returns the KEEPFOR and KEEPBYTES of luaSay.
+func keepForBytes(keep cluster.Retention) string {
+	return fmt.Sprintf("%d %d", max(keep.For.Milliseconds(), 0), max(keep.Bytes, 0))
 }
