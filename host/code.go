@@ -29,7 +29,8 @@ type codes struct {
 
 	mu     sync.Mutex
 	known  map[[sha256.Size]byte]*code
-	imaged int64 // bytes of all images
+	busy   map[[sha256.Size]byte]*compilation // by the digest of the rewritten binary
+	imaged int64                              // bytes of all images
 
 	resets  atomic.Int64 // of instances so far
 	current *linked      // runtime for the next modules; nil: the next module creates one
@@ -41,6 +42,7 @@ func newCodes(cache wazero.CompilationCache, m *memory) *codes {
 		memory:  m,
 		pagemap: openPagemap(),
 		known:   make(map[[sha256.Size]byte]*code),
+		busy:    make(map[[sha256.Size]byte]*compilation),
 		// Guests get no random bytes from wazero. Without a source it would make one of 5 KB for each instance.
 		instance: wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader),
 	}
@@ -141,7 +143,7 @@ func (c *code) compile(ctx context.Context) (err error) {
 			c.codes.unlink(l)
 		}
 	}()
-	if c.compiled, err = l.runtime.CompileModule(ctx, c.wasm); err != nil {
+	if c.compiled, err = c.codes.compile(ctx, l, c.wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
 	c.charged = int64(len(c.wasm)) + c.module.Decoded // about what wazero keeps of the binary; measure adds the machine code
@@ -154,6 +156,37 @@ func (c *code) compile(ctx context.Context) (err error) {
 	}
 	c.linked, c.wasm = l, nil
 	return nil
+}
+
+// compilation is held while a binary is being compiled.
+type compilation struct {
+	sync.Mutex
+	users int // of codes.mu: its holder and those that wait for it
+}
+
+// compile compiles a binary, each binary once at a time. Modules that differ only in their data have the same rewritten
+// binary, and wazero has one entry for them in memory: it adds the entry before it is complete if the machine code is
+// from the cache, so that another module would start instances without entry points.
+func (cs *codes) compile(ctx context.Context, l *linked, wasm []byte) (wazero.CompiledModule, error) {
+	key := sha256.Sum256(wasm)
+	cs.mu.Lock()
+	t := cs.busy[key]
+	if t == nil {
+		t = new(compilation)
+		cs.busy[key] = t
+	}
+	t.users++
+	cs.mu.Unlock()
+	t.Lock()
+	defer func() {
+		t.Unlock()
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(cs.busy, key)
+		}
+	}()
+	return l.runtime.CompileModule(ctx, wasm)
 }
 
 // measure charges the node for the machine code. The size is known once the first instance exists.

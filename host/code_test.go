@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -241,5 +242,69 @@ func TestRuntimesAreReplaced(t *testing.T) {
 		if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 			t.Errorf("%s: %+v", name, v)
 		}
+	}
+}
+
+// watchedCache is a Cache that counts the concurrent reads of one name.
+type watchedCache struct {
+	memoryCache
+	mu      sync.Mutex
+	reading map[string]int
+	most    int
+}
+
+func (c *watchedCache) Get(name string) []byte {
+	c.count(name, 1)
+	defer c.count(name, -1)
+	for range 100 {
+		runtime.Gosched()
+	}
+	return c.memoryCache.Get(name)
+}
+
+func (c *watchedCache) count(name string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading[name] += n
+	c.most = max(c.most, c.reading[name])
+}
+
+// TestModulesThatDifferInDataOnly loads modules that differ only in their data, so that they have the same rewritten
+// binary, at the same time and with their machine code in the cache, and calls each of them.
+func TestModulesThatDifferInDataOnly(t *testing.T) {
+	c := &watchedCache{reading: make(map[string]int)}
+	const modules = 16
+	rules := tenantsOf(make([]Entry, modules)...)
+	rules.Modules = nil
+	for i := range modules {
+		m := blank()
+		speak(m)
+		m.Data(200, []byte{byte(i), 0, 0, 0})
+		m.Func("on_say_receive", "i32 -> i32", asm.I32(exchange)+asm.I32(200)+asm.Load32(0)+asm.Store32(abi.ResultCode)+asm.I32(abi.Deny))
+		name := fmt.Sprint("m", i)
+		rules.Modules = append(rules.Modules, Module{Name: name, Wasm: m.Wasm()})
+		rules.Tenants[i].Chain[0].Module = name
+	}
+	for range 20 {
+		// The first load of a host uses all processors. Fresh: accepted configs are not kept.
+		h, err := New(Config{Cache: c, Fresh: true, StartTimeout: patience, ChainTimeout: patience})
+		if err != nil {
+			t.Fatal(err)
+		}
+		swap(t, h, rules)
+		for i := range modules {
+			if v := asks(h, fmt.Sprint("t", i)); v.Outcome != hook.Denied || v.Code != uint32(i) {
+				t.Errorf("module %d: %+v", i, v)
+			}
+		}
+		if len(h.codes.busy) != 0 {
+			t.Errorf("%d binaries are still being compiled", len(h.codes.busy))
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if c.most > 1 {
+		t.Errorf("the machine code of one binary was read %d times at once", c.most)
 	}
 }
