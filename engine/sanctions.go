@@ -233,7 +233,7 @@ func (e *Engine) SetSanction(ctx context.Context, s moderation.Sanction) (modera
 		return s, &VerbError{err.Error()}
 	}
 	stored, err := e.moderation.Set(ctx, s)
-	if errors.Is(err, moderation.ErrFull) || errors.Is(err, moderation.ErrModulesFull) {
+	if errors.Is(err, moderation.ErrFull) || errors.Is(err, moderation.ErrModulesFull) || errors.Is(err, moderation.ErrSubjectFull) {
 		return s, &VerbError{err.Error()}
 	}
 	if err != nil {

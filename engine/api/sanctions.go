@@ -41,7 +41,7 @@ type NewSanction struct {
 	Address string          `json:"address,omitempty" maxLength:"60" doc:"An address or a network. An IPv6 address stands for its /64."`
 	Wide    bool            `json:"wide,omitempty" doc:"Accept a network of more than a /24, or of more than an IPv6 /48."`
 	Kind    moderation.Kind `json:"kind" enum:"mute,shadow,ban" doc:"mute: messages are refused. shadow: messages reach only their author, who is not told. ban: the user leaves the rooms and cannot join them; in all rooms: connections are closed and refused."`
-	Rooms   string          `json:"rooms,omitempty" maxLength:"1024" doc:"The pattern of the rooms in which the sanction holds; missing or \"*\": all."`
+	Rooms   string          `json:"rooms,omitempty" maxLength:"400" doc:"The rooms in which the sanction holds: a name, in which one * may stand for any text; missing or \"*\": all."`
 	TTL     millis.Duration `json:"ttl,omitempty" minimum:"0" maximum:"3153600000000" format:"duration-ms" doc:"The time until the sanction ends; missing or 0: it has no end."`
 	Reason  string          `json:"reason,omitempty" maxLength:"256" doc:"For the user, in the error."`
 	Note    string          `json:"note,omitempty" maxLength:"1024" doc:"For moderators."`

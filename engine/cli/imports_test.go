@@ -52,7 +52,7 @@ var allowedImports = map[string][]string{
 	"host/store/storetest":       {"host/store"},
 	"host/hosttest/bench":        {"engine/hook", "engine/wire", "host", "host/abi", "host/hosttest/asm"},
 
-	"engine/moderation":                {"engine/glob"},
+	"engine/moderation":                {},
 	"engine/moderation/memory":         {"engine/moderation"},
 	"engine/moderation/redis":          {"engine/moderation"},
 	"engine/moderation/moderationtest": {"engine/moderation"},

@@ -29,7 +29,7 @@ type sanctionFlags struct {
 	User    string        `xor:"subject" required:"" help:"User of a token." placeholder:"NAME"`
 	Address string        `xor:"subject" required:"" help:"Address or network, such as 192.0.2.7 or 192.0.2.0/24; an IPv6 address stands for its /64." placeholder:"ADDRESS"`
 	Wide    bool          `help:"Accept a network of more than a /24, or of more than an IPv6 /48."`
-	Rooms   string        `default:"*" help:"Pattern of the rooms (${default}: all)." placeholder:"PATTERN"`
+	Rooms   string        `default:"*" help:"A room, or a pattern of rooms with one * (${default}: all)." placeholder:"PATTERN"`
 	For     time.Duration `help:"Time until the sanction ends, such as 10m; 0: it has no end (${default})." default:"0s" placeholder:"DURATION"`
 	Reason  string        `help:"Reason that the user sees." placeholder:"TEXT"`
 	Note    string        `help:"Note for moderators." placeholder:"TEXT"`

@@ -3,12 +3,9 @@ package moderation
 import (
 	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/mootchat/moot/engine/glob"
 )
 
 // List holds the sanctions of a tenant on a node. Find may run concurrently with changes and
@@ -21,6 +18,7 @@ type List struct {
 
 	mu   sync.Mutex // serializes changes
 	byID map[string]*entry
+	full int     // number of sanctions at which Set removes those that have ended
 	v4   [33]int // number of networks of each length
 	v6   [129]int
 }
@@ -31,7 +29,7 @@ type lengths struct{ v4, v6 []int }
 // entry is a sanction in a list. It is immutable.
 type entry struct {
 	Sanction
-	rooms *glob.Glob // nil: all rooms
+	rooms rooms
 }
 
 // Client is a connection whose sanctions Find returns.
@@ -81,7 +79,7 @@ func (l *List) findAddress(last *entry, address string, in *lengths, kind Kind, 
 func latest(last *entry, entries []*entry, kind Kind, room string) *entry {
 	for _, e := range entries {
 		switch {
-		case e.Kind != kind, e.rooms != nil && (room == "" || !e.rooms.Match(room)), e.Until != 0 && e.Ended(time.Now()):
+		case e.Kind != kind, !e.holdsIn(room), e.Until != 0 && e.Ended(time.Now()):
 		case last == nil, e.Until == 0, last.Until != 0 && e.Until > last.Until:
 			last = e
 		}
@@ -89,18 +87,20 @@ func latest(last *entry, entries []*entry, kind Kind, room string) *entry {
 	return last
 }
 
+// holdsIn reports whether the sanction holds in the room. Room "" stands for all rooms.
+func (e *entry) holdsIn(room string) bool {
+	return e.Rooms == AllRooms || room != "" && e.rooms.match(room)
+}
+
 // Len returns the number of sanctions, including those that have ended and were not removed.
 func (l *List) Len() int { return int(l.count.Load()) }
 
 // Set adds a sanction, or replaces the one with its ID unless that is newer. It ignores a
-// sanction with an invalid pattern.
+// sanction with an invalid pattern. The list has at most twice as many sanctions as hold, and minSweep.
 func (l *List) Set(s Sanction) {
-	e := &entry{Sanction: s}
-	if s.Rooms != AllRooms {
-		var err error
-		if e.rooms, err = glob.Compile(s.Rooms); err != nil {
-			return
-		}
+	e := entryOf(s)
+	if e == nil {
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,6 +111,23 @@ func (l *List) Set(s Sanction) {
 	case old.At <= s.At:
 		l.replace(old, e)
 	}
+	if len(l.byID) >= max(l.full, minSweep) {
+		l.sweep(time.Now())
+		l.full = 2 * len(l.byID)
+	}
+}
+
+// minSweep is the number of sanctions below which those that have ended are not removed.
+const minSweep = 64
+
+// entryOf returns the entry of a sanction, without its note; nil if the pattern is invalid.
+func entryOf(s Sanction) *entry {
+	parsed, err := parseRooms(s.Rooms)
+	if err != nil {
+		return nil
+	}
+	s.Note = ""
+	return &entry{s, parsed}
 }
 
 // replace replaces an entry by one with the same ID, and therefore the same subject. One of the two holds
@@ -133,29 +150,53 @@ func (l *List) Remove(id string) {
 	}
 }
 
-// Replace makes the sanctions those of all. A sanction that is in both does not cease to hold.
+// Replace makes the sanctions those of all, except that a newer one with the same ID stays. A sanction that is
+// in both does not cease to hold.
 func (l *List) Replace(all []Sanction) {
-	wanted := make(map[string]bool, len(all))
+	byID := make(map[string]*entry, len(all))
 	for i := range all {
-		wanted[all[i].ID] = true
-		l.Set(all[i])
-	}
-	l.removeIf(func(e *entry) bool { return !wanted[e.ID] })
-}
-
-// Sweep removes the sanctions that have ended.
-func (l *List) Sweep(now time.Time) {
-	l.removeIf(func(e *entry) bool { return e.Ended(now) })
-}
-
-func (l *List) removeIf(drop func(*entry) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range slices.Collect(maps.Values(l.byID)) {
-		if drop(e) {
-			l.remove(e)
+		if e := entryOf(all[i]); e != nil {
+			byID[e.ID] = e
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range byID {
+		if old := l.byID[id]; old != nil && old.At > e.At {
+			byID[id] = old
+		}
+	}
+	l.setAll(byID)
+}
+
+// sweep removes the sanctions that have ended. The caller holds mu.
+func (l *List) sweep(now time.Time) {
+	byID := maps.Clone(l.byID)
+	maps.DeleteFunc(byID, func(_ string, e *entry) bool { return e.Ended(now) })
+	if len(byID) < len(l.byID) {
+		l.setAll(byID)
+	}
+}
+
+// setAll makes the entries of byID those of the list. Each map of the tables is made once: the cost is
+// O(len(byID)). The caller holds mu.
+func (l *List) setAll(byID map[string]*entry) {
+	users, networks := map[string][]*entry{}, map[netip.Prefix][]*entry{}
+	l.v4, l.v6 = [33]int{}, [129]int{}
+	for _, e := range byID {
+		if e.User != "" {
+			users[e.User] = append(users[e.User], e)
+			continue
+		}
+		networks[e.Network] = append(networks[e.Network], e)
+		l.counts(e.Network)[e.Network.Bits()]++
+	}
+	l.byID = byID
+	l.count.Store(max(l.count.Load(), int64(len(byID)))) // Find looks at the tables while they change
+	l.users.setAll(users)
+	l.networks.setAll(networks)
+	l.storeLengths()
+	l.count.Store(int64(len(byID)))
 }
 
 // add adds an entry whose ID the list does not have. The caller holds mu.
@@ -185,17 +226,26 @@ func (l *List) remove(e *entry) {
 	l.count.Store(int64(len(l.byID)))
 }
 
+// counts returns the numbers of networks of the address family. The caller holds mu.
+func (l *List) counts(network netip.Prefix) []int {
+	if network.Addr().Is4() {
+		return l.v4[:]
+	}
+	return l.v6[:]
+}
+
 // countLength counts a network. The caller holds mu.
 func (l *List) countLength(network netip.Prefix, n int) {
-	counts := l.v6[:]
-	if network.Addr().Is4() {
-		counts = l.v4[:]
-	}
+	counts := l.counts(network)
 	old := counts[network.Bits()]
 	counts[network.Bits()] += n
-	if (old == 0) == (old+n == 0) {
-		return
+	if (old == 0) != (old+n == 0) {
+		l.storeLengths()
 	}
+}
+
+// storeLengths makes Find look at the lengths of the networks in the list. The caller holds mu.
+func (l *List) storeLengths() {
 	next := &lengths{present(l.v4[:]), present(l.v6[:])}
 	if len(next.v4)+len(next.v6) == 0 {
 		next = nil

@@ -67,9 +67,66 @@ func TestFind(t *testing.T) {
 			t.Errorf("%+v: found %q", c, got)
 		}
 	}
-	l.Sweep(time.Now())
-	if l.Len() != 6 {
-		t.Errorf("after a sweep the list has %d sanctions, want 6", l.Len())
+}
+
+// TestEndedSanctionsAreForgotten checks that a list does not grow with sanctions that have ended: nobody removes
+// them.
+func TestEndedSanctionsAreForgotten(t *testing.T) {
+	var l List
+	for i := range 10 * minSweep {
+		l.Set(sanction(t, fmt.Sprint("user ", i), Mute, AllRooms, -time.Second))
+		l.Set(sanction(t, fmt.Sprintf("10.%d.%d.0/24", i/200, i%200), Mute, AllRooms, -time.Second))
+		l.Set(sanction(t, fmt.Sprint("stays ", i%10), Mute, AllRooms, time.Hour))
+	}
+	if l.Len() > minSweep {
+		t.Errorf("the list has %d sanctions, of which 10 hold", l.Len())
+	}
+	for i := range 10 {
+		if l.Find(Client{User: fmt.Sprint("stays ", i)}, Mute, "r") == nil {
+			t.Errorf("sanction %d does not hold", i)
+		}
+	}
+}
+
+// TestRoomsOfSanctions checks the patterns of rooms.
+func TestRoomsOfSanctions(t *testing.T) {
+	for _, c := range []struct{ pattern, yes, no string }{
+		{"hall", "hall", "hall-1"}, {"hall-*", "hall-", "hall"}, {"*-staff", "x-staff", "x-staff-"}, {"a*a", "aa", "a"},
+		{"game-*-lobby", "game-7-lobby", "game-lobby"}, {`\**`, "*x", "x"}, {`a\*`, "a*", "ax"}, {`\[a\]`, "[a]", "a"}, {"*", "x", ""}, {`\\*`, `\x`, "x"}, {"h\u00e9*", "h\u00e9", "h"},
+	} {
+		var l List
+		l.Set(sanction(t, "bob", Mute, c.pattern, 0))
+		if bob := (Client{User: "bob"}); l.Find(bob, Mute, c.yes) == nil || c.no != "" && l.Find(bob, Mute, c.no) != nil {
+			t.Errorf("%s does not match %q alone", c.pattern, c.yes)
+		}
+	}
+	for pattern, want := range map[string]string{
+		"": "the pattern is empty", "a*b*": "more than one *", "{a,b}": `no {: use one *, or "\{" for`, "a?": "no ?", "[a-z]": "no [", `a\`: `ends with a single "\"`,
+		"\xff": "not UTF-8", strings.Repeat("x", MaxRooms+1): "more than 400 bytes",
+	} {
+		s := Sanction{User: "bob", Kind: Mute, Rooms: pattern}
+		if err := s.Identify(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", pattern, err, want)
+		}
+	}
+}
+
+// TestASanctionCostsItsText bounds the memory of sanctions with the longest patterns.
+func TestASanctionCostsItsText(t *testing.T) {
+	var l List
+	var all []Sanction
+	for i := range 1000 {
+		s := Sanction{Network: netip.MustParsePrefix("0.0.0.0/0"), Kind: Mute, Rooms: fmt.Sprintf("%03d*%s", i, strings.Repeat("a", MaxRooms-4)), Note: strings.Repeat("n", MaxNote)}
+		if err := s.Identify(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if n := testing.AllocsPerRun(1, func() { l.Replace(all) }); n > 5*1000 {
+		t.Errorf("a list of 1000 sanctions takes %v allocations", n)
+	}
+	if got := l.Find(Client{Address: "192.0.2.7"}, Mute, "007"+strings.Repeat("a", MaxRooms-4)); got == nil || got.Note != "" {
+		t.Errorf("found %+v", got)
 	}
 }
 
@@ -177,6 +234,18 @@ func BenchmarkFind(b *testing.B) {
 				l.Find(who, Mute, "hall")
 			}
 		})
+	}
+}
+
+// BenchmarkReplace reads 100,000 sanctions, as at the first connection of a tenant's client.
+func BenchmarkReplace(b *testing.B) {
+	var all []Sanction
+	for i := range 100_000 {
+		all = append(all, sanction(b, fmt.Sprint("user", i), Mute, AllRooms, time.Hour))
+	}
+	for b.Loop() {
+		var l List
+		l.Replace(all)
 	}
 }
 

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/mootchat/moot/engine/glob"
 )
 
 // Kind is the effect of a sanction.
@@ -35,7 +33,7 @@ type Sanction struct {
 	User    string       // user of a token
 	Network netip.Prefix // masked; a single address is an IPv4 /32 or an IPv6 /64
 	Kind    Kind
-	Rooms   string // pattern of room names (see package glob); AllRooms for all
+	Rooms   string // pattern of room names: one * stands for any text, \x for the character x; AllRooms for all
 	Until   int64  // ms since 1970, by the clock of the store; 0: without an end
 	Reason  string // for the user; may be ""
 	Note    string // for moderators; may be ""
@@ -50,6 +48,7 @@ const AllRooms = "*"
 // Limits of the texts of a sanction, in bytes.
 const (
 	MaxUser   = 256
+	MaxRooms  = 400 // twice the length of a room's name, of which each character may need a \
 	MaxReason = 256
 	MaxNote   = 1024
 )
@@ -57,18 +56,21 @@ const (
 // Errors of a Store. Their texts are for users.
 var (
 	ErrFull        = errors.New("the tenant has the most sanctions that it may have: remove some")
+	ErrSubjectFull = errors.New("the user or network has the most sanctions that it may have: use a pattern of rooms, or remove some")
 	ErrModulesFull = errors.New("the modules of the tenant have set the most sanctions that they may set")
 )
 
 // Limits are the numbers of sanctions that a tenant may have.
 type Limits struct {
 	All       int // 0: 100,000
+	OfSubject int // of one user or one network; 0: 100. Each message is checked against those of its sender
 	OfModules int // of all its modules together, so that people always find room; 0: a quarter of All
 }
 
 // WithDefaults returns l with its defaults in place of zeros.
 func (l Limits) WithDefaults() Limits {
 	l.All = cmp.Or(l.All, 100_000)
+	l.OfSubject = cmp.Or(l.OfSubject, 100)
 	l.OfModules = cmp.Or(l.OfModules, l.All/4)
 	return l
 }
@@ -91,7 +93,7 @@ func (s *Sanction) Identify() error {
 	case len(s.Note) > MaxNote || !utf8.ValidString(s.Note):
 		return fmt.Errorf("note: at most %d bytes of UTF-8", MaxNote)
 	}
-	if _, err := glob.Compile(s.Rooms); err != nil {
+	if _, err := parseRooms(s.Rooms); err != nil {
 		return fmt.Errorf("rooms: %w", err)
 	}
 	s.Network = s.Network.Masked()

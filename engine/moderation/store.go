@@ -9,7 +9,7 @@ type Store interface {
 	// Set adds a sanction, or replaces the one with its ID, and returns what it stored: At is
 	// the time of the store's clock. s.Identify has succeeded. When Set returns, the sanction
 	// is as durable as the store, and it reaches each follower within a moment. Errors:
-	// ErrFull, ErrModulesFull.
+	// ErrFull, ErrModulesFull, ErrSubjectFull.
 	Set(ctx context.Context, s Sanction) (Sanction, error)
 
 	// Remove removes a sanction. It reports whether there was one that had not ended.

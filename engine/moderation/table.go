@@ -61,3 +61,22 @@ func (t *table[K]) set(key K, entries []*entry) {
 	}
 	shard.Store(&next)
 }
+
+// setAll makes the entries of all those of the table.
+func (t *table[K]) setAll(all map[K][]*entry) {
+	var next [shards]map[K][]*entry
+	for key, entries := range all {
+		i := maphash.Comparable(seed, key) % shards
+		if next[i] == nil {
+			next[i] = map[K][]*entry{}
+		}
+		next[i][key] = entries
+	}
+	for i := range next {
+		if next[i] == nil {
+			t.shards[i].Store(nil)
+			continue
+		}
+		t.shards[i].Store(&next[i])
+	}
+}

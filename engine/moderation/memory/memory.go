@@ -3,11 +3,11 @@ package memory
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tidwall/btree"
 
 	"github.com/mootchat/moot/engine/moderation"
 )
@@ -22,7 +22,8 @@ type Store struct {
 
 // tenant is a tenant with sanctions or followers.
 type tenant struct {
-	sanctions map[string]moderation.Sanction // by ID
+	sanctions btree.Map[string, moderation.Sanction] // by Sanction.Place
+	places    map[string]string                      // by ID
 	followers map[*follower]struct{}
 	modules   int   // sanctions of modules
 	last      int64 // the latest At
@@ -39,7 +40,7 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tenant(one.Tenant)
-	old, had := t.sanctions[one.ID]
+	old, had := t.sanctions.Get(one.Place())
 	if err := t.mayAdd(one, s.Limits.WithDefaults()); !had && err != nil {
 		s.drop(one.Tenant)
 		return one, err
@@ -49,7 +50,8 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 	if one.Module != "" && !had {
 		t.modules++
 	}
-	t.sanctions[one.ID] = one
+	t.sanctions.Set(one.Place(), one)
+	t.places[one.ID] = one.Place()
 	t.tell(moderation.Change{Set: []moderation.Sanction{one}})
 	return one, nil
 }
@@ -65,7 +67,7 @@ func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
 	if t == nil {
 		return false, nil
 	}
-	old, had := t.sanctions[id]
+	old, had := t.sanctions.Get(t.places[id])
 	if !had {
 		return false, nil
 	}
@@ -75,27 +77,39 @@ func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
 	return !old.Ended(time.Now()), nil
 }
 
-// List implements [moderation.Store]. It costs O(sanctions of the tenant).
+// List implements [moderation.Store]. It costs O(size of the page), and the sanctions in it that have ended.
 func (s *Store) List(ctx context.Context, tenant string, q moderation.Query) (page []moderation.Sanction, next string, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	var all []moderation.Sanction
-	if t := s.tenants[tenant]; t != nil {
-		all = slices.Collect(maps.Values(t.sanctions))
+	t := s.tenants[tenant]
+	if t == nil {
+		return nil, "", nil
 	}
-	all = slices.DeleteFunc(all, func(s moderation.Sanction) bool {
-		return s.Ended(now) || q.Subject != "" && s.Subject() != q.Subject || q.Cursor != "" && s.Place() <= q.Cursor
+	first, now := q.Cursor, time.Now()
+	if q.Subject != "" {
+		first = max(first, placesOf(q.Subject))
+	}
+	t.sanctions.Ascend(first, func(place string, one moderation.Sanction) bool {
+		switch {
+		case q.Subject != "" && !strings.HasPrefix(place, placesOf(q.Subject)):
+			return false
+		case one.Ended(now), place == q.Cursor:
+			return true
+		case len(page) == q.Limit:
+			next = page[q.Limit-1].Place()
+			return false
+		}
+		page = append(page, one)
+		return true
 	})
-	slices.SortFunc(all, func(a, b moderation.Sanction) int { return strings.Compare(a.Place(), b.Place()) })
-	if len(all) > q.Limit {
-		return all[:q.Limit], all[q.Limit-1].Place(), nil
-	}
-	return all, "", nil
+	return page, next, nil
 }
+
+// placesOf returns the text with which the places of the sanctions of a subject begin.
+func placesOf(subject string) string { return subject + "\x00" }
 
 // Follow implements [moderation.Store].
 func (s *Store) Follow(ctx context.Context, name string, f func(moderation.Change)) (stop func(), err error) {
@@ -107,7 +121,7 @@ func (s *Store) Follow(ctx context.Context, name string, f func(moderation.Chang
 	t := s.tenant(name)
 	one := &follower{f}
 	t.followers[one] = struct{}{}
-	f(moderation.Change{All: true, Set: slices.Collect(maps.Values(t.sanctions))})
+	f(moderation.Change{All: true, Set: t.sanctions.Values()})
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -120,7 +134,7 @@ func (s *Store) Follow(ctx context.Context, name string, f func(moderation.Chang
 func (s *Store) tenant(name string) *tenant {
 	t := s.tenants[name]
 	if t == nil {
-		t = &tenant{sanctions: map[string]moderation.Sanction{}, followers: map[*follower]struct{}{}}
+		t = &tenant{places: map[string]string{}, followers: map[*follower]struct{}{}}
 		if s.tenants == nil {
 			s.tenants = map[string]*tenant{}
 		}
@@ -131,7 +145,7 @@ func (s *Store) tenant(name string) *tenant {
 
 // drop drops a tenant without sanctions and followers. The caller holds mu.
 func (s *Store) drop(name string) {
-	if t := s.tenants[name]; t != nil && len(t.sanctions)+len(t.followers) == 0 {
+	if t := s.tenants[name]; t != nil && t.sanctions.Len()+len(t.followers) == 0 {
 		delete(s.tenants, name)
 	}
 }
@@ -141,8 +155,10 @@ func (t *tenant) mayAdd(one moderation.Sanction, limits moderation.Limits) error
 		switch {
 		case one.Module != "" && t.modules >= limits.OfModules:
 			return moderation.ErrModulesFull
-		case len(t.sanctions) >= limits.All:
+		case t.sanctions.Len() >= limits.All:
 			return moderation.ErrFull
+		case t.number(one.Subject(), limits.OfSubject) == limits.OfSubject:
+			return moderation.ErrSubjectFull
 		}
 		return nil
 	}
@@ -158,8 +174,21 @@ func (t *tenant) tell(c moderation.Change) {
 	}
 }
 
+// number returns the number of sanctions of a subject, at most most.
+func (t *tenant) number(subject string, most int) (n int) {
+	t.sanctions.Ascend(placesOf(subject), func(place string, _ moderation.Sanction) bool {
+		if !strings.HasPrefix(place, placesOf(subject)) || n == most {
+			return false
+		}
+		n++
+		return true
+	})
+	return n
+}
+
 func (t *tenant) remove(s moderation.Sanction) {
-	delete(t.sanctions, s.ID)
+	t.sanctions.Delete(s.Place())
+	delete(t.places, s.ID)
 	if s.Module != "" {
 		t.modules--
 	}
@@ -168,7 +197,7 @@ func (t *tenant) remove(s moderation.Sanction) {
 // sweep removes the sanctions that have ended.
 func (t *tenant) sweep() {
 	now := time.Now()
-	for _, s := range t.sanctions {
+	for _, s := range t.sanctions.Values() {
 		if s.Ended(now) {
 			t.remove(s)
 		}

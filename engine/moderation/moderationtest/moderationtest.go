@@ -15,7 +15,7 @@ import (
 )
 
 // Limits are the limits of the stores that Run tests.
-var Limits = moderation.Limits{All: 8, OfModules: 2}
+var Limits = moderation.Limits{All: 8, OfSubject: 3, OfModules: 2}
 
 // Run runs each test on the empty stores that start returns: two that share their sanctions, such as two nodes
 // of a cluster, or one store twice.
@@ -29,6 +29,7 @@ func Run(t *testing.T, start func(t *testing.T) (a, b moderation.Store)) {
 		"EndedAreGone":           endedAreGone,
 		"NumbersAreBounded":      numbersAreBounded,
 		"ModulesLeaveRoom":       modulesLeaveRoom,
+		"SubjectsAreBounded":     subjectsAreBounded,
 		"FollowersHaveAll":       followersHaveAll,
 		"FollowersHearInOrder":   followersHearInOrder,
 		"NothingAfterStop":       nothingAfterStop,
@@ -244,6 +245,26 @@ func modulesLeaveRoom(w *world) {
 		w.Fatal(err)
 	}
 	w.set(w.b, w.mute("2", byModule("flood")))
+}
+
+// subjectsAreBounded checks that one user has a limited number of sanctions, which others do not use.
+func subjectsAreBounded(w *world) {
+	in := func(user string, room int) moderation.Sanction {
+		return w.mute(user, func(s *moderation.Sanction) { s.Rooms = fmt.Sprint("r", room) })
+	}
+	for i := range Limits.OfSubject {
+		w.set(w.a, in("bob", i))
+	}
+	if _, err := w.b.Set(w.ctx, in("bob", 7)); !errors.Is(err, moderation.ErrSubjectFull) {
+		w.Errorf("a user over the limit: %v", err)
+	}
+	w.set(w.a, in("bob", 0)) // replaces
+	w.set(w.a, in("bo", 7))
+	w.set(w.a, in("bob2", 7))
+	if _, err := w.a.Remove(w.ctx, "t", in("bob", 1).ID); err != nil {
+		w.Fatal(err)
+	}
+	w.set(w.b, in("bob", 7))
 }
 
 // heard collects what a follower receives.

@@ -166,7 +166,7 @@ func TestAMissedChangeIsNoticed(t *testing.T) {
 	defer client.Close()
 	silently := func(user string) { // a change that is published on a channel that nobody has subscribed to
 		c := setting(mute(t, user))
-		if err := setScript.Run(t.Context(), client, a.keys("t"), "t", "elsewhere", c.id, c.source, c.subject, c.until, c.data, 100, 100).Err(); err != nil {
+		if err := setScript.Run(t.Context(), client, a.keys("t"), "t", "elsewhere", c.id, c.source, c.subject, c.until, c.data, 100, 100, 100).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,12 +49,13 @@ local function remove(id, at)
 end
 `
 
-// setScript returns the time of the change as text, or "full", "modules".
-// ARGV ... id source subject until data max maxOfModules
+// setScript returns the time of the change as text, or "full", "modules", "subject".
+// ARGV ... id source subject until data max maxOfModules maxOfSubject
 var setScript = redis.NewScript(luaTenant + `
 if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 0 then
   if ARGV[4] == 'm' and tonumber(redis.call('HGET', KEYS[5], 'modules') or '0') >= tonumber(ARGV[9]) then return 'modules' end
   if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[8]) then return 'full' end
+  if redis.call('ZLEXCOUNT', KEYS[2], '[' .. ARGV[5] .. '\0', '(' .. ARGV[5] .. '\1') >= tonumber(ARGV[10]) then return 'subject' end
 end
 local at = stamp()
 set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], at)

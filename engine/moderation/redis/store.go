@@ -78,7 +78,7 @@ func (s *Store) keys(tenant string) []string {
 func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sanction, error) {
 	c, limits := setting(one), s.Limits.WithDefaults()
 	answer, err := setScript.Run(ctx, s.client, s.keys(one.Tenant), one.Tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data,
-		limits.All, limits.OfModules).Text()
+		limits.All, limits.OfModules, limits.OfSubject).Text()
 	switch {
 	case err != nil:
 		return one, err
@@ -86,6 +86,8 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 		return one, moderation.ErrFull
 	case answer == "modules":
 		return one, moderation.ErrModulesFull
+	case answer == "subject":
+		return one, moderation.ErrSubjectFull
 	}
 	if one.At, err = parseTime(answer); err != nil {
 		return one, err
