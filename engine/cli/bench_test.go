@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mootchat/moot/engine/cli/bench"
@@ -50,11 +49,12 @@ func pictureScript(ts *testscript.TestScript, neg bool, args []string) {
 
 func TestBenchFlagsBecomeOptions(t *testing.T) {
 	var c benchCommand
-	parser, err := kong.New(&c, kong.Vars{"minSize": "0"})
-	if err != nil {
-		t.Fatal(err)
+	parse := func(args string) error {
+		cmd := newCommand("bench", "", &c, map[string]string{"minSize": "0"}, func(context.Context, runner) error { return nil })
+		cmd.SetArgs(strings.Fields(args))
+		return cmd.Execute()
 	}
-	if _, err := parser.Parse(nil); err != nil {
+	if err := parse(""); err != nil {
 		t.Fatal(err)
 	}
 	want := bench.Options{URL: "ws://127.0.0.1:8080/ws", Prefix: "bench-", Rooms: 1, Members: 100, Senders: 1, Window: 16,
@@ -62,8 +62,8 @@ func TestBenchFlagsBecomeOptions(t *testing.T) {
 	if got, _, err := c.options(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("without flags the options are %+v, %v; want %+v", got, err, want)
 	}
-	if _, err := parser.Parse(strings.Fields("--url wss://example.com/a/ws --remote --prefix p --rooms 2 --members 3 --senders 2 --rate 1.5 " +
-		"--size 200 --duration 1m --warmup 0s --max-messages 9 --pid 7 --json --plot a.svg")); err != nil {
+	if err := parse("--url wss://example.com/a/ws --remote --prefix p --rooms 2 --members 3 --senders 2 --rate 1.5 " +
+		"--size 200 --duration 1m --warmup 0s --max-messages 9 --pid 7 --json --plot a.svg"); err != nil {
 		t.Fatal(err)
 	}
 	want = bench.Options{URL: "wss://example.com/a/ws", Remote: true, Prefix: "p", Rooms: 2, Members: 3, Senders: 2, Rate: 1.5,

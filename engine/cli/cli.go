@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"github.com/spf13/cobra"
 
 	"github.com/mootchat/moot/engine/cli/bench"
 	"github.com/mootchat/moot/engine/cli/module"
@@ -52,7 +52,7 @@ type program struct {
 	Kick        kickCommand        `cmd:"" help:"Remove a connection from a room."`
 	Close       closeCommand       `cmd:"" help:"Close a connection; its client does not reconnect by itself."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
-	ShowVersion kong.VersionFlag   `name:"version" help:"Print the version."`
+	ShowVersion bool               `name:"version" help:"Print the version."`
 }
 
 // terminal has the standard streams of a command.
@@ -72,33 +72,18 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	}
 	ctx, stop := untilSignal()
 	defer stop()
-
-	var p program
-	exited := -1
-	parser, perr := kong.New(&p,
-		kong.Name("moot"),
-		kong.Description("A chat server whose rules are WebAssembly modules."),
-		kong.Writers(out, err),
-		kong.Exit(func(code int) { exited = code }),
-		kong.UsageOnError(),
-		kong.Vars{"version": "moot " + version(), "minSize": strconv.Itoa(bench.MinSize), "languages": "one of " + module.Languages},
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(terminal{in, out, err}),
-	)
-	if perr != nil {
-		fmt.Fprintln(err, "moot:", perr)
-		return exitFailed
-	}
-	command, perr := parser.Parse(args)
-	if exited >= 0 { // --help
-		return exited
-	}
-	if perr != nil {
+	parsed := false
+	cmd := commandLine(&program{}, terminal{in, out, err}, &parsed)
+	cmd.SetArgs(args)
+	cmd.SetIn(in)
+	cmd.SetOut(out)
+	cmd.SetErr(err)
+	perr := cmd.ExecuteContext(ctx)
+	if perr != nil && !parsed {
 		fmt.Fprintln(err, "moot:", perr)
 		fmt.Fprintln(err, `Run "moot --help" for the commands.`)
 		return exitMisused
 	}
-	perr = command.Run()
 	var wrong misuse
 	var config node.ConfigError
 	var found finding
@@ -117,6 +102,25 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	}
 	fmt.Fprintln(err, "moot:", perr)
 	return exitFailed
+}
+
+// commandLine returns the command line of the program. *parsed becomes true when a command runs.
+func commandLine(p *program, t terminal, parsed *bool) *cobra.Command {
+	vars := map[string]string{"minSize": strconv.Itoa(bench.MinSize), "languages": "one of " + module.Languages}
+	cmd := newCommand("moot", "A chat server whose rules are WebAssembly modules.", p, vars, func(ctx context.Context, r runner) error {
+		*parsed = true
+		return r.Run(ctx, t)
+	})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	needsCommand := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !p.ShowVersion {
+			return needsCommand(cmd, args)
+		}
+		_, err := fmt.Fprintln(t.out, "moot", version())
+		return err
+	}
+	return cmd
 }
 
 // untilSignal returns a context that ends with the first signal. The default handling of signals is restored before that,

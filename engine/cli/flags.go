@@ -12,7 +12,7 @@ import (
 // configFlags are the flags of all commands that read a configuration.
 type configFlags struct {
 	Config string   `short:"c" default:"config.yaml" help:"Configuration file." placeholder:"FILE"`
-	Set    []string `sep:"none" help:"Override a setting of the file, such as --set http.listen=:9000. Repeatable." placeholder:"PATH=VALUE"`
+	Set    []string `help:"Override a setting of the file, such as --set http.listen=:9000. Repeatable." placeholder:"PATH=VALUE"`
 }
 
 func (f *configFlags) read(ctx context.Context) (*config.Config, error) {
@@ -21,7 +21,7 @@ func (f *configFlags) read(ctx context.Context) (*config.Config, error) {
 
 // adminFlags are the flags of all commands that send requests to a running server.
 type adminFlags struct {
-	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"URL of the admin port of the server. Default: ${default}." placeholder:"URL"`
+	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"URL of the admin port of the server." placeholder:"URL"`
 	Key string `env:"MOOT_ADMIN_KEY" help:"Key of the admin or of a tenant. Prefer the environment: other users of the machine see the command line." placeholder:"KEY"`
 }
 

@@ -12,7 +12,8 @@ import (
 )
 
 // TestGoInstall installs the program as `go install github.com/mootchat/moot@VERSION` does, from the committed files in a
-// module proxy, and checks that the program runs scripts. `go install` refuses a module with replace directives.
+// module proxy, and checks that the program runs scripts and, stripped, has at most 36 MB. `go install` refuses a module
+// with replace directives.
 func TestGoInstall(t *testing.T) {
 	const version = "v0.0.0-install"
 	root, proxy, bin := treeCopy(t), t.TempDir(), t.TempDir()
@@ -28,12 +29,15 @@ func TestGoInstall(t *testing.T) {
 
 	downloads := "file://" + strings.TrimSpace(command(t, root, "go", "env", "GOMODCACHE")) + "/cache/download"
 	modules := t.TempDir()
-	install := exec.Command("go", "install", "-modcacherw", "-trimpath", modulePath+"@"+version)
+	install := exec.Command("go", "install", "-modcacherw", "-trimpath", "-ldflags=-s -w", modulePath+"@"+version)
 	install.Dir = t.TempDir()
 	install.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=", "GOWORK=off", "GOMODCACHE="+modules, "GONOSUMDB=*",
 		"GOPROXY=file://"+proxy+","+downloads)
 	if text, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("go install: %v\n%s", err, text)
+	}
+	if program, err := os.Stat(filepath.Join(bin, "moot")); err != nil || program.Size() > 36e6 {
+		t.Errorf("the program has %d bytes, %v; want at most 36 MB: RATIONALE.md says what makes it large", program.Size(), err)
 	}
 	nodetest.Write(t, filepath.Join(bin, "rule.js"), `moot.declare({ reads: ["message"] }); moot.on("onSayReceive", (event) => moot.rewrite(event.message + "!"));`)
 	if text := command(t, bin, "./moot", "module", "run", "rule.js", "--hook", "onSayReceive", "--message", "hello", "--timeout", "1m"); !strings.Contains(text, "hello!") {

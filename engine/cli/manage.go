@@ -18,7 +18,7 @@ import (
 // tenantFlags are the flags of commands about one tenant of a running server.
 type tenantFlags struct {
 	adminFlags
-	Tenant string `default:"default" help:"Tenant (${default})." placeholder:"NAME"`
+	Tenant string `default:"default" help:"Tenant." placeholder:"NAME"`
 }
 
 // path returns the path of something of the tenant in the server API.
@@ -116,11 +116,11 @@ func (c *kvGet) Run(ctx context.Context, t terminal) error {
 type kvSet struct {
 	keyFlags
 	Value string        `arg:"" help:"Value: a text, or @FILE."`
-	TTL   time.Duration `name:"ttl" default:"0s" help:"Time until the value is removed, such as 10m; 0: it stays (${default})." placeholder:"DURATION"`
+	TTL   time.Duration `name:"ttl" default:"0s" help:"Time until the value is removed, such as 10m; 0: it stays." placeholder:"DURATION"`
 }
 
 // Run sets the value.
-func (c *kvSet) Run(ctx context.Context) error {
+func (c *kvSet) Run(ctx context.Context, _ terminal) error {
 	if c.TTL < 0 {
 		return misuse{fmt.Errorf("moot: --ttl must not be negative")}
 	}
@@ -153,7 +153,7 @@ func (c *kvList) Run(ctx context.Context, t terminal) error {
 type kvDelete struct{ keyFlags }
 
 // Run removes the value.
-func (c *kvDelete) Run(ctx context.Context) error {
+func (c *kvDelete) Run(ctx context.Context, _ terminal) error {
 	return c.do(ctx, http.MethodDelete, c.at(), nil, nil)
 }
 
@@ -211,7 +211,7 @@ type sayCommand struct {
 }
 
 // Run sends the message through the rules of the room.
-func (c *sayCommand) Run(ctx context.Context) error {
+func (c *sayCommand) Run(ctx context.Context, _ terminal) error {
 	message := json.RawMessage(c.Message)
 	if !c.JSON {
 		message, _ = json.Marshal(c.Message) // a text
@@ -232,7 +232,7 @@ type kickCommand struct {
 }
 
 // Run removes the member from the room.
-func (c *kickCommand) Run(ctx context.Context) error {
+func (c *kickCommand) Run(ctx context.Context, _ terminal) error {
 	return c.do(ctx, http.MethodDelete, c.path("rooms", c.Room, "members", c.Connection), nil, nil)
 }
 
@@ -242,6 +242,6 @@ type closeCommand struct {
 }
 
 // Run closes the connection.
-func (c *closeCommand) Run(ctx context.Context) error {
+func (c *closeCommand) Run(ctx context.Context, _ terminal) error {
 	return c.do(ctx, http.MethodDelete, c.path("connections", c.Connection), nil, nil)
 }

@@ -26,7 +26,7 @@ type moduleCommand struct {
 type moduleFlags struct {
 	File    string        `arg:"" default:"." help:"Module: a .wasm file, a script (.js, .ts, .lua), builtin:NAME for a ready-made rule, or the folder of a project, which is built. Default: the current folder."`
 	Config  string        `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
-	Grant   []string      `sep:"none" help:"Grant only this capability, such as kv or properties:role. Repeatable. Default: all that the module asks for." placeholder:"NAME"`
+	Grant   []string      `help:"Grant only this capability, such as kv or properties:role. Repeatable. Default: all that the module asks for." placeholder:"NAME"`
 	Memory  int64         `help:"Limit of the memory of an instance in bytes. Default: 16777216 (16 MiB)." placeholder:"BYTES"`
 	Timeout time.Duration `help:"Time limit for one event. Default: 50ms." placeholder:"DURATION"`
 	JSON    bool          `name:"json" help:"Print JSON."`
@@ -43,7 +43,7 @@ type moduleNew struct {
 }
 
 // Run creates the project and prints the next steps.
-func (c *moduleNew) Run(t terminal) error {
+func (c *moduleNew) Run(_ context.Context, t terminal) error {
 	install, err := module.New(c.Dir, c.Lang)
 	if err != nil {
 		return misuse{err}
@@ -95,17 +95,17 @@ func (c *moduleTest) Run(ctx context.Context, t terminal) error {
 type moduleRun struct {
 	moduleFlags
 	Hook        string   `required:"" enum:"connect,join,onSayReceive,say,leave,disconnect,action" help:"Hook to call: ${enum}."`
-	Room        string   `default:"lobby" help:"Room of the event. Default: ${default}."`
+	Room        string   `default:"lobby" help:"Room of the event."`
 	Message     string   `help:"Text of the message. Default: none."`
 	MessageJSON string   `name:"json-message" help:"Message that is not a text, as JSON." placeholder:"JSON"`
-	From        string   `default:"1" help:"ID of the sender. Default: ${default}."`
+	From        string   `default:"1" help:"ID of the sender."`
 	Cause       string   `help:"Cause of a leave or a join, such as disconnect."`
 	Action      string   `help:"Name of the action."`
 	Params      string   `help:"Parameters of the action, as JSON." placeholder:"JSON"`
-	Property    []string `sep:"none" help:"Property of the connection, or of the receivers of a say: JSON, or a text. Repeatable." placeholder:"NAME=VALUE"`
+	Property    []string `help:"Property of the connection, or of the receivers of a say: JSON, or a text. Repeatable." placeholder:"NAME=VALUE"`
 	User        string   `help:"User of the connection."`
 	Locale      string   `help:"Locale of the connection, or of the receivers of a say, such as en-GB."`
-	Receivers   int      `default:"1" help:"Number of receivers of a say. Default: ${default}."`
+	Receivers   int      `default:"1" help:"Number of receivers of a say."`
 }
 
 // Run calls the module and prints its answer.
@@ -135,7 +135,7 @@ func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 type moduleBench struct {
 	moduleFlags
 	Message string        `help:"Text of the message. Default: 200 bytes."`
-	Time    time.Duration `default:"1s" help:"Time of each measurement. Default: ${default}."`
+	Time    time.Duration `default:"1s" help:"Time of each measurement."`
 }
 
 // Run measures the module.

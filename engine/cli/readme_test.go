@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -10,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/alecthomas/kong"
 
 	"github.com/mootchat/moot/engine/cli/module"
 	"github.com/mootchat/moot/engine/config"
@@ -245,11 +244,10 @@ func TestCommandsInPagesAreCommands(t *testing.T) {
 		for _, m := range regexp.MustCompile(`(?m)^moot .*$`).FindAllString(string(text), -1) {
 			command, _, _ := strings.Cut(m, "   ") // a description follows
 			var p program
-			parser, err := kong.New(&p, kong.Vars{"minSize": "0", "languages": module.Languages})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := parser.Parse(strings.Fields(command)[1:]); err != nil {
+			cmd := newCommand("moot", "", &p, map[string]string{"minSize": "0", "languages": ""}, func(context.Context, runner) error { return nil })
+			cmd.SetArgs(strings.Fields(command)[1:])
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			if err := cmd.Execute(); err != nil {
 				t.Errorf("%s: %s: %v", page, command, err)
 			}
 			commands++

@@ -101,7 +101,7 @@ type replayCommand struct {
 	Against string   `help:"Compare with the answers of this module. Default: with the recorded answers." placeholder:"FILE"`
 	As      string   `help:"Name of the module in the recording. Default: the only one there, or the name of the file." placeholder:"NAME"`
 	Config  string   `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
-	Grant   []string `sep:"none" help:"Grant this capability, as in moot module run. Repeatable." placeholder:"NAME"`
+	Grant   []string `help:"Grant this capability, as in moot module run. Repeatable." placeholder:"NAME"`
 	Summary bool     `help:"Print only the kinds of the changes, with the number of events of each."`
 	JSON    bool     `name:"json" help:"Print JSON."`
 }

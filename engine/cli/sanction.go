@@ -25,12 +25,12 @@ type sanctionCommand struct {
 // sanctionFlags are the flags of a new sanction.
 type sanctionFlags struct {
 	adminFlags
-	Tenant  string        `default:"default" help:"Tenant of the user (${default})." placeholder:"NAME"`
+	Tenant  string        `default:"default" help:"Tenant of the user." placeholder:"NAME"`
 	User    string        `xor:"subject" required:"" help:"User of a token." placeholder:"NAME"`
 	Address string        `xor:"subject" required:"" help:"Address or network, such as 192.0.2.7 or 192.0.2.0/24; an IPv6 address stands for its /64." placeholder:"ADDRESS"`
 	Wide    bool          `help:"Accept a network of more than a /24, or of more than an IPv6 /48."`
-	Rooms   string        `default:"*" help:"A room, or a pattern of rooms with one * (${default}: all)." placeholder:"PATTERN"`
-	For     time.Duration `help:"Time until the sanction ends, such as 10m; 0: it has no end (${default})." default:"0s" placeholder:"DURATION"`
+	Rooms   string        `default:"*" help:"A room, or a pattern of rooms with one *." placeholder:"PATTERN"`
+	For     time.Duration `help:"Time until the sanction ends, such as 10m; 0: it has no end." default:"0s" placeholder:"DURATION"`
 	Reason  string        `help:"Reason that the user sees." placeholder:"TEXT"`
 	Note    string        `help:"Note for moderators." placeholder:"TEXT"`
 	JSON    bool          `name:"json" help:"Print JSON."`
@@ -75,7 +75,7 @@ func (c *sanctionFlags) set(ctx context.Context, t terminal, kind moderation.Kin
 
 type sanctionListCommand struct {
 	adminFlags
-	Tenant  string `default:"default" help:"Tenant (${default})." placeholder:"NAME"`
+	Tenant  string `default:"default" help:"Tenant." placeholder:"NAME"`
 	User    string `xor:"subject" help:"Only the sanctions of this user." placeholder:"NAME"`
 	Address string `xor:"subject" help:"Only the sanctions of exactly this address or network." placeholder:"ADDRESS"`
 	JSON    bool   `name:"json" help:"Print JSON, one object per line."`
@@ -96,12 +96,12 @@ func (c *sanctionListCommand) Run(ctx context.Context, t terminal) error {
 
 type sanctionRemoveCommand struct {
 	adminFlags
-	Tenant string `default:"default" help:"Tenant (${default})." placeholder:"NAME"`
+	Tenant string `default:"default" help:"Tenant." placeholder:"NAME"`
 	ID     string `arg:"" help:"ID of the sanction, as listed."`
 }
 
 // Run removes the sanction.
-func (c *sanctionRemoveCommand) Run(ctx context.Context) error {
+func (c *sanctionRemoveCommand) Run(ctx context.Context, _ terminal) error {
 	ask, err := c.client()
 	if err != nil {
 		return err

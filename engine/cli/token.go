@@ -19,9 +19,9 @@ type tokenCommand struct {
 	configFlags
 	Tenant string        `default:"default" help:"Tenant of the configuration whose key signs the token." placeholder:"NAME"`
 	User   string        `help:"User of the token: its claim sub." placeholder:"NAME"`
-	Claim  []string      `sep:"none" help:"Add a claim, such as role=admin. A value that is valid JSON is used as JSON. Repeatable." placeholder:"NAME=VALUE"`
+	Claim  []string      `help:"Add a claim, such as role=admin. A value that is valid JSON is used as JSON. Repeatable." placeholder:"NAME=VALUE"`
 	TTL    time.Duration `name:"ttl" default:"1h" help:"Time until the token expires." placeholder:"DURATION"`
-	Key    string        `type:"existingfile" help:"Private key in PEM form; required where the tenant has public keys." placeholder:"FILE"`
+	Key    string        `help:"Private key in PEM form; required where the tenant has public keys." placeholder:"FILE"`
 	KeyID  string        `name:"kid" help:"ID of the key in a key set." placeholder:"ID"`
 }
 

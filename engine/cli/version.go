@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -9,7 +10,7 @@ import (
 type versionCommand struct{}
 
 // Run prints the version, the version of Go and the platform.
-func (versionCommand) Run(t terminal) error {
+func (versionCommand) Run(_ context.Context, t terminal) error {
 	_, err := fmt.Fprintln(t.out, "moot", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 	return err
 }

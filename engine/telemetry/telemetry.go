@@ -20,7 +20,7 @@ import (
 	"github.com/redis/go-redis/extra/redisotel/v9"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -61,8 +61,7 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 		u.Path = path
 	}
 	web := client(u)
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()), otlptracehttp.WithHeaders(c.Headers),
-		otlptracehttp.WithHTTPClient(web), otlptracehttp.WithTimeout(exportTimeout), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
+	exporter, err := otlptrace.New(ctx, &collector{u.String(), c.Headers, web})
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"text/template"
 
 	"github.com/mootchat/moot/sdk"
 	moot "github.com/mootchat/moot/sdk/go"
@@ -73,20 +72,13 @@ func New(dir, lang string) (install string, err error) {
 }
 
 func (s *starter) write(dir, name string) error {
-	values := struct{ Name, Setting string }{name, "file: " + name + "/" + name + ".wasm"}
+	setting := "file: " + name + "/" + name + ".wasm"
 	if s.script != "" {
-		values.Setting = "script: " + name + "/" + s.script
+		setting = "script: " + name + "/" + s.script
 	}
+	values := strings.NewReplacer("{{.Name}}", name, "{{.Setting}}", setting)
 	expand := func(path string, text []byte) error {
-		t, err := template.New(path).Parse(string(text))
-		if err != nil {
-			return err
-		}
-		var b bytes.Buffer
-		if err := t.Execute(&b, values); err != nil {
-			return err
-		}
-		return put(filepath.Join(dir, strings.TrimSuffix(path, ".txt")), b.Bytes())
+		return put(filepath.Join(dir, strings.TrimSuffix(path, ".txt")), []byte(values.Replace(string(text))))
 	}
 	for _, shared := range []string{"README.md", "tests.yaml"} {
 		text, err := templates.ReadFile("template/" + shared)
