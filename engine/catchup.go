@@ -14,9 +14,10 @@ import (
 
 // recovery holds the missed messages for a member.
 type recovery struct {
-	frames []*wire.Frame    // in order
-	whole  bool             // no message is missing
-	at     cluster.Position // the position after the frames; zero: unknown
+	frames []*wire.Frame      // in order
+	whole  bool               // no message is missing
+	at     cluster.Position   // the position after the frames; zero: unknown
+	former []cluster.Position // the ends of the epochs before at
 }
 
 // position returns the position for the client; nil if it is unknown.
@@ -32,16 +33,19 @@ func (r *recovery) position() *cluster.Position {
 // connection's outbox. The result is not whole if history cannot be read or the verb's time
 // limit has passed.
 func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Position, several int) recovery {
-	got, at, err := e.readMissed(ctx, m, since, several)
+	got, err := e.readMissed(ctx, m, since, several)
+	if err == nil && m.Gate.HoldsUnclear(got.at, got.former) { // an epoch ended after the read
+		got, err = e.readMissed(ctx, m, since, several)
+	}
 	if err != nil {
 		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
 		return recovery{}
 	}
 	frames, err := e.historyFrames(ctx, m, got.messages)
 	if err != nil {
-		return recovery{at: at}
+		return recovery{at: got.at, former: got.former}
 	}
-	return recovery{frames, got.whole && !m.Gate.HoldsOther(at.Epoch), at}
+	return recovery{frames, got.whole, got.at, got.former}
 }
 
 // recover completes the answer to a roomAdd in a room with history, and sends missed
@@ -68,11 +72,11 @@ const maxCatchUpRounds = 8
 // connection, so that the client resumes again.
 func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	e.sendAll(m, r.frames)
-	for at, round := r.at, 0; !m.Release(at); round++ {
+	for at, former, round := r.at, r.former, 0; !m.Release(at, former); round++ {
 		if ctx.Err() != nil && !r.whole {
 			continue // catching up has ended; the member receives new messages only
 		}
-		more, next, err := e.readMissed(ctx, m, &at, 1)
+		more, err := e.readMissed(ctx, m, &at, 1)
 		var frames []*wire.Frame
 		if err == nil {
 			frames, err = e.historyFrames(ctx, m, more.messages)
@@ -83,7 +87,7 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 			return
 		}
 		e.sendAll(m, frames)
-		at = next
+		at, former = more.at, more.former
 	}
 }
 

@@ -25,24 +25,25 @@ type storedAt struct {
 
 // missedMessages holds the messages after a client's position.
 type missedMessages struct {
-	messages []storedAt // in order; the last ones that fit into half of an outbox
-	whole    bool       // no message is missing
+	messages []storedAt         // in order; the last ones that fit into half of an outbox
+	whole    bool               // no message is missing
+	at       cluster.Position   // the position of the room after them
+	former   []cluster.Position // the ends of the epochs before at
 }
 
-// readMissed reads the messages since a position and returns the position of the room after
-// them. A nil since reads the position only. several is the number of members that share
+// readMissed reads the messages since a position. A nil since reads the position only. several is the number of members that share
 // the outbox.
-func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, at cluster.Position, err error) {
+func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Retention
 	if since == nil {
 		page, err := e.historyFor(m.conn.tenant).Read(ctx, m.room.id, cluster.Position{}, 0, keep)
-		return missedMessages{whole: true}, page.Top, err
+		return missedMessages{whole: true, at: page.Top, former: page.Former}, err
 	}
 	page, err := e.historyFor(m.conn.tenant).Read(ctx, m.room.id, *since, firstRead, keep)
 	if err != nil {
-		return missedMessages{}, cluster.Position{}, err
+		return missedMessages{}, err
 	}
-	got.whole = true // so far
+	got.whole, got.at, got.former = true, page.Top, page.Former // whole so far
 	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2 / several
 	last := since.Offset
 	if n := len(page.Messages); n > 0 {
@@ -53,7 +54,7 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 		for got.whole {
 			messages, err := b.next(ctx, room)
 			if err != nil {
-				return missedMessages{}, cluster.Position{}, err
+				return missedMessages{}, err
 			}
 			if len(messages) == 0 {
 				got.whole = !b.missing
@@ -67,7 +68,7 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 	}
 	got.whole = got.whole && !page.Missing
 	slices.Reverse(got.messages)
-	return got, page.Top, nil
+	return got, nil
 }
 
 // add appends messages, the last one first, until one does not fit into room bytes.

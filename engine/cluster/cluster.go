@@ -28,7 +28,7 @@ var (
 type RoomID struct{ Tenant, Room string }
 
 // Position is a place in the order of a room's messages. The offsets of an epoch begin with 1 and
-// increase by one with each message. Offsets of different epochs cannot be compared.
+// increase by one with each message. Page.Former relates positions of different epochs.
 type Position = wire.Position
 
 // Retention is the amount of history that a room keeps: the last Messages messages, each for at
@@ -87,7 +87,8 @@ type Stats struct {
 // ctx of Nodes.Run, and no call runs after Run has returned.
 type Handler interface {
 	// Deliver delivers a published message to the members of a room. at is its position, the same
-	// on every node. Calls for one room come one after the other, in the room's order. Calls for
+	// on every node: its epoch is the one in which the message got its place, even if this node
+	// reads the message in a later epoch. Calls for one room come one after the other, in the room's order. Calls for
 	// different rooms may run at the same time. Offsets skip only where messages are lost to this
 	// node. Deliver returns when the writers have the message, after the say chain. Deliver must
 	// not change payload, and must not use it after it returns. Deliver must not publish, because
@@ -164,6 +165,12 @@ type Page struct {
 	// empty: a room without messages, or with only forgotten messages, begins an epoch
 	// with Offset 0. Read returns the messages after Top for at least keep.For.
 	Top Position
+
+	// Former has the last positions of the epochs before Top.Epoch that the backend knows, the
+	// latest first. Offsets continue from epoch to epoch: a message of a former epoch, up to this
+	// position, has the same offset in Top.Epoch. Later messages of the former epoch were lost
+	// with a server; those that were published again have other positions.
+	Former []Position
 
 	// Missing reports that messages are missing between the requested position and the last
 	// of Messages or, if there are fewer than limit, Top. The messages are no longer kept, or

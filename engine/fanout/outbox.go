@@ -87,7 +87,7 @@ type followUp uint8
 const (
 	nothing    followUp = iota
 	wakeWriter          // the outbox is in no queue of the writer
-	giveUp              // too many bytes wait for the reader
+	giveUp              // too many bytes wait for the reader, or it must read history again
 )
 
 func (o *Outbox) follow(f followUp) {
@@ -125,6 +125,17 @@ func (o *Outbox) admit(b []byte) followUp {
 	o.bytes += len(b)
 	o.waiting = append(o.waiting, b)
 	return nothing
+}
+
+// refuse gives up the reader. The caller then calls follow.
+func (o *Outbox) refuse() followUp {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending {
+		return nothing
+	}
+	o.drop()
+	return giveUp
 }
 
 // drop removes all waiting frames and makes the outbox refuse new ones. first reports

@@ -12,8 +12,8 @@ import (
 // FuzzAnswers checks that every answer of Redis to a script, and every content of an inbox, is
 // parsed or refused. In the input, | separates values, # begins a number, and ~ is nil.
 func FuzzAnswers(f *testing.F) {
-	for _, s := range []string{"", "e|1|1", "e|2|1|1|a|2|b", "#1|0|g|d|#0|#5|n#x", "some|#0|t/r|id|5 {}", "none|#1|", "#1|n#x|id|5 {}",
-		"e|3|#0|1|1 n.1 a|3|1 n.2 b", "e|99999999999999999999|#1", "~|~|~|~|~|~|~", "#-1|#9223372036854775807|x", "1|call|id|node|30000|body", "1|answer|id", "2"} {
+	for _, s := range []string{"", "e|1|1|", "e|2|1|d:1|1|a|2|b", "#1|0|g|d|#0|#5|n#x", "some|#0|t/r|id|5 {}", "none|#1|", "#1|n#x|id|5 {}",
+		"e|3|#0|d:2|1|1 n.1 a|3|1 n.2 b", "e|3|#1|d:2 c:x", "e|99999999999999999999|#1", "~|~|~|~|~|~|~", "#-1|#9223372036854775807|x", "1|call|id|node|30000|body", "1|answer|id", "2"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -28,6 +28,17 @@
 //     join again.
 //   - Malformed values in Redis are counted (Malformed), logged and skipped.
 //
+// Epochs: a room's offsets continue from epoch to epoch, and its state has the last offset of each of
+// the latest epochs (say.go). Up to that offset, a message of a former epoch has the same offset in
+// the present one; later messages of the former epoch were lost with a master, and those that are
+// published again get positions of the present epoch. A message has one position on all nodes: a
+// node that reads it in a later epoch passes it with the epoch in which it got its place (heal.go).
+// Read returns the ends of the former epochs (cluster.Page.Former). A member that reads missed
+// messages is thus not sent a message that it has, whether its node is behind history or the
+// epoch ends after the read. Where positions do not tell, because lost messages are among those
+// that the member has read, its connection is closed like that of a slow reader (fanout.Gate), and
+// the client comes back with its last position.
+//
 // Lock order: the lock of a subscriber, of a partition, of a sub. No lock is held during a call
 // of the engine, and only roster.settled is held during a call of Redis.
 package redis

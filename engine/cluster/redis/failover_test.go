@@ -244,6 +244,9 @@ func TestAMasterWithOldDataInBetweenLosesNothing(t *testing.T) {
 	}
 	page, err := p.since(t.Context(), "t/r", r.places())
 	if err != nil || page.from != 20 || len(page.messages) != 11 {
-		t.Errorf("%d messages from %d, %v: want 11 from 20", len(page.messages), page.from, err)
+		t.Fatalf("%d messages from %d, %v: want 11 from 20", len(page.messages), page.from, err)
+	}
+	if first, second := page.messages[0].epoch, page.messages[1].epoch; first != "e2" || second != page.epoch {
+		t.Errorf("messages 20 and 21 are of epochs %q and %q, want e2 and %q", first, second, page.epoch)
 	}
 }

@@ -28,19 +28,24 @@ type recorder struct {
 	hold chan struct{} // Lost waits for it, or for its ctx; nil: Lost does not wait
 	end  func()        // ends Run
 
-	mu    sync.Mutex
-	heard map[cluster.RoomID][]string
-	lost  map[string]int // how often Lost received each member, by id
+	mu     sync.Mutex
+	heard  map[cluster.RoomID][]string
+	places map[cluster.RoomID][]cluster.Position // of the messages in heard
+	lost   map[string]int                        // how often Lost received each member, by id
 
 	expired  []string       // sessions that Expired received
 	rejoined map[string]int // how often Rejoin received each member, by id
 	paced    []int          // number of received messages of a room at each call of Pace
 }
 
-func (w *recorder) Deliver(_ context.Context, room cluster.RoomID, _ cluster.Position, payload []byte) {
+func (w *recorder) Deliver(_ context.Context, room cluster.RoomID, at cluster.Position, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[room] = append(w.heard[room], string(payload))
+	if w.places == nil {
+		w.places = map[cluster.RoomID][]cluster.Position{}
+	}
+	w.places[room] = append(w.places[room], at)
 }
 
 func (w *recorder) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }

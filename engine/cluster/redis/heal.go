@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,8 +15,8 @@ const (
 )
 
 // sinceScript reads the messages of a room after a position. It answers with the room's
-// epoch, the offset of its last message, the offset at which the reader must go on, and
-// pairs of offset and entry.
+// epoch, the offset of its last message, the offset at which the reader must go on, the former
+// epochs with their last offsets, the latest first, and pairs of offset and entry.
 //
 // The reader passes its last position in each of its latest epochs, the present one first. In an
 // epoch that the room knows, the room and the reader agree up to the end of the epoch or the
@@ -30,7 +31,7 @@ const (
 //	ARGV limit bytes (epoch offset)*
 var sinceScript = redis.NewScript(luaState + `
 local top, _, e, g, former = state(redis.call('GET', KEYS[1]))
-if not top then return {'', '0', '0'} end
+if not top then return {'', '0', '0', ''} end
 local from, ends = nil, {[e] = top}
 for epoch, last in string.gmatch(former, '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
 for i = 3, #ARGV, 2 do
@@ -44,11 +45,11 @@ if not from then
     if last <= tonumber(ARGV[4]) then from = math.max(from, last + 1) end
   end
 end
-local out, bytes = {e, tostring(top), tostring(from)}, 0
+local out, bytes = {e, tostring(top), tostring(from), former}, 0
 if from > top then return out end
 for _, x in ipairs(redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COUNT', ARGV[1])) do
   bytes = bytes + #x[2][2]
-  if bytes > tonumber(ARGV[2]) and #out > 3 then break end
+  if bytes > tonumber(ARGV[2]) and #out > 4 then break end
   out[#out + 1] = string.sub(x[1], 3)
   out[#out + 1] = x[2][2]
 end
@@ -147,7 +148,7 @@ func (p *partition) since(ctx context.Context, room string, places []position) (
 }
 
 func parsePage(v []string) (page, error) {
-	if len(v) < 3 || len(v)%2 != 1 || len(v[0]) > maxEpoch {
+	if len(v) < 4 || len(v)%2 != 0 || len(v[0]) > maxEpoch {
 		return page{}, fmt.Errorf("%d values are no page of history", len(v))
 	}
 	g := page{position: position{epoch: v[0]}}
@@ -159,14 +160,44 @@ func parsePage(v []string) (page, error) {
 	if g.from, err = parseOffset(v[2]); err != nil {
 		return page{}, err
 	}
+	former, err := parseFormer(v[3])
+	if err != nil {
+		return page{}, err
+	}
 	next := g.from
-	for i := 3; i < len(v); i += 2 {
+	for i := 4; i < len(v); i += 2 {
 		offset, err := parseOffset(v[i])
 		if err != nil || offset < next || offset > g.top {
 			return page{}, fmt.Errorf("offset %.20q does not follow", v[i])
 		}
 		next = offset + 1
-		g.messages = append(g.messages, envelope{position: position{g.epoch, offset}, entry: v[i+1]})
+		g.messages = append(g.messages, envelope{position: position{g.epochOf(offset, former), offset}, entry: v[i+1]})
 	}
 	return g, nil
+}
+
+// parseFormer parses former epochs and their last offsets, "EPOCH:OFFSET EPOCH:OFFSET", the latest first.
+func parseFormer(text string) (former []position, err error) {
+	for _, f := range strings.Fields(text) {
+		epoch, last, _ := strings.Cut(f, ":")
+		offset, err := parseOffset(last)
+		if err != nil || epoch == "" || len(epoch) > maxEpoch {
+			return nil, fmt.Errorf("%.40q is not a former epoch", f)
+		}
+		former = append(former, position{epoch, offset})
+	}
+	return former, nil
+}
+
+// epochOf returns the epoch of a message. Nodes that received the message when it was published
+// know it by this epoch, and a client that read it from history has a position in this epoch.
+func (g *page) epochOf(offset uint64, former []position) string {
+	epoch := g.epoch
+	for _, f := range former {
+		if offset > f.offset {
+			break
+		}
+		epoch = f.epoch
+	}
+	return epoch
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // readScript reads history after a position: the epoch, the offset of the room's last message, 1
-// if messages are missing, and pairs of offset and entry. If a room has no position, it begins an
+// if messages are missing, the former epochs with their last offsets, and pairs of offset and entry. If a room has no position, it begins an
 // epoch. A binary search finds the first message that is young enough, because offsets have no
 // gaps.
 //
@@ -21,15 +21,15 @@ import (
 //	ARGV epoch offset limit keep keepFor newEpoch stateTTL
 var readScript = redis.NewScript(luaNow + luaState + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {'?'} end
-local top, k, e = state(redis.call('GET', KEYS[2]))
+local top, k, e, _, former = state(redis.call('GET', KEYS[2]))
 if not top then
-  top, k, e = 0, 0, ARGV[6]
+  top, k, e, former = 0, 0, ARGV[6], ''
   redis.call('SET', KEYS[2], newState(now, e, redis.call('GET', KEYS[1]) or string.rep('-', 20)))
   redis.call('DEL', KEYS[3])
 end
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[7]) then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
 local after, limit, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-if e ~= ARGV[1] or after > top then return {e, tostring(top), 1} end
+if e ~= ARGV[1] or after > top then return {e, tostring(top), 1, former} end
 local first = top + 1
 if k > 0 and keep > 0 then first = math.max(k, top - keep + 1) end
 local from = math.max(after + 1, first)
@@ -48,7 +48,7 @@ if from <= top and not young(at(from)) then
   end
   from = low
 end
-local out = {e, tostring(top), missing and 1 or 0}
+local out = {e, tostring(top), missing and 1 or 0, former}
 if from > top or limit == 0 then return out end
 local next = from
 for _, x in ipairs(redis.call('XRANGE', KEYS[3], '0-' .. from, '0-' .. top, 'COUNT', limit)) do
@@ -78,12 +78,15 @@ func (n *Node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 	for err == nil && len(all.Messages) > 0 && len(all.Messages)%readPage == 0 && len(all.Messages) < limit {
 		var more cluster.Page
 		after = cluster.Position{Epoch: all.Top.Epoch, Offset: all.Messages[len(all.Messages)-1].Offset}
-		if more, err = n.readOnce(ctx, room, after, min(limit-len(all.Messages), readPage), keep); err != nil || len(more.Messages) == 0 {
+		if more, err = n.readOnce(ctx, room, after, min(limit-len(all.Messages), readPage), keep); err != nil {
 			break
 		}
 		all.Missing = all.Missing || more.Missing
+		if len(more.Messages) == 0 {
+			break
+		}
 		all.Messages = append(all.Messages, more.Messages...)
-		all.Top = more.Top
+		all.Top, all.Former = more.Top, more.Former
 	}
 	return all, err
 }
@@ -115,7 +118,7 @@ func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.
 // true, and bad is the error of one of them.
 func parseHistory(v values) (page cluster.Page, bad, err error) {
 	missing, err := v.number(2)
-	if err != nil || len(v)%2 != 1 {
+	if err != nil || len(v)%2 != 0 {
 		return page, nil, fmt.Errorf("history: %w", errValues)
 	}
 	texts, err := append(v[:2:2], v[3:]...).texts(0)
@@ -126,8 +129,15 @@ func parseHistory(v values) (page cluster.Page, bad, err error) {
 	if page.Top.Offset, err = parseOffset(texts[1]); err != nil {
 		return page, nil, fmt.Errorf("history: %w", err)
 	}
+	former, err := parseFormer(texts[2])
+	if err != nil {
+		return page, nil, fmt.Errorf("history: %w", err)
+	}
+	for _, f := range former {
+		page.Former = append(page.Former, cluster.Position{Epoch: f.epoch, Offset: f.offset})
+	}
 	last := uint64(0)
-	for i := 2; i+1 < len(texts); i += 2 {
+	for i := 3; i+1 < len(texts); i += 2 {
 		offset, err := parseOffset(texts[i])
 		if err != nil || offset <= last || offset > page.Top.Offset {
 			return cluster.Page{}, nil, fmt.Errorf("history: offset %.20q does not follow", texts[i])
