@@ -82,14 +82,22 @@ func (c *moduleInspect) Run(ctx context.Context, t terminal) error {
 	return module.Inspect(ctx, t.out, t.err, c.File, c.options(t))
 }
 
+// isolationFlag is the flag of the commands that call a module several times.
+type isolationFlag struct {
+	Isolation string `default:"instance" enum:"instance,call" help:"Lifetime of the memory of the module, as in an entry: instance, or call for one call. Default: ${default}."`
+}
+
 type moduleTest struct {
 	moduleFlags
+	isolationFlag
 	Tests string `help:"File of tests. Default: NAME.test.yaml beside NAME.wasm, or tests.yaml in its folder." placeholder:"FILE"`
 }
 
 // Run runs the tests.
 func (c *moduleTest) Run(ctx context.Context, t terminal) error {
-	return module.Test(ctx, t.out, t.err, c.File, c.Tests, c.options(t))
+	o := c.options(t)
+	o.Isolation = c.Isolation
+	return module.Test(ctx, t.out, t.err, c.File, c.Tests, o)
 }
 
 type moduleRun struct {
@@ -134,6 +142,7 @@ func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 
 type moduleBench struct {
 	moduleFlags
+	isolationFlag
 	Message string        `help:"Text of the message. Default: 200 bytes."`
 	Time    time.Duration `default:"1s" help:"Time of each measurement."`
 }
@@ -143,7 +152,9 @@ func (c *moduleBench) Run(ctx context.Context, t terminal) error {
 	if c.Time <= 0 {
 		return misuse{errors.New("--time must be positive")}
 	}
-	return module.Bench(ctx, t.out, t.err, c.File, c.Message, c.Time, c.options(t))
+	o := c.options(t)
+	o.Isolation = c.Isolation
+	return module.Bench(ctx, t.out, t.err, c.File, c.Message, c.Time, o)
 }
 
 type moduleConform struct{ moduleFlags }

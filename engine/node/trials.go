@@ -60,7 +60,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	}
 	tried, err := trial.Load(ctx, trial.Config{
 		Name: module, File: m.File, Script: m.Script, Wasm: text, Settings: entry.Config, Grants: append([]string{}, entry.Grants...),
-		Timeout: entry.Timeout, Memory: entry.Memory, Scripts: t.from.scripts, Tenant: tenant, Account: account, Abort: ctx.Done(),
+		Timeout: entry.Timeout, Memory: entry.Memory, Isolation: entry.Isolation, Scripts: t.from.scripts, Tenant: tenant, Account: account, Abort: ctx.Done(),
 	})
 	if err != nil {
 		return api.Tried{}, gone(ctx, refused("module", err))

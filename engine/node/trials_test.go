@@ -13,6 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/node/nodetest"
+	"github.com/mootchat/moot/host/trial"
 )
 
 // TestTheReceiversOfATrialAreBounded checks the bound of the receivers of a trial, because the
@@ -111,5 +112,36 @@ func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 	wrong := map[string]any{"words": []any{"${file:word}"}, "action": "hide"}
 	if _, err := all.Try(t.Context(), "default", "b", api.Trial{Config: wrong}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestNoStatePassesBetweenTrials checks that a trial finds the state of a module that has just started, and that its
+// entry's instances do not see it.
+func TestNoStatePassesBetweenTrials(t *testing.T) {
+	dir := t.TempDir()
+	nodetest.Write(t, filepath.Join(dir, "counter.lua"), `local n = 0
+moot.on("onSayReceive", function(e) n = n + 1; return moot.rewrite(tostring(n)) end)`)
+	file := filepath.Join(dir, "moot.yaml")
+	nodetest.Write(t, file, "modules: { c: { script: counter.lua } }\ntenants: { default: { chain: [{ module: c }] } }")
+	cfg, err := config.Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	from := newSources(cfg.Cache, quiet)
+	rules, loaded, err := loadRules(t.Context(), cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loaded.drop(); rules.Close() })
+	all := trials{now: func() *config.Config { return cfg }, known: func(string) map[string]config.Module { return cfg.Modules }, from: from, rules: rules, turns: newTurns(1)}
+	for range 3 {
+		tried, err := all.Try(t.Context(), "default", "c", api.Trial{Event: map[string]any{"hook": "onSayReceive", "room": "hall", "message": "hello"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := tried.Answer.(trial.Answer); a.Message == nil || *a.Message != "1" {
+			t.Errorf("%+v", a)
+		}
 	}
 }

@@ -29,19 +29,20 @@ import (
 
 // Config is the configuration of a Module. Only Wasm is required.
 type Config struct {
-	Name     string           // in messages; "": "module"
-	File     string           // in messages
-	Script   string           // name of the file of a script; "": a WebAssembly module
-	Wasm     []byte           // the binary, or the text of the script
-	Tenant   string           // "": "default"
-	Settings json.RawMessage  // config of the entry
-	Grants   []string         // nil: all that the module requests
-	Timeout  time.Duration    // 0: as in config.yaml
-	Memory   int64            // 0: as in config.yaml
-	Scripts  *script.Compiler // nil: only Lua
-	Cache    host.Cache       // of compiled modules; nil: none
-	Account  *host.Account    // to charge, whose host has compiled the module; nil: none
-	Abort    <-chan struct{}  // when it is closed, calls end like those past their deadline; nil: never
+	Name      string          // in messages; "": "module"
+	File      string          // in messages
+	Script    string          // name of the file of a script; "": a WebAssembly module
+	Wasm      []byte          // the binary, or the text of the script
+	Tenant    string          // "": "default"
+	Settings  json.RawMessage // config of the entry
+	Grants    []string        // nil: all that the module requests
+	Timeout   time.Duration   // 0: as in config.yaml
+	Memory    int64           // 0: as in config.yaml
+	Isolation host.Isolation
+	Scripts   *script.Compiler // nil: only Lua
+	Cache     host.Cache       // of compiled modules; nil: none
+	Account   *host.Account    // to charge, whose host has compiled the module; nil: none
+	Abort     <-chan struct{}  // when it is closed, calls end like those past their deadline; nil: never
 
 	Rooms map[string]int    // rooms that exist, and their numbers of members
 	KV    map[string]string // content of the module's storage
@@ -100,7 +101,7 @@ func (m *Module) load(ctx context.Context) (err error) {
 	r, err := m.host.Load(ctx, host.Rules{
 		Modules: []host.Module{m.module()},
 		Tenants: []host.Tenant{{Name: m.cfg.Tenant, CPU: 1, Chain: []host.Entry{{
-			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory,
+			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory, Isolation: m.cfg.Isolation,
 			Breaker: host.Breaker{Minimum: math.MaxInt}, // it never opens
 		}}}},
 	})

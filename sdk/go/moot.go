@@ -23,6 +23,12 @@
 // standard error become log lines. A program has no files, no network and no
 // environment.
 //
+// Package variables and init functions run once, and all instances start from the
+// memory that they leave. The functions of math/rand have other numbers in each
+// instance, but values that a program derives from random numbers or from the clock
+// before Init, such as a rand.Rand with a seed of its own or a maphash.Seed, are the
+// same in all instances: make them in Init or in a handler.
+//
 // The package also builds natively, so that go test can test rules: see package
 // moottest.
 package moot

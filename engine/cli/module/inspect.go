@@ -141,7 +141,8 @@ func inspectionJSON(out io.Writer, file string, i *host.Inspection) error {
 		imports = append(imports, im.Module+"."+im.Name)
 	}
 	return json.NewEncoder(out).Encode(map[string]any{"file": file, "sha256": i.SHA256, "size": i.Size, "manifest": i.Manifest, "hooks": names,
-		"grants": append([]string{}, i.Grants...), "imports": imports, "memory": int64(i.Memory.Min) << 16, "maxMemory": int64(i.Memory.Max) << 16, "problems": list})
+		"grants": append([]string{}, i.Grants...), "imports": imports, "memory": int64(i.Memory.Min) << 16, "maxMemory": int64(i.Memory.Max) << 16,
+		"image": i.NoImage == "", "noImage": i.NoImage, "problems": list})
 }
 
 func hooks(list []abi.Hook) string {

@@ -19,13 +19,14 @@ import (
 // Options of a call to a module. The zero Options are the defaults of config.yaml, with all grants that the
 // module asks for.
 type Options struct {
-	Config  string   // JSON, or @FILE
-	Grants  []string // nil: all that the module asks for
-	Memory  int64
-	Timeout time.Duration
-	Cache   host.Cache       // of compiled modules; nil: none
-	Scripts *script.Compiler // nil: only Lua
-	JSON    bool             // the output is JSON
+	Config    string   // JSON, or @FILE
+	Grants    []string // nil: all that the module asks for
+	Memory    int64
+	Timeout   time.Duration
+	Isolation string           // as in config.yaml; "": instance
+	Cache     host.Cache       // of compiled modules; nil: none
+	Scripts   *script.Compiler // nil: only Lua
+	JSON      bool             // the output is JSON
 }
 
 // readyMade begins the path of a ready-made rule: builtin:blocklist.
@@ -83,8 +84,21 @@ func (o *Options) read(file string) (trial.Config, error) {
 	if script.Is(file) {
 		cfg.Script = filepath.Base(file)
 	}
+	if cfg.Isolation, err = isolation(o.Isolation); err != nil {
+		return cfg, err
+	}
 	cfg.Settings, err = settings(o.Config)
 	return cfg, err
+}
+
+func isolation(name string) (host.Isolation, error) {
+	switch name {
+	case "", "instance":
+		return host.PerInstance, nil
+	case "call":
+		return host.PerCall, nil
+	}
+	return 0, fmt.Errorf("isolation %q: use instance or call", name)
 }
 
 func content(file string) ([]byte, error) {

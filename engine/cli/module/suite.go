@@ -24,13 +24,14 @@ type suite struct {
 	Tests []test `yaml:"tests"`
 }
 
-// world is the configuration, grants, rooms, stored values and clock that a module sees in a test.
+// world is the configuration, grants, isolation, rooms, stored values and clock that a module sees in a test.
 type world struct {
-	Config trial.JSON        `yaml:"config"`
-	Grants []string          `yaml:"grants"`
-	Rooms  map[string]int    `yaml:"rooms"`
-	KV     map[string]string `yaml:"kv"`
-	Now    time.Time         `yaml:"now"`
+	Config    trial.JSON        `yaml:"config"`
+	Grants    []string          `yaml:"grants"`
+	Rooms     map[string]int    `yaml:"rooms"`
+	KV        map[string]string `yaml:"kv"`
+	Now       time.Time         `yaml:"now"`
+	Isolation string            `yaml:"isolation"`
 }
 
 // test has one step, or several steps with the same instance.
@@ -107,6 +108,9 @@ func parseSuite(text []byte) (*suite, error) {
 	if len(s.Tests) == 0 {
 		return nil, errors.New("the file has no tests: list them under tests")
 	}
+	if err := s.world.check(root.Content[0]); err != nil {
+		return nil, err
+	}
 	list := behind(valueOf(root.Content[0], "tests")).Content
 	for i := range s.Tests {
 		if err := s.Tests[i].check(behind(list[i])); err != nil {
@@ -120,6 +124,9 @@ func parseSuite(text []byte) (*suite, error) {
 func (t *test) check(n *yaml.Node) error {
 	if t.Name == "" {
 		return wrong{n.Line, "the test has no name"}
+	}
+	if err := t.world.check(n); err != nil {
+		return err
 	}
 	steps := valueOf(n, "steps")
 	for k := range t.Steps {
@@ -136,6 +143,14 @@ func (t *test) check(n *yaml.Node) error {
 		if err := t.Steps[k].check(); err != nil {
 			return wrong{t.Steps[k].line, fmt.Sprintf("test %q: step %d: %v", t.Name, k+1, err)}
 		}
+	}
+	return nil
+}
+
+// check refuses an isolation that does not exist. n is the node of the file or test.
+func (w *world) check(n *yaml.Node) error {
+	if _, err := isolation(w.Isolation); err != nil {
+		return wrong{valueOf(n, "isolation").Line, err.Error()}
 	}
 	return nil
 }

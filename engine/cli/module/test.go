@@ -107,7 +107,9 @@ func testsOf(file string) (string, error) {
 // run returns a diff of the first failed step, and its line; an empty diff: the test passed.
 func (t *test) run(ctx context.Context, cfg trial.Config, all *world) (diff []string, line int, err error) {
 	line = t.Steps[0].line
-	t.world.over(all).into(&cfg)
+	if err = t.world.over(all).into(&cfg); err != nil {
+		return nil, line, err
+	}
 	m, err := load(ctx, cfg)
 	if err != nil {
 		return nil, line, err
@@ -173,10 +175,13 @@ func (w *world) over(all *world) *world {
 	if !w.Now.IsZero() {
 		c.Now = w.Now
 	}
+	if w.Isolation != "" {
+		c.Isolation = w.Isolation
+	}
 	return &c
 }
 
-func (w *world) into(cfg *trial.Config) {
+func (w *world) into(cfg *trial.Config) (err error) {
 	if w.Config != nil {
 		cfg.Settings = json.RawMessage(w.Config)
 	}
@@ -187,6 +192,10 @@ func (w *world) into(cfg *trial.Config) {
 	if cfg.Now.IsZero() {
 		cfg.Now = noon
 	}
+	if w.Isolation != "" {
+		cfg.Isolation, err = isolation(w.Isolation)
+	}
+	return err
 }
 
 func eventText(e *trial.Event) string {
