@@ -1,10 +1,10 @@
 // Package ws is the WebSocket transport: the engine runs the requests in text frames, and
 // writes answers and messages through the connection's outbox.
 //
-// The package github.com/coder/websocket does the handshake. This package reads the
-// frames (see frames). It refuses a length over the limit at the header and invalid
-// text at its first bad byte; a silent connection keeps no buffer. Package wire makes
-// each outgoing frame once for all receivers.
+// The package answers handshakes itself, and reads the frames (see frames). It refuses a
+// length over the limit at the header and invalid text at its first bad byte; a silent
+// connection keeps no buffer. Package wire makes each outgoing frame once for all
+// receivers.
 //
 // A silent connection needs only its socket and its state in the engine. On Linux it
 // has no goroutine; on other systems, and with TLS, it has one with a small stack. A
@@ -22,8 +22,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/stream"
@@ -156,16 +154,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.cfg.Fallback.ServeHTTP(w, r)
 	case path == "/primus/spec":
 		s.serveSpec(w)
-	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
-		http.Error(w, "this address expects a WebSocket handshake", http.StatusUpgradeRequired)
 	default:
 		s.upgrade(w, r, tenant, primus)
 	}
 }
 
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, primus bool) {
+	key, status, err := checkHandshake(w.Header(), r)
+	if err != nil {
+		http.Error(w, err.Error(), status)
+		return
+	}
 	info := s.infoOf(r)
 	info.ActionHero = primus
 	seat, err := s.cfg.Engine.Reserve(engine.ReservationRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
@@ -173,15 +172,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, 
 		s.refuse(w, err)
 		return
 	}
-	h := &hijacker{ResponseWriter: w}
-	ws, err := websocket.Accept(h, r, &acceptOptions)
-	if err != nil { // Accept has told the client
+	socket, err := accept(w, key)
+	if err != nil {
 		seat.Release()
-		s.cfg.Log.Debug("websocket handshake failed", "remote", info.RemoteIP, "error", err)
+		s.cfg.Log.Debug("client left during its WebSocket handshake", "remote", info.RemoteIP, "error", err)
 		return
 	}
-	ws.CloseNow() // it has no socket: see hijacker
-	c := &conn{Stream: h.stream, server: s, primus: primus}
+	c := &conn{Stream: socket, server: s, primus: primus}
 	if !s.originAllowed(r) { // a web page sees close frames, but no HTTP errors
 		s.cfg.Log.Debug("origin refused", "tenant", tenant, "remote", info.RemoteIP, "origin", r.Header.Get("Origin"))
 		c.refuse(engine.CloseOrigin)

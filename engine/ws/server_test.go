@@ -243,7 +243,8 @@ func TestShutdownAsksClientsToReconnect(t *testing.T) {
 		go s.engine.Shutdown(ctx, 10*time.Millisecond)
 		a.wantsClose(3001, "shutdown") // without primus::server::close
 		b.wantsClose(3001, "shutdown")
-		if res, body := s.get("/ws", "Upgrade", "websocket"); res.StatusCode != 503 || body != "the server is shutting down\n" {
+		res, body := s.get("/ws", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+		if res.StatusCode != 503 || body != "the server is shutting down\n" {
 			s.Errorf("%s %q", res.Status, body)
 		}
 	})
