@@ -276,13 +276,38 @@ func (s *scratch) record(e *entry, f int32) {
 		}
 		counts[allowed] = s.asks()
 	} else {
-		for k := range s.asks() {
-			counts[s.meant(f, s.outcome[s.unitAt(k)])]++
-		}
+		s.tally(&counts, f)
 	}
 	for said := allowed; said < erred; said++ {
 		if n := counts[said]; n > 0 && (said != allowed || e.sampled(n)) {
 			e.record(&s.event, report.Decision{Verdict: verdictNames[said], Receivers: n, Took: millis.DurationOf(time.Duration(now() - s.asked))})
 		}
 	}
+}
+
+// tally counts the answers of an entry for members of form f. Two comparisons are enough for
+// most members.
+func (s *scratch) tally(counts *[verdicts]int, f int32) {
+	same, none := 0, 0
+	count := func(outcome int32) {
+		switch outcome {
+		case f:
+			same++
+		case nothing:
+			none++
+		default:
+			counts[s.meant(f, outcome)]++
+		}
+	}
+	if s.unitOf == nil {
+		for _, outcome := range s.outcome[:s.asks()] {
+			count(outcome)
+		}
+	} else {
+		for _, u := range s.unitOf[:s.asks()] {
+			count(s.outcome[u])
+		}
+	}
+	counts[allowed] += same
+	counts[dropped] += none
 }
