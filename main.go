@@ -2,9 +2,13 @@
 package main
 
 import (
+	"embed"
 	"os"
 
 	"github.com/mootchat/moot/engine/cli"
 )
 
-func main() { os.Exit(cli.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+//go:embed config.yaml rule.js
+var starter embed.FS
+
+func main() { os.Exit(cli.Run(starter, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }

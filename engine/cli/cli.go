@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strconv"
@@ -34,6 +35,7 @@ const (
 type program struct {
 	Serve       serveCommand       `cmd:"" help:"Run a server until SIGTERM or SIGINT. SIGHUP reloads the configuration."`
 	Check       checkCommand       `cmd:"" help:"Load a configuration with its modules, keys and certificates, and report all problems."`
+	Config      configCommand      `cmd:"" help:"Write the default configuration, or print the one in use."`
 	Chat        chatCommand        `cmd:"" help:"Chat with a server in the terminal."`
 	Token       tokenCommand       `cmd:"" help:"Print a token for tests, signed with a key of a tenant."`
 	Bench       benchCommand       `cmd:"" help:"Put load on a server and measure throughput, latency and loss."`
@@ -55,15 +57,17 @@ type program struct {
 	ShowVersion bool               `name:"version" help:"Print the version."`
 }
 
-// terminal has the standard streams of a command.
+// terminal has the standard streams of a command, and the files of the default configuration.
 type terminal struct {
+	starter  fs.FS
 	in       io.Reader
 	out, err io.Writer
 }
 
-// Run runs a command line and returns the exit code. args does not contain the name of the program. The first SIGTERM or
+// Run runs a command line and returns the exit code. args does not contain the name of the program. starter has the files that
+// "moot config init" writes: config.yaml and files that it names. The first SIGTERM or
 // SIGINT ends the context of the command, and a second one ends the process at once.
-func Run(args []string, in io.Reader, out, err io.Writer) int {
+func Run(starter fs.FS, args []string, in io.Reader, out, err io.Writer) int {
 	if script.Asked(args) {
 		return script.Answer(in, out)
 	}
@@ -73,7 +77,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := untilSignal()
 	defer stop()
 	parsed := false
-	cmd := commandLine(&program{}, terminal{in, out, err}, &parsed)
+	cmd := commandLine(&program{}, terminal{starter, in, out, err}, &parsed)
 	cmd.SetArgs(args)
 	cmd.SetIn(in)
 	cmd.SetOut(out)

@@ -158,7 +158,7 @@ func TestTheUnitFitsTheProgram(t *testing.T) {
 		if len(args) < 2 || args[0] != "/usr/local/bin/moot" || args[1] != name {
 			t.Fatalf("%s is %s", key, unit[key])
 		}
-		if code := Run(append(args[1:], "--help"), nil, os.Stderr, os.Stderr); code != exitOK {
+		if code := Run(nil, append(args[1:], "--help"), nil, os.Stderr, os.Stderr); code != exitOK {
 			t.Errorf("%s: moot ends with %d", key, code)
 		}
 	}
@@ -265,13 +265,13 @@ func production(t *testing.T) *config.Config {
 func TestTheProductionConfigurationLoads(t *testing.T) {
 	file := installed(t)
 	var out, problems bytes.Buffer
-	if code := Run([]string{"check", "-c", file}, nil, &out, &problems); code != exitOK || problems.Len() > 0 {
+	if code := Run(nil, []string{"check", "-c", file}, nil, &out, &problems); code != exitOK || problems.Len() > 0 {
 		t.Errorf("moot check ends with %d: %s%s", code, &out, &problems)
 	}
 	os.Unsetenv("MOOT_ADMIN_KEY")
 	os.Unsetenv("MOOT_JWT_SECRET")
 	problems.Reset()
-	if code := Run([]string{"check", "-c", file}, nil, &out, &problems); code != exitMisused {
+	if code := Run(nil, []string{"check", "-c", file}, nil, &out, &problems); code != exitMisused {
 		t.Errorf("without secrets moot check ends with %d", code)
 	}
 	for _, path := range []string{"admin.key: ", "tenants.default.auth.jwt.secret: "} {
@@ -337,7 +337,7 @@ func TestAPodServesWithItsArguments(t *testing.T) {
 	t.Setenv("MOOT_CLUSTER", "redis")
 	t.Setenv("MOOT_REDIS", "redis:6379")
 	var out, warnings bytes.Buffer
-	if code := Run(args, nil, &out, &warnings); code != exitOK || strings.Count(warnings.String(), "\n") != 1 || !strings.Contains(warnings.String(), "admin.listen: ") {
+	if code := Run(nil, args, nil, &out, &warnings); code != exitOK || strings.Count(warnings.String(), "\n") != 1 || !strings.Contains(warnings.String(), "admin.listen: ") {
 		t.Errorf("moot %s ends with %d: %s%s", strings.Join(args, " "), code, &out, &warnings)
 	}
 }

@@ -39,7 +39,7 @@ func TestNoOutputShowsAFilledInValue(t *testing.T) {
 			file := filepath.Join(dir, "moot.yaml")
 			nodetest.Write(t, file, text)
 			var out, err bytes.Buffer
-			if code := Run([]string{command, "-c", file}, nil, &out, &err); code == exitOK || strings.Contains(out.String()+err.String(), "hunter2") {
+			if code := Run(nil, []string{command, "-c", file}, nil, &out, &err); code == exitOK || strings.Contains(out.String()+err.String(), "hunter2") {
 				t.Errorf("%s of a filled %s: exit %d\n%s%s", command, what, code, &out, &err)
 			}
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -40,6 +41,7 @@ func (f *moduleFlags) options(t terminal) module.Options {
 type moduleNew struct {
 	Dir  string `arg:"" help:"Folder to create. Its name is the name of the module."`
 	Lang string `required:"" help:"Language: ${languages}." placeholder:"LANGUAGE"`
+	JSON bool   `name:"json" help:"Print JSON."`
 }
 
 // Run creates the project and prints the next steps.
@@ -47,6 +49,9 @@ func (c *moduleNew) Run(_ context.Context, t terminal) error {
 	install, err := module.New(c.Dir, c.Lang)
 	if err != nil {
 		return misuse{err}
+	}
+	if c.JSON {
+		return json.NewEncoder(t.out).Encode(map[string]string{"dir": c.Dir, "language": c.Lang, "install": install})
 	}
 	fmt.Fprintf(t.out, "%s is a module in %s. Next:\n", c.Dir, c.Lang)
 	if install != "" {
@@ -57,8 +62,9 @@ func (c *moduleNew) Run(_ context.Context, t terminal) error {
 }
 
 type moduleBuild struct {
-	Dir string `arg:"" default:"." help:"Folder of the project."`
-	Out string `short:"o" help:"File to write. Default: NAME.wasm in the folder NAME." placeholder:"FILE"`
+	Dir  string `arg:"" default:"." help:"Folder of the project."`
+	Out  string `short:"o" help:"File to write. Default: NAME.wasm in the folder NAME." placeholder:"FILE"`
+	JSON bool   `name:"json" help:"Print JSON."`
 }
 
 // Run builds the project.
@@ -66,6 +72,9 @@ func (c *moduleBuild) Run(ctx context.Context, t terminal) error {
 	out, err := module.Build(ctx, c.Dir, c.Out, t.err)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.out).Encode(map[string]any{"file": out, "script": script.Is(out)})
 	}
 	if script.Is(out) {
 		_, err = fmt.Fprintf(t.out, "%s is a script: there is nothing to build\n", out)

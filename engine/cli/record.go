@@ -24,6 +24,7 @@ type recordCommand struct {
 	Out    string        `required:"" help:"File to write; it must not exist." placeholder:"FILE"`
 	For    time.Duration `help:"Time to record. Default: until interrupted." placeholder:"DURATION"`
 	Count  int           `help:"Maximum number of calls. Default: no limit." placeholder:"N"`
+	JSON   bool          `name:"json" help:"Print the number of calls as JSON."`
 	Text   bool          `help:"Record the texts of messages. Default: every letter becomes x and every digit 0."`
 }
 
@@ -75,6 +76,9 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 	err = errors.Join(err, to.Flush(), file.Close())
 	if n == 0 && err != nil {
 		return errors.Join(err, os.Remove(c.Out))
+	}
+	if c.JSON {
+		return errors.Join(err, json.NewEncoder(t.out).Encode(map[string]any{"file": c.Out, "calls": n, "leftOut": lost}))
 	}
 	fmt.Fprintf(t.err, "%s in %s\n", counted(n, "call"), c.Out)
 	if lost > 0 {

@@ -47,7 +47,7 @@ func TestRulesDocumentIsTrue(t *testing.T) {
 	moot := func(args ...string) string {
 		t.Helper()
 		var out bytes.Buffer
-		if code := Run(args, strings.NewReader(""), &out, &out); code != 0 {
+		if code := Run(nil, args, strings.NewReader(""), &out, &out); code != 0 {
 			t.Errorf("moot %s: %d\n%s", strings.Join(args, " "), code, &out)
 		}
 		return out.String()

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,8 +27,10 @@ func TestMain(m *testing.M) {
 	if script.Asked(os.Args[1:]) {
 		os.Exit(script.Answer(os.Stdin, os.Stdout))
 	}
+	_, file, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(file), "../..")
 	testscript.Main(m, map[string]func(){
-		"moot": func() { os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"moot": func() { os.Exit(Run(os.DirFS(root), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 

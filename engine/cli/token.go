@@ -23,6 +23,7 @@ type tokenCommand struct {
 	TTL    time.Duration `name:"ttl" default:"1h" help:"Time until the token expires." placeholder:"DURATION"`
 	Key    string        `help:"Private key in PEM form; required where the tenant has public keys." placeholder:"FILE"`
 	KeyID  string        `name:"kid" help:"ID of the key in a key set." placeholder:"ID"`
+	JSON   bool          `name:"json" help:"Print JSON."`
 }
 
 // Run prints a token for tests.
@@ -38,6 +39,9 @@ func (c *tokenCommand) Run(ctx context.Context, t terminal) error {
 	token, err := c.make(tenant.Auth.JWT)
 	if err != nil {
 		return misuse{fmt.Errorf("moot: %w", err)}
+	}
+	if c.JSON {
+		return json.NewEncoder(t.out).Encode(map[string]string{"token": token})
 	}
 	_, err = fmt.Fprintln(t.out, token)
 	return err

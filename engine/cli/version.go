@@ -2,15 +2,21 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 )
 
-type versionCommand struct{}
+type versionCommand struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
 
 // Run prints the version, the version of Go and the platform.
-func (versionCommand) Run(_ context.Context, t terminal) error {
+func (c *versionCommand) Run(_ context.Context, t terminal) error {
+	if c.JSON {
+		return json.NewEncoder(t.out).Encode(map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+	}
 	_, err := fmt.Fprintln(t.out, "moot", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 	return err
 }

@@ -102,14 +102,19 @@ func walk(v reflect.Value, path string, restart bool, visit func(path, text stri
 			walk(v.Index(i), cursor{path: path}.index(i).path, restart, visit)
 		}
 	default:
-		keys := v.MapKeys()
-		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
-		for _, key := range keys {
+		for _, key := range sortedKeys(v) {
 			at := cursor{path: path}.key(key.String()).path
 			visit(at, "", restart)
 			walk(v.MapIndex(key), at, restart, visit)
 		}
 	}
+}
+
+// sortedKeys returns the keys of a map with texts as keys.
+func sortedKeys(v reflect.Value) []reflect.Value {
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	return keys
 }
 
 func textOf(v reflect.Value) string {

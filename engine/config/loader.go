@@ -43,18 +43,23 @@ func (ld *Loader) Load(ctx context.Context, path string, env Lookup, overrides .
 
 // load is like Load. The problems are those of Faults.
 func (ld *Loader) load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, Problems, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("config: %w", err)
-	}
 	l := newLoad(env, ld.disk(ctx))
 	l.cache, l.inUse = ld.Cache, ld.InUse
+	c, err := l.open(path, overrides)
+	return c, l.reported(), err
+}
+
+// open reads the file at path.
+func (l *load) open(path string, overrides []string) (*Config, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
 	text, err := l.disk.read(Path{Absolute: absolute})
 	if err != nil {
-		return nil, nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
+		return nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
 	}
-	c, err := l.run(Path{Written: path, Absolute: absolute}, text, overrides)
-	return c, l.reported(), err
+	return l.run(Path{Written: path, Absolute: absolute}, text, overrides)
 }
 
 // disk is the part of the file system that a load uses.

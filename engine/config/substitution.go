@@ -121,7 +121,9 @@ func (l *load) filledIn() (all []Substitution) {
 }
 
 // asFilled returns the text by which a message shows a value with ${...}.
-func asFilled(written string) string { return "the value of " + quote(written) }
+func asFilled(written string) string { return theValueOf + quote(written) }
+
+const theValueOf = "the value of "
 
 // shows returns the text by which a message shows the value of the setting at path.
 func (l *load) shows(path, value string) string {

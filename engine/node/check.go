@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
@@ -23,6 +24,12 @@ func (e ConfigError) Unwrap() error { return e.Err }
 // keys and certificates that the configuration names. It uses only File and Set of c.
 func ReadConfig(ctx context.Context, c Config) (*config.Config, error) {
 	return c.read(ctx, new(config.Loader))
+}
+
+// ReadSettings reads a configuration and returns its settings. The error is like that of ReadConfig.
+func ReadSettings(ctx context.Context, c Config) ([]config.Setting, error) {
+	settings, err := new(config.Loader).Effective(ctx, c.File, os.LookupEnv, c.Set...)
+	return settings, configError(err)
 }
 
 // CheckConfig loads the modules, keys and certificates of a configuration like the start of a node. It

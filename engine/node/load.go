@@ -28,10 +28,15 @@ func (c Config) read(ctx context.Context, loader *config.Loader) (*config.Config
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the configuration was not read within %v", readTime))
 	defer cancel()
 	cfg, err := loader.Load(ctx, c.File, os.LookupEnv, c.Set...)
+	return cfg, configError(err)
+}
+
+// configError returns the problems of a configuration as a ConfigError, and other errors as they are.
+func configError(err error) error {
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
-		return nil, ConfigError{problems}
+		return ConfigError{problems}
 	}
-	return cfg, err
+	return err
 }
 
 // loaded is a configuration with its settings and rules, ready to be put into use.
