@@ -33,6 +33,9 @@ func (r *recovery) position() *cluster.Position {
 // connection's outbox. The result is not whole if history cannot be read or the verb's time
 // limit has passed.
 func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Position, several int) recovery {
+	if !m.keepsHistory() {
+		return e.placeOf(ctx, m, since)
+	}
 	got, err := e.readMissed(ctx, m, since, several)
 	if err == nil && m.Gate.HoldsUnclear(got.at, got.former) { // an epoch ended after the read
 		got, err = e.readMissed(ctx, m, since, several)
@@ -48,7 +51,17 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 	return recovery{frames, got.whole, got.at, got.former}
 }
 
-// recover completes the answer to a roomAdd in a room with history, and sends missed
+// placeOf is recovery in a room without history: nothing is missing if no message follows since.
+func (e *Engine) placeOf(ctx context.Context, m *member, since *cluster.Position) recovery {
+	got, err := e.readMissed(ctx, m, nil, 1)
+	if err != nil {
+		e.log.Warn("the position of a room cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
+		return recovery{}
+	}
+	return recovery{at: got.at, former: got.former, whole: since != nil && *since == got.at}
+}
+
+// recover completes the answer to a roomAdd whose answer has a position, and sends missed
 // messages after it. since is the position of the client's last message.
 func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position, res *result) {
 	r := e.recovery(ctx, m, since, 1)
@@ -75,6 +88,10 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	for at, former, round := r.at, r.former, 0; !m.Release(at, former); round++ {
 		if ctx.Err() != nil && !r.whole {
 			continue // catching up has ended; the member receives new messages only
+		}
+		if !m.keepsHistory() {
+			_ = m.conn.sendValue(gapNotice(m.room.id.Room))
+			continue
 		}
 		more, err := e.readMissed(ctx, m, &at, 1)
 		var frames []*wire.Frame

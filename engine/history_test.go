@@ -129,13 +129,13 @@ func TestMissedMessagesComeBeforeLiveOnes(t *testing.T) {
 	})
 }
 
-func TestRoomsWithoutHistoryHaveNoPositions(t *testing.T) {
+func TestMessagesOfRoomsWithoutHistoryHaveNoPositions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", func(c *engine.Config) {
 			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "q" }, Retention: cluster.Retention{Messages: 1, For: time.Hour}}}
 		})
 		a := n.client()
-		a.says(`{"event":"roomAdd","room":"r","since":{"epoch":"e","offset":1},"messageId":1}`, isTrue)
+		a.says(roomAdd("r"), isTrue)
 		a.says(say("r", "hi"), ok, chat("r", a.ID(), "hi"))
 		a.says(`{"event":"roomHistory","room":"r","messageId":1}`, failed("room keeps no history (r)"))
 		a.says(`{"event":"roomHistory","room":"q","messageId":1}`, failed("connection not in this room (q)"))

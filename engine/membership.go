@@ -36,7 +36,8 @@ func hasText(err error, words string) bool {
 
 // joinOptions are the options of a join.
 type joinOptions struct {
-	recover bool // the client asks for the position of the room and for missed messages
+	recover bool // in a room with history, the client asks for its position and for missed messages
+	place   bool // in a room without history, the client asks for its position
 	watch   bool // the client asks for notices of joins and leaves
 }
 
@@ -44,8 +45,8 @@ type joinOptions struct {
 // one join runs and the others wait for its result. The caller applies the effects after it
 // has answered the client.
 //
-// With options.recover, in a room with history, c receives no message of the room until its
-// gate is released.
+// If the client asks for a position, c receives no message of the room until its gate is
+// released. Ephemeral rooms have no position.
 func (e *Engine) join(ctx context.Context, c *Connection, name string, options joinOptions) (*member, []hook.Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
@@ -57,7 +58,8 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, options j
 		return nil, nil, err
 	}
 	settings := c.tenant.settings(name)
-	if options.recover && settings.Retention.Messages > 0 {
+	keep := settings.Retention
+	if options.recover && keep.Messages > 0 || options.place && !keep.Ephemeral {
 		m.Gate.Hold()
 	}
 	m.watches = options.watch && settings.Presence

@@ -87,14 +87,7 @@ func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 	if len(to.members) == 0 {
 		return
 	}
-	b, err := json.Marshal(struct {
-		Context string `json:"context"`
-		Room    string `json:"room"`
-	}{"gap", id.Room})
-	if err != nil {
-		panic("engine: a notice cannot be encoded: " + err.Error()) // a notice has only strings
-	}
-	frame := wire.FrameOf(b)
+	frame := wire.FrameOf(gapNotice(id.Room))
 	which := make([]int32, len(to.members))
 	for i, m := range to.members {
 		if m.conn.actionHero {
@@ -102,4 +95,16 @@ func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 		}
 	}
 	r.out.Post(&to.Snapshot, fanout.Message{Answers: []*wire.Frame{frame}, Which: which, Size: frame.Len()})
+}
+
+// gapNotice returns the notice that messages of a room are missing.
+func gapNotice(room string) []byte {
+	b, err := json.Marshal(struct {
+		Context string `json:"context"`
+		Room    string `json:"room"`
+	}{"gap", room})
+	if err != nil {
+		panic("engine: a notice cannot be encoded: " + err.Error()) // a notice has only strings
+	}
+	return b
 }

@@ -151,9 +151,13 @@ func (c *Connection) beginMove(ctx context.Context) (moved []*member) {
 // holdIfKept holds messages back if the room has history, until the member has received the
 // messages that it missed.
 func (m *member) holdIfKept() {
-	if m.conn.tenant.settings(m.room.id.Room).Retention.Messages > 0 {
+	if m.keepsHistory() {
 		m.Gate.Hold()
 	}
+}
+
+func (m *member) keepsHistory() bool {
+	return m.conn.tenant.settings(m.room.id.Room).Retention.Messages > 0
 }
 
 // confirm records a member of a resumed session again. If the room was destroyed while the

@@ -236,7 +236,7 @@ func named(r *wire.Request) string {
 }
 
 func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
-	m, effects, err := c.engine.join(ctx, c, r.Room, joinOptions{recover: true, watch: r.Presence})
+	m, effects, err := c.engine.join(ctx, c, r.Room, joinOptions{recover: true, place: r.Since != nil, watch: r.Presence})
 	res := result{data: done, effects: effects}
 	if err == nil && m.Gate.Holding() {
 		c.engine.recover(ctx, m, r.Since, &res)

@@ -13,6 +13,7 @@ func history() []promise {
 	return []promise{
 		{"HistoryIsWhatWasDelivered", historyIsWhatWasDelivered},
 		{"HistoryOfAnEmptyRoomHasAPosition", historyOfAnEmptyRoom},
+		{"RoomsWithoutHistoryHaveAPosition", roomsWithoutHistoryHaveAPosition},
 		{"HistoryKeepsTheLast", historyKeepsTheLast},
 		{"HistoryHasABoundOfBytes", historyHasABoundOfBytes},
 		{"HistoryIsKeptWithoutMembers", historyIsKeptWithoutMembers},
@@ -124,6 +125,22 @@ func historyOfAnEmptyRoom(w *world) {
 	w.shows(w.read(peers[1], hall, page.Top, 10, long), false)
 	w.tell(peers[1], hall, 3, long)
 	w.shows(w.read(peers[0], hall, page.Top, 10, long), false, "1", "2", "3")
+}
+
+// roomsWithoutHistoryHaveAPosition checks that every node reads the position of the last message.
+func roomsWithoutHistoryHaveAPosition(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers...)
+	before := w.read(peers[0], hall, cluster.Position{}, 0, cluster.Retention{}).Top
+	w.publish(peers[1], hall, "1")
+	w.publish(peers[1], hall, "2")
+	for _, p := range peers {
+		w.hears(p, hall, "1", "2")
+		page := w.read(p, hall, cluster.Position{}, 0, cluster.Retention{})
+		if places := p.placesIn(hall); page.Top != places[1] || page.Top.Epoch != before.Epoch {
+			w.Errorf("the room is at %+v, was at %+v, and its messages are at %+v", page.Top, before, places)
+		}
+	}
 }
 
 func historyKeepsTheLast(w *world) {
