@@ -10,10 +10,17 @@ import (
 	"github.com/mootchat/moot/host/schema"
 )
 
-// configChecks has the checks of one load: one for each module and config, however many tenants have them.
+// configSchema is the JSON Schema of a manifest, for the config of an entry. A module may have several: its manifest may
+// depend on its config.
+type configSchema struct {
+	document any
+	digest   [sha256.Size]byte // of the manifest
+}
+
+// configChecks has the checks of one load: one for each schema and config, however many tenants have them.
 type configChecks struct {
 	mu      sync.Mutex
-	schemas map[[sha256.Size]byte]func() (*schema.Schema, error) // by the digest of the module
+	schemas map[[sha256.Size]byte]func() (*schema.Schema, error) // by the digest of the manifest
 	results map[configKey]func() []error
 }
 
@@ -30,6 +37,7 @@ func (e configError) Error() string {
 	var b strings.Builder
 	b.WriteString("config")
 	for _, key := range e.Path {
+		key = cut(key, 64)
 		if _, err := strconv.ParseUint(key, 10, 32); err == nil {
 			b.WriteString("[" + key + "]")
 		} else {
@@ -42,38 +50,38 @@ func (e configError) Error() string {
 // checkConfig returns the errors of a new generation: errs, which its start had, and those of its config under the schema
 // of its manifest. If the module has refused to start, and the schema explains why, the errors of the schema replace errs.
 func (l *loader) checkConfig(g *generation, started bool, errs []error) []error {
-	document := g.declared.config
+	want := g.declared.config
 	g.declared.config = nil           // the generation lives long
 	if !started && g.program == nil { // a script has no manifest before it has started
 		if text, f := g.askManifest(); f == nil {
 			d, _ := declare(text, g.binding.module, g.exports())
-			document = d.config
+			want = d.config
 		}
 	}
-	if document == nil {
+	if want == nil {
 		return errs
 	}
-	wrong := l.configs.check(g.binding, document)
+	wrong := l.configs.check(want, g.binding.config)
 	if !started && len(wrong) > 0 {
 		return wrong
 	}
 	return append(errs, wrong...)
 }
 
-// check checks the config of a binding against the schema of its module, once.
-func (c *configChecks) check(b binding, document any) []error {
+// check checks a config against a schema, once.
+func (c *configChecks) check(want *configSchema, config string) []error {
 	c.mu.Lock()
 	if c.schemas == nil {
 		c.schemas, c.results = make(map[[sha256.Size]byte]func() (*schema.Schema, error)), make(map[configKey]func() []error)
 	}
-	compile, key := c.schemas[b.digest], configKey{b.digest, b.config}
+	compile, key := c.schemas[want.digest], configKey{want.digest, config}
 	if compile == nil {
-		compile = sync.OnceValues(func() (*schema.Schema, error) { return compiled(document) })
-		c.schemas[b.digest] = compile
+		compile = sync.OnceValues(func() (*schema.Schema, error) { return compiled(want.document) })
+		c.schemas[want.digest] = compile
 	}
 	result := c.results[key]
 	if result == nil {
-		result = sync.OnceValue(func() []error { return checked(compile, b.config) })
+		result = sync.OnceValue(func() []error { return checked(compile, config) })
 		c.results[key] = result
 	}
 	c.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/mootchat/moot/host/schema"
 )
 
 func configured(module, config string) Entry {
@@ -63,16 +65,27 @@ func TestAHostileSchemaIsAProblemOfItsModule(t *testing.T) {
 // TestAConfigIsCheckedOncePerModule: a thousand tenants with the same config cost one check.
 func TestAConfigIsCheckedOncePerModule(t *testing.T) {
 	var c configChecks
-	document := map[string]any{"type": "object"}
-	b := binding{module: "m", config: `{}`}
+	want := &configSchema{document: map[string]any{"type": "object"}}
 	for range 1000 {
-		b.tenant += "x"
-		if errs := c.check(b, document); len(errs) > 0 {
+		if errs := c.check(&configSchema{want.document, want.digest}, `{}`); len(errs) > 0 {
 			t.Fatal(errs)
 		}
 	}
-	b.config = `[]`
-	if errs := c.check(b, document); len(errs) != 1 || len(c.results) != 2 || len(c.schemas) != 1 {
+	if errs := c.check(want, `[]`); len(errs) != 1 || len(c.results) != 2 || len(c.schemas) != 1 {
 		t.Errorf("%v, %d checks, %d schemas", errs, len(c.results), len(c.schemas))
+	}
+}
+
+// TestAManifestMayDependOnTheConfig: a module gives a manifest with another schema for each config, and each config is
+// checked against its own.
+func TestAManifestMayDependOnTheConfig(t *testing.T) {
+	start(t, Config{}, configured("fickle", `{"a": 1}`), configured("fickle", `{"b": 1}`))
+}
+
+func TestTheTextOfAConfigErrorIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 60_000)
+	e := configError{schema.Fault{Path: []string{long, long}, Text: "is missing"}}
+	if text := e.Error(); len(text) > 300 || !strings.HasSuffix(text, ": is missing") {
+		t.Errorf("%d bytes: %.200s", len(text), text)
 	}
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type generation struct {
 	counters     *counters
 	batches      batches
 	users        atomic.Int64 // number of revisions that use it
+	charged      int64        // bytes of memory that declared uses
 }
 
 // compile compiles the code, unless another generation has done so, and creates the pool.
@@ -94,5 +96,24 @@ func (g *generation) close() {
 			g.images.drop()
 		}
 	}
+	if g.charged > 0 {
+		g.memory.give(g.charged)
+	}
 	g.code.release()
+}
+
+// freeManifest is the size of a decoded manifest that is not charged: ordinary ones are smaller.
+const freeManifest = 4 << 10
+
+// charge takes the memory of the manifest from the tenant's budget, until close.
+func (g *generation) charge() error {
+	n := g.size - freeManifest
+	if n <= 0 {
+		return nil
+	}
+	if err := g.memory.claim(n, true, nil); err != nil {
+		return fmt.Errorf("its manifest is large: %w", err)
+	}
+	g.charged = n
+	return nil
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +18,9 @@ type declared struct {
 	perUnit  shape // the shape of a receiver at on_say
 	varies   bool  // on_say is called once for each class of receivers
 	actions  map[string]hook.ActionSpec
-	requires []string // capabilities
-	config   any      // JSON Schema of the config; nil: none, or already compiled
+	requires []string      // capabilities
+	config   *configSchema // nil: none, or already compiled
+	size     int64         // about the bytes that all of this takes, without config
 }
 
 // declare reads a manifest. With an empty one the module has every hook that it exports, and sees all fields but
@@ -30,7 +32,10 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 			return declared{}, fmt.Errorf("its manifest is not valid JSON of the expected shape: %w", err)
 		}
 	}
-	d := declared{requires: m.Capabilities, varies: m.Vary != nil, config: m.Config}
+	d := declared{requires: m.Capabilities, varies: m.Vary != nil}
+	if m.Config != nil {
+		d.config = &configSchema{m.Config, sha256.Sum256(manifest)}
+	}
 	errs := []error{d.setHooks(m.Hooks, exports)}
 	var err error
 	d.sees, err = viewOf(m.Reads)
@@ -43,7 +48,28 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 	if m.Pure {
 		errs = append(errs, pureOf(m.Capabilities))
 	}
-	return d, errors.Join(append(errs, d.setActions(m.Actions, module))...)
+	d.size = sizeOf(&m)
+	if err := errors.Join(append(errs, d.setActions(m.Actions, module))...); err != nil {
+		return d, errors.New(brief(err)) // there may be thousands
+	}
+	return d, nil
+}
+
+// sizeOf returns about the bytes that a decoded manifest takes: a few for each of its JSON.
+func sizeOf(m *abi.Manifest) (n int64) {
+	const text, action, input = 48, 320, 96
+	for _, list := range [][]string{m.Reads, m.Vary, m.Capabilities} {
+		for _, name := range list {
+			n += text + int64(len(name))
+		}
+	}
+	for _, a := range m.Actions {
+		n += action + int64(len(a.Name)+len(a.Description))
+		for name, in := range a.Inputs {
+			n += input + int64(len(name)+len(in.Description))
+		}
+	}
+	return n
 }
 
 // pureOf returns the reason why a module cannot be pure: its answers could depend on data that it keeps.

@@ -160,6 +160,11 @@ func (l *loader) start(g *generation) []error {
 	}
 	in, manifest, errs := g.selfTest()
 	errs = l.checkConfig(g, in != nil, errs)
+	if len(errs) == 0 {
+		if err := g.charge(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if in != nil && len(errs) == 0 && !in.asks {
 		remembered.add(key, manifest)
 	}
@@ -180,7 +185,7 @@ func (l *loader) recall(g *generation, manifest []byte) bool {
 		return false
 	}
 	g.declared = d
-	return true
+	return g.charge() == nil
 }
 
 // awake reports whether the tenant's module has instances now.

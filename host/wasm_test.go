@@ -74,6 +74,18 @@ func handMade(name string) []byte {
 	case "picky": // has the same schema, and refuses every config
 		m.Custom(abi.ManifestSection, []byte(`{"config": {"additionalProperties": false, "properties": {"words": {}}}}`))
 		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1))
+	case "fickle": // has a schema that allows one setting: that with the name of the first one in its config
+		text := `{"config": {"additionalProperties": false, "properties": {"?": {}}}}`
+		m.Data(8, []byte(text))
+		m.Func(abi.ExportManifest, "-> i64", asm.I64(8<<32|len(text)))
+		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(8+strings.Index(text, "?"))+asm.Get(1)+asm.Load32(2)+asm.Store8(0)+asm.I32(0))
+	case "verbose": // has a manifest of 50 KB with an action that has 3,000 inputs
+		var inputs []string
+		for i := range 3000 {
+			inputs = append(inputs, fmt.Sprintf(`"i%s%d": {}`, arg, i))
+		}
+		m.Custom(abi.ManifestSection, []byte(`{"actions": [{"name": "a", "inputs": {`+strings.Join(inputs, ", ")+`}}]}`))
+		m.Func("on_action", "i32 -> i32", asm.I32(abi.Allow))
 	case "class": // one class of receivers for each locale
 		m.Custom(abi.ManifestSection, []byte(`{"vary": ["locale"]}`))
 	case "once": // one class of all receivers

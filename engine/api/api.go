@@ -17,7 +17,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/mootchat/moot/engine"
@@ -109,9 +108,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	web := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: onSocket,
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(netutil.LimitListener(&perAddress{Listener: l}, maxSockets)) }()
+	go func() { ended <- web.Serve(&limited{Listener: l}) }()
 	select {
 	case err := <-ended:
 		return err

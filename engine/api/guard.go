@@ -97,6 +97,7 @@ func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request
 	}
 	if k != nil {
 		k.usedBy(address)
+		markSocket(r.Context(), k)
 		return k, nil
 	}
 	if bearer {

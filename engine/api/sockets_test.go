@@ -102,3 +102,51 @@ func TestAnAddressCannotHoldThePort(t *testing.T) {
 		})
 	}
 }
+
+// TestARightKeyAlwaysGetsIn checks that requests with keys are answered at once while many addresses fill the port with
+// sockets that are silent, or that stay open after a request without a key, and that sockets with a key stay open.
+func TestARightKeyAlwaysGetsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := alone(t)
+		port := &clients{make(chan net.Conn), make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- n.api.Serve(ctx, port) }()
+		ask := func(c net.Conn, key string) bool {
+			answered := false
+			go func() {
+				fmt.Fprintf(c, "GET /api/tenants/acme HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", key)
+				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				answered = err == nil && answer.StatusCode == http.StatusOK
+			}()
+			synctest.Wait() // no time passes
+			return answered
+		}
+		var idle []net.Conn
+		flood := func() {
+			for i := range 1500 {
+				c := port.connect(fmt.Sprintf("192.0.2.%d:%d", i%10, i+1))
+				if i%2 == 0 {
+					go fmt.Fprint(c, "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				}
+				idle = append(idle, c)
+				synctest.Wait()
+			}
+		}
+		flood()
+		admin, tenant, beside := port.connect("198.51.100.1:1"), port.connect("198.51.100.2:1"), port.connect("192.0.2.3:9999")
+		for range 2 {
+			if !ask(admin, adminKey) || !ask(tenant, acmeKey) || !ask(beside, adminKey) {
+				t.Fatal("a right key is not answered beside sockets without one")
+			}
+			flood()
+		}
+		for _, c := range append(idle, admin, tenant, beside) {
+			c.Close()
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

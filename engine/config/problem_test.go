@@ -266,3 +266,18 @@ func TestExpansionOfAliasesIsLimited(t *testing.T) {
 		t.Errorf("an anchor that merges itself: %v", err)
 	}
 }
+
+// TestMessagesAreBounded checks that a value or a name of 60 KB does not make a long message.
+func TestMessagesAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 60_000)
+	for _, text := range []string{"limits: {outboxBytes: %s}", "log: {level: %s}", "%s: 1", "tenants: {%s: {}}", "tenants: {default: {chain: [{module: %s}]}}",
+		"tenants: {default: {chain: [{module: rule, room: '[%s'}]}}", "tenants: {default: {rooms: {settings: [{match: '[%s'}]}}}", "modules: {m: {file: %s, script: %s}}",
+		"admin: {listen: %s}", "http: {allowedOrigins: ['%s/*/']}", "trustedProxies: [%s]", "tenants: {default: {auth: {jwt: {publicKey: %s}}}}"} {
+		_, err := config.Parse("c", []byte(strings.ReplaceAll(text, "%s", long)), environment)
+		for _, line := range strings.Split(fmt.Sprint(err), "\n") {
+			if len(line) > 2500 {
+				t.Errorf("%s: %d bytes", text, len(line))
+			}
+		}
+	}
+}

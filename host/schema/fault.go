@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 const (
 	maxFaults = 10
-	maxShown  = 200 // bytes of a part of the schema in a text
+	maxShown  = 200 // bytes of a text
 )
 
 // faults returns the faults of an error of the library.
@@ -23,7 +24,11 @@ func (s *Schema) faults(e *jsonschema.ValidationError) []Fault {
 	list := s.collect(e, nil)
 	slices.SortStableFunc(list, func(a, b Fault) int { return slices.Compare(a.Path, b.Path) })
 	list = slices.CompactFunc(list, func(a, b Fault) bool { return a.Text == b.Text && slices.Equal(a.Path, b.Path) })
-	return list[:min(len(list), maxFaults)]
+	list = list[:min(len(list), maxFaults)]
+	for i := range list {
+		list[i].Text = cut(list[i].Text)
+	}
+	return list
 }
 
 // collect appends the faults of an error to a list, which it keeps short.
@@ -131,7 +136,7 @@ func suggest(name string, valid []string) string {
 	case len(valid) == 0:
 		return ": there are no settings"
 	}
-	return cut(": there are " + strings.Join(valid, ", "))
+	return ": there are " + strings.Join(valid, ", ")
 }
 
 // textOf returns what a value must be.
@@ -140,11 +145,11 @@ func textOf(k jsonschema.ErrorKind) string {
 	case *kind.Type:
 		return typeText(k.Got, k.Want)
 	case *kind.Enum:
-		return cut("must be one of " + list(k.Want))
+		return "must be one of " + list(k.Want)
 	case *kind.Const:
-		return cut("must be " + list([]any{k.Want}))
+		return "must be " + list([]any{k.Want})
 	case *kind.Pattern:
-		return cut("must match the pattern " + k.Want)
+		return "must match the pattern " + k.Want
 	case *kind.Minimum:
 		return "must be at least " + number(k.Want)
 	case *kind.Maximum:
@@ -158,13 +163,13 @@ func textOf(k jsonschema.ErrorKind) string {
 	case *kind.UniqueItems:
 		return fmt.Sprintf("the elements %d and %d are equal", k.Duplicates[0], k.Duplicates[1])
 	case *kind.DependentRequired:
-		return cut(fmt.Sprintf("%q needs %s", k.Prop, strings.Join(k.Missing, ", ")))
+		return fmt.Sprintf("%q needs %s", k.Prop, strings.Join(k.Missing, ", "))
 	case *kind.FalseSchema:
 		return "is not allowed"
 	case *kind.RefCycle:
 		return "the schema refers to itself without end"
 	case *kind.Format: // of a schema: a pattern that is not one
-		return cut(k.Err.Error())
+		return k.Err.Error()
 	}
 	return sizeText(k)
 }
@@ -218,9 +223,20 @@ func number(r *big.Rat) string {
 	return fmt.Sprint(f)
 }
 
+// cut returns a text of at most maxShown bytes and "...": it may contain any part of a schema.
 func cut(text string) string {
 	if len(text) > maxShown {
 		return strings.ToValidUTF8(text[:maxShown], "") + "..."
 	}
 	return text
+}
+
+// shortened returns an error with the first and the last maxShown bytes of the text of a longer one: a pattern or the name of
+// a setting may have 64 KiB.
+func shortened(err error) error {
+	text := err.Error()
+	if len(text) <= 2*maxShown {
+		return err
+	}
+	return errors.New(strings.ToValidUTF8(text[:maxShown], "") + "..." + strings.ToValidUTF8(text[len(text)-maxShown:], ""))
 }

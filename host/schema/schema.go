@@ -36,10 +36,11 @@ type Schema struct {
 // Fault is a value that the schema does not allow.
 type Fault struct {
 	Path []string // names of settings and numbers of elements from the config to the value; empty: the config
-	Text string   // such as "must be text, not a number"; it contains no value of the config
+	Text string   // such as "must be text, not a number"; it contains no value of the config, and has at most 203 bytes
 }
 
-// Compile compiles a schema in the types of package encoding/json. It does not keep the document.
+// Compile compiles a schema in the types of package encoding/json. It does not keep the document. The text of an error has
+// at most 403 bytes.
 func Compile(document any) (*Schema, error) {
 	steps := int64(maxSteps)
 	b := &builder{compiler: jsonschema.NewCompiler(), steps: &steps, formats: map[int]string{}, patterns: map[string]*expression{}}
@@ -49,7 +50,7 @@ func Compile(document any) (*Schema, error) {
 	b.compiler.AssertFormat()
 	bounded, err := b.root(document)
 	if err != nil {
-		return nil, err
+		return nil, shortened(err)
 	}
 	s := &Schema{document: bounded, steps: &steps}
 	err = guarded(func() error {
@@ -60,7 +61,7 @@ func Compile(document any) (*Schema, error) {
 		return err
 	})
 	if err != nil {
-		return nil, b.reason(err)
+		return nil, shortened(b.reason(err))
 	}
 	return s, nil
 }

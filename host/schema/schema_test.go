@@ -171,3 +171,34 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// TestErrorsAreBounded checks schemas with a pattern, a name or a value of 60 KB.
+func TestErrorsAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 60_000)
+	for _, schema := range []string{`{"pattern": "(` + long + `"}`, `{"patternProperties": {"(` + long + `": true}}`, `{"properties": {"` + long + `": 5}}`,
+		`{"$ref": "#/$defs/` + long + `"}`, `{"type": "` + long + `"}`, `{"required": 5, "properties": {"` + long + `": {"type": 5}}}`} {
+		if _, err := compile(t, schema); err == nil || len(err.Error()) > 2*maxShown+3 {
+			t.Errorf("%.50s: an error of %d bytes", schema, len(fmt.Sprint(err)))
+		}
+	}
+	for schema, config := range map[string]string{
+		`{"pattern": "^a$` + `"}`: `"` + long + `"`, `{"enum": ["` + long + `"]}`: `1`, `{"const": "` + long + `"}`: `1`,
+		`{"additionalProperties": false, "properties": {"` + long + `": {}}}`: `{"a": 1}`,
+		`{"dependentRequired": {"a": ["` + long + `"]}}`:                      `{"a": 1}`,
+		`{"propertyNames": {"enum": ["` + long + `"]}}`:                       `{"a": 1}`,
+	} {
+		s, err := compile(t, schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults, err := s.Check([]byte(config))
+		if err != nil || len(faults) == 0 {
+			t.Errorf("%.50s: no fault: %v", schema, err)
+		}
+		for _, f := range faults {
+			if len(f.Text) > maxShown+3 {
+				t.Errorf("%.50s: a text of %d bytes", schema, len(f.Text))
+			}
+		}
+	}
+}
