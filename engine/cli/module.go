@@ -93,7 +93,7 @@ func (c *moduleInspect) Run(ctx context.Context, t terminal) error {
 
 // isolationFlag is the flag of the commands that call a module several times.
 type isolationFlag struct {
-	Isolation string `default:"instance" enum:"instance,call" help:"Lifetime of the memory of the module, as in an entry: instance, or call for one call. Default: ${default}."`
+	Isolation string `default:"instance" enum:"instance,call" help:"Lifetime of the memory of the module, as in an entry: instance, or call for one call."`
 }
 
 type moduleTest struct {

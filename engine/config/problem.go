@@ -61,24 +61,12 @@ func (l *load) problem(pos Pos, path, message string) {
 	l.addProblem(Problem{pos.File, pos.Line, path, oneLine(message)})
 }
 
-// maxMessage is the limit of the bytes of a message. Its end says what to do.
-const maxMessage = 2000
-
-// shortened removes the middle of a long message: a value may have a megabyte.
-func shortened(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage/2], "") + "..." + strings.ToValidUTF8(message[len(message)-maxMessage/2:], "")
-}
-
 // addProblem adds a problem, unless there are too many.
 func (l *load) addProblem(p Problem) {
 	if l.full(p.File) {
 		return
 	}
 	l.counts[p.File]++
-	p.Message = shortened(p.Message)
 	l.problems = append(l.problems, p)
 }
 
