@@ -19,6 +19,7 @@ import (
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/script"
 )
 
 // goGuest is testdata/guest, built once; cache has its machine code.
@@ -28,6 +29,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if script.Asked(os.Args[1:]) {
+		os.Exit(script.Answer(os.Stdin, os.Stdout))
+	}
 	dir, err := os.MkdirTemp("", "moot-host")
 	if err != nil {
 		panic(err)

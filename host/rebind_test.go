@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/script"
 )
 
 // methods are the ways to find the pages that a reset must restore.
@@ -20,12 +21,15 @@ var methods = map[string]func(h *Host){
 	"without a file": func(h *Host) { h.codes.unmapped = true },
 }
 
-// guests are modules that the tests of resets use: by hand, in Go and in Lua, and the ready-made ones that are built.
+// guests are modules that the tests of resets use: by hand, in Go, scripts of each language, and the guests that are
+// built: those in guests/builtin are written in Rust, C, C++, Zig and Go. Package sdk resets those of AssemblyScript.
 func guests(t *testing.T) map[string]Module {
 	all := map[string]Module{
-		"by hand": {Wasm: handMade("allow")},
-		"Go":      {Wasm: goGuest},
-		"Lua":     {Script: "rule.lua", Wasm: []byte(`moot.on("onSayReceive", function(e) return moot.rewrite(e.message .. "!") end)`)},
+		"by hand":    {Wasm: handMade("allow")},
+		"Go":         {Wasm: goGuest},
+		"JavaScript": {Script: "rule.js", Wasm: []byte("moot.on(\"onSayReceive\", (e) => moot.rewrite(e.message + \"!\"));")},
+		"TypeScript": {Script: "rule.ts", Wasm: []byte("moot.on(\"onSayReceive\", (e: moot.SayReceive) => moot.rewrite(e.message + \"!\" as string));")},
+		"Lua":        {Script: "rule.lua", Wasm: []byte(`moot.on("onSayReceive", function(e) return moot.rewrite(e.message .. "!") end)`)},
 	}
 	files, err := filepath.Glob("../guests/*/*.wasm")
 	if err != nil {
@@ -36,7 +40,12 @@ func guests(t *testing.T) map[string]Module {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[filepath.Base(file)] = Module{Wasm: wasm}
+		all[strings.TrimPrefix(file, "../guests/")] = Module{Wasm: wasm}
+	}
+	for language, name := range map[string]string{"Rust": "redact", "C": "slowmode", "C++": "flood", "Zig": "links", "Go": "blocklist"} {
+		if all["builtin/"+name+".wasm"].Wasm == nil {
+			t.Fatalf("there is no guest in %s", language)
+		}
 	}
 	return all
 }
@@ -47,7 +56,7 @@ func TestNothingIsLeftAfterARebind(t *testing.T) {
 	for name, module := range guests(t) {
 		for method, prepare := range methods {
 			t.Run(name+", "+method, func(t *testing.T) {
-				h, log := start(t, Config{VerifyResets: true})
+				h, log := start(t, Config{VerifyResets: true, Scripts: script.New(script.Config{Command: script.Self()})})
 				if method == "pagemap" && h.codes.pagemap == nil {
 					t.Fatal("this system has no pagemap")
 				}
