@@ -117,7 +117,7 @@ func (r *run) ask(e *entry) (more bool) {
 	e.succeeded(r.ticket, r.ev)
 	e.count(a.code, 1)
 	if said := saidAt(r.ev.Hook, a.code); said != report.Allow || e.sampled(1) {
-		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Took: millis.DurationOf(time.Duration(now() - r.asked))})
+		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Code: a.number, Took: millis.DurationOf(time.Duration(now() - r.asked))})
 	}
 	switch a.code {
 	case abi.Deny:

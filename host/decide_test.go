@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/report"
 )
 
 func decide(h *Host, text string) (hook.Verdict, *hook.Event) {
@@ -239,8 +240,13 @@ func TestAModuleSeesWhatItReads(t *testing.T) {
 }
 
 func TestADenialHasTheNumberOfTheModule(t *testing.T) {
-	h, _ := start(t, Config{}, Entry{Module: "number-429"})
+	h, log := start(t, Config{})
+	recorded(t, h, Recording{Log: true}, Entry{Module: "number-429", Mode: Shadow}, Entry{Module: "number-429"})
 	if v, _ := decide(h, "hello"); v.Outcome != hook.Denied || v.Code != 429 {
 		t.Errorf("%+v", v)
+	}
+	list := h.Decisions(report.DecisionFilter{})
+	if len(list) != 2 || list[0].Code != 429 || list[1].Code != 429 || strings.Count(log.String(), "code=429") != 2 {
+		t.Errorf("decisions %+v\n%s", list, log)
 	}
 }

@@ -170,6 +170,9 @@ func (e *entry) logDecision(d *report.Decision) {
 			args = append(args, more.name, more.value)
 		}
 	}
+	if d.Code != 0 {
+		args = append(args, "code", d.Code)
+	}
 	if d.Receivers > 0 {
 		args = append(args, "receivers", d.Receivers)
 	}

@@ -115,7 +115,7 @@ func (r *run) askShadow(e *entry) {
 	} else {
 		e.succeeded(r.ticket, r.ev)
 		e.count(r.answer.code, 1)
-		d.Verdict, d.Reason = saidAt(r.ev.Hook, r.answer.code), r.answer.reason
+		d.Verdict, d.Reason, d.Code = saidAt(r.ev.Hook, r.answer.code), r.answer.reason, r.answer.number
 	}
 	r.shadowAnswers = append(r.shadowAnswers, shadowAnswer{e, d})
 }

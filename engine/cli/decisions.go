@@ -122,7 +122,11 @@ func (p *decisionPrinter) table(found []api.Decision) error {
 		if d.Refused > 0 {
 			verdict += fmt.Sprintf(" (%d refused)", d.Refused)
 		}
-		reason := slices.DeleteFunc([]string{d.Reason, d.Error, d.Text}, func(s string) bool { return s == "" })
+		code := ""
+		if d.Code != 0 {
+			code = fmt.Sprintf("(code %d)", d.Code)
+		}
+		reason := slices.DeleteFunc([]string{d.Reason, code, d.Error, d.Text}, func(s string) bool { return s == "" })
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.At.Time().Format("15:04:05.000"), d.Tenant, orDash(printable(d.Room)), d.Hook,
 			verdict, d.Module, took(d.Took), printable(strings.Join(reason, " ")))
 	}

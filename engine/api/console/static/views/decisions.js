@@ -71,7 +71,7 @@ const list = (rows) => table("Decisions", [
   ["hook", (d) => d.hook],
   ["module", (d) => h("code", {}, d.module)],
   ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), h("span", { class: "faint" }, beside(d))]],
-  ["reason", (d) => [d.reason, d.error ? h("div", { class: "faint" }, d.error) : "", d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
+  ["reason", (d) => [d.reason, d.code ? ` (code ${d.code})` : "", d.error ? h("div", { class: "faint" }, d.error) : "", d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
   ["receivers", (d) => (d.count ? number(d.count) : ""), "number"],
   ["took", (d) => duration(d.took), "number"],
   ["node", (d) => d.node],
