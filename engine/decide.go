@@ -48,6 +48,8 @@ var (
 	errRoomBusy   = &VerbError{"room busy"}
 	errMiddleware = &VerbError{"middleware error"}
 	errTooLarge   = &VerbError{"message too large"}
+	errTooDeep    = &VerbError{"message is nested deeper than 32 levels"}
+	errNoJSON     = &VerbError{"message must be a text: this room takes no JSON messages (rooms.settings: json)"}
 	errGone       = &VerbError{"connection closed"}
 )
 

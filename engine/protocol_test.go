@@ -27,10 +27,11 @@ func TestProtocol(t *testing.T) {
 	for _, b := range blocks {
 		inWorld(t, func(w *world) {
 			n := w.node("one", resumes, func(c *engine.Config) {
-				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched"}
+				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched", "orders"}
 				c.Tenants[0].Rooms = []engine.RoomSettings{
 					{Match: func(r string) bool { return r == "kept" }, Retention: cluster.Retention{Messages: 10, For: time.Hour}},
 					{Match: func(r string) bool { return r == "watched" }, Presence: true},
+					{Match: func(r string) bool { return r == "orders" }, JSON: true},
 				}
 			})
 			talk := conversation{n: n, clients: map[string]*client{}, heard: map[string][]string{}, names: map[string]string{}}

@@ -19,6 +19,10 @@ const system = "0"
 // maxMessage is the limit for a message from a rule or the server, in bytes.
 const maxMessage = 1 << 20
 
+// maxDepth is the limit for the nesting of a JSON message of a client. The parser of frames
+// accepts 64 levels, so that answers can contain messages.
+const maxDepth = 32
+
 // outgoing is a message to publish in a room.
 type outgoing struct {
 	conn    *Connection // nil: the sender is not a connection of this node
@@ -27,21 +31,35 @@ type outgoing struct {
 	caused  bool // a module's emit caused it
 }
 
+// messageOf returns the message of a say. Clients of ActionHero send a text in any case.
+func (c *Connection) messageOf(r *wire.Request) (wire.Message, error) {
+	if r.Structured == "" || c.actionHero {
+		return wire.Message{Text: r.Text}, nil
+	}
+	if c.isIn(r.Room) && !c.tenant.settings(r.Room).JSON {
+		return wire.Message{}, errNoJSON
+	}
+	if r.Depth > maxDepth {
+		return wire.Message{}, errTooDeep
+	}
+	return wire.Message{Text: r.Structured, JSON: true}, nil
+}
+
 // say publishes a message of a member.
-func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]hook.Effect, error) {
-	if room == "" || text == "" {
+func (e *Engine) say(ctx context.Context, c *Connection, room string, message wire.Message) ([]hook.Effect, error) {
+	if room == "" || message.Text == "" {
 		return nil, &VerbError{"both room and message are required"}
 	}
 	if !c.isIn(room) {
 		return nil, errNotIn(room)
 	}
-	if len(text) > c.tenant.cfg().Limits.MessageBytes { // the text can be longer than the frame that it came in
+	if len(message.Text) > c.tenant.cfg().Limits.MessageBytes { // the message can be longer than the frame that it came in
 		return nil, errTooLarge
 	}
 	if err := c.tenant.mayPublish(); err != nil {
 		return nil, err
 	}
-	return e.publish(ctx, c.tenant, room, outgoing{conn: c, from: c.ID(), message: wire.Message{Text: text}})
+	return e.publish(ctx, c.tenant, room, outgoing{conn: c, from: c.ID(), message: message})
 }
 
 // send publishes a message and applies its effects.

@@ -253,7 +253,11 @@ func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, er
 }
 
 func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
-	publish := func() ([]hook.Effect, error) { return c.engine.say(ctx, c, r.Room, r.Text) }
+	message, err := c.messageOf(r)
+	if err != nil {
+		return result{}, err
+	}
+	publish := func() ([]hook.Effect, error) { return c.engine.say(ctx, c, r.Room, message) }
 	once := publish
 	if r.Key != "" {
 		once = func() ([]hook.Effect, error) { return c.usedKeys().once(r.Key, publish) }

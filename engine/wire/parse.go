@@ -90,6 +90,11 @@ func parseEvent(members []member) Request {
 				continue
 			}
 			w.add(&r, m.value)
+		case "message":
+			if v != nil && v.structured {
+				r.setStructured(m.value)
+			}
+			w.add(&r, m.value)
 		default:
 			if !r.setField(v, name, m.value) {
 				w.add(&r, m.value)
@@ -111,6 +116,15 @@ func verbName(value []byte) string {
 		}
 	}
 	return string(appendText(nil, value, "null"))
+}
+
+// setStructured sets Structured if value is an object or an array.
+func (r *Request) setStructured(value []byte) {
+	if value[0] != '{' && value[0] != '[' {
+		return
+	}
+	r.Structured = string(appendCompact(make([]byte, 0, len(value)), value))
+	r.Depth = depthOf(value)
 }
 
 func (r *Request) setID(value []byte) {

@@ -22,6 +22,13 @@ type Request struct {
 	RoomGiven bool
 	Text      string
 
+	// Structured is the member message of say if it is a JSON object or array, as
+	// compact JSON: without space between tokens, and with strings as AppendString writes
+	// them. It is "" otherwise. Text has the value as JavaScript's String() converts
+	// it. Depth is the depth of its arrays and objects.
+	Structured string
+	Depth      int
+
 	// Key is the name of a parameter for paramAdd, paramDelete and paramView; Value is
 	// its value for paramAdd. For say, Key is the idempotency key, or "" if there is
 	// none; the engine checks its length.

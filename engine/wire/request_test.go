@@ -27,9 +27,14 @@ func TestRequestsAreReadAsActionHeroDoes(t *testing.T) {
 		{`{"event":"say","message":"hi","n":1,"o":2}`, // no room: the first other word is
 			Request{Verb: "say", Room: "hi", RoomGiven: true, Text: "1 2", Data: raw(`{"message":"hi","n":1,"o":2}`)}},
 		{`{"event":"say","room":"r","message":{"a":1}}`,
-			Request{Verb: "say", Room: "r", RoomGiven: true, Text: "[object Object]", Data: raw(`{"message":{"a":1}}`)}},
+			Request{Verb: "say", Room: "r", RoomGiven: true, Text: "[object Object]", Structured: `{"a":1}`, Depth: 1, Data: raw(`{"message":{"a":1}}`)}},
+		{`{"event":"say","room":"r","message":{ "\u0061" : [ 1.50, "\/\ud800 \"" ] , "a":{} }}`,
+			Request{Verb: "say", Room: "r", RoomGiven: true, Text: "[object Object]", Structured: "{\"a\":[1.50,\"/\uFFFD \\\"\"],\"a\":{}}", Depth: 2,
+				Data: raw(`{"message":{ "\u0061" : [ 1.50, "\/\ud800 \"" ] , "a":{} }}`)}},
+		{`{"event":"roomAdd","room":"r","message":{"a":1}}`, // only say has messages
+			Request{Verb: "roomAdd", Room: "r", RoomGiven: true, Text: "[object Object]", Data: raw(`{"message":{"a":1}}`)}},
 		{`{"event":"say","room":"r","message":["x",["y",null,2.50],{}]}`,
-			Request{Verb: "say", Room: "r", RoomGiven: true, Text: "x,y,,2.5,[object Object]", Data: raw(`{"message":["x",["y",null,2.50],{}]}`)}},
+			Request{Verb: "say", Room: "r", RoomGiven: true, Text: "x,y,,2.5,[object Object]", Structured: `["x",["y",null,2.50],{}]`, Depth: 2, Data: raw(`{"message":["x",["y",null,2.50],{}]}`)}},
 		{`{"event":"say","room":"r","message":null,"x":true}`,
 			Request{Verb: "say", Room: "r", RoomGiven: true, Text: " true", Data: raw(`{"message":null,"x":true}`)}},
 		{`{"event":"roomAdd"}`, Request{Verb: "roomAdd", Data: raw(`{}`)}},

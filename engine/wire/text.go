@@ -96,6 +96,45 @@ func appendJSON(dst, value []byte) []byte {
 	return append(dst, value[start:]...)
 }
 
+// appendCompact appends a JSON value without the space between tokens. Strings have the
+// form of AppendString, so that equal strings have equal bytes; a surrogate without its other
+// half becomes U+FFFD. Numbers, and members with the same name, do not change.
+func appendCompact(dst, value []byte) []byte {
+	for i := 0; i < len(value); {
+		switch c := value[i]; c {
+		case ' ', '\n', '\r', '\t':
+			i++
+		case '"':
+			end, _ := skipString(value, i)
+			dst = AppendString(dst, unquote(value[i:end]))
+			i = end
+		default:
+			dst = append(dst, c)
+			i++
+		}
+	}
+	return dst
+}
+
+// depthOf returns the depth of the deepest array or object of a value.
+func depthOf(value []byte) (deepest int) {
+	depth := 0
+	for i := 0; i < len(value); {
+		switch value[i] {
+		case '"':
+			i, _ = skipString(value, i)
+			continue
+		case '{', '[':
+			depth++
+			deepest = max(deepest, depth)
+		case '}', ']':
+			depth--
+		}
+		i++
+	}
+	return deepest
+}
+
 // plain reports whether b begins with eight ASCII characters without a control character.
 func plain(b []byte) bool {
 	if len(b) < 8 {

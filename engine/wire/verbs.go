@@ -18,6 +18,8 @@ type Verb struct {
 	// Fields are the fields of a JSON request that ActionHero does not have.
 	Fields []Field
 
+	structured bool // the member message may be an object or an array
+
 	argument field // takes the first word of a line; noField: the words are a room and a text
 	pair     int   // number of words that are a name and a value: 0, 1 or 2
 }
@@ -48,7 +50,7 @@ var Verbs = [...]Verb{
 	{Name: "roomLeave", Price: 1},
 	{Name: "roomView", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
 	{Name: "roomHistory", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "before", kind: beforeField}}},
-	{Name: "say", Price: 1, Fields: []Field{{Name: "key", kind: keyField}}},
+	{Name: "say", Price: 1, structured: true, Fields: []Field{{Name: "key", kind: keyField}}},
 	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it repeatedly
 	{Name: "documentation", Price: 1},
 	{Name: "quit", Price: 1},
