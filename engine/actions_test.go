@@ -119,7 +119,7 @@ func TestActionsAreRefusedDuringShutdown(t *testing.T) {
 			switch got := c.heard(); got[0] {
 			case actionError("the server is shutting down"):
 				refused++
-			case "bye shutdown (3001)":
+			case "bye shutdown (3001) after 10ms", "bye shutdown (3001) after 20ms":
 			default:
 				w.Errorf("heard %q", got)
 			}

@@ -113,6 +113,9 @@ func (c *Connection) Close(why Close) {
 	if c.engine.endAway(c) {
 		return
 	}
+	if why == CloseShutdown { // by the transport, which does not know the other connections
+		why.RetryAfter = returnInterval
+	}
 	c.mu.Lock()
 	first := c.why == Close{}
 	if first {

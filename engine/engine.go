@@ -162,7 +162,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		<-ctx.Done()
 	}
 	hurry := time.AfterFunc(hardCloseTime, e.die)
-	e.closeAll(CloseShutdown)
+	e.closeAll()
 	hurry.Stop()
 	e.publishAllNotices()
 	end()
@@ -205,9 +205,7 @@ const batches = 20
 func (e *Engine) Shutdown(ctx context.Context, over time.Duration) error {
 	all := e.beginClosing()
 	for batch := range slices.Chunk(all, max(1, (len(all)+batches-1)/batches)) {
-		for _, c := range batch {
-			c.Close(CloseShutdown)
-		}
+		closeForShutdown(batch)
 		select {
 		case <-e.emptied:
 		case <-time.After(over / batches):
@@ -243,10 +241,8 @@ func (e *Engine) allConnections() []*Connection {
 }
 
 // closeAll closes all connections and waits until they have ended.
-func (e *Engine) closeAll(why Close) {
-	for _, c := range e.beginClosing() {
-		c.Close(why)
-	}
+func (e *Engine) closeAll() {
+	closeForShutdown(e.beginClosing())
 	<-e.emptied
 }
 

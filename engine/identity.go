@@ -60,7 +60,7 @@ func (c *Connection) tokenRefused(err error) Close {
 	if errors.Is(err, ErrUnchecked) {
 		return CloseUnchecked
 	}
-	return Close{CloseToken.Code, err.Error()}
+	return Close{Code: CloseToken.Code, Reason: err.Error()}
 }
 
 // identify replaces the identity of the connection by that of a token. The text of the
@@ -113,7 +113,7 @@ func (c *Connection) closeWithToken(expires time.Time) {
 		c.clearDeadline()
 		return
 	}
-	c.setDeadline(expires.Add(tokenGrace), Close{CloseToken.Code, "token expired"})
+	c.setDeadline(expires.Add(tokenGrace), Close{Code: CloseToken.Code, Reason: "token expired"})
 }
 
 // errTokenFirst is the answer to other verbs while the connection waits for its token.
@@ -134,7 +134,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 		}
 	}
 	if err := c.refusedBy(moderation.Ban, ""); err != nil {
-		return result{}, Close{CloseBanned.Code, err.Error()}
+		return result{}, Close{Code: CloseBanned.Code, Reason: err.Error()}
 	}
 	c.closeWithToken(id.Expires)
 	data, err := json.Marshal(struct {

@@ -181,7 +181,7 @@ func TestAShutdownReachesWhoHasNotSentATokenYet(t *testing.T) {
 		n := w.node("n", takes(nil, true))
 		c := n.promise()
 		w.must(n.Shutdown(w.Context(), 0), nil)
-		c.hears("bye shutdown (3001)")
+		c.hears("bye shutdown (3001) after 10ms")
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,13 +161,44 @@ func TestShutdownClosesInBatches(t *testing.T) {
 		if took := time.Since(begun); took > 20*time.Second {
 			w.Errorf("it took %v", took)
 		}
+		times := map[string]int{}
 		for _, c := range clients {
-			c.hears("bye shutdown (3001)")
+			times[strings.Join(c.heard(), "\n")]++
+		}
+		for _, after := range []string{"10ms", "20ms", "30ms", "40ms", "50ms"} { // a batch has five clients
+			if bye := "bye shutdown (3001) after " + after; times[bye] != 20 {
+				w.Errorf("%q reached %d clients, want 20 of %v", bye, times[bye], times)
+			}
 		}
 		_, err := n.Reserve(engine.ReservationRequest{Tenant: "default"})
 		var r *engine.Refusal
 		if !errors.As(err, &r) || r.Message != "the server is shutting down" || r.RetryAfter == 0 {
 			w.Errorf("a seat after the end: %v", err)
+		}
+	})
+}
+
+// TestManyClientsComeBackWithinASecond checks that clients that are closed at once come back at
+// different times, none later than a second.
+func TestManyClientsComeBackWithinASecond(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		var clients []*client
+		for range 8000 {
+			clients = append(clients, n.client())
+		}
+		w.must(n.Shutdown(w.Context(), 0), nil)
+		times := map[time.Duration]int{}
+		for _, c := range clients {
+			text, _ := strings.CutPrefix(strings.Join(c.heard(), "\n"), "bye shutdown (3001) after ")
+			after, err := time.ParseDuration(text)
+			w.must(err, nil)
+			times[after.Truncate(100*time.Millisecond)]++
+		}
+		for after := time.Duration(0); after < time.Second; after += 100 * time.Millisecond {
+			if share := times[after]; share < 700 || share > 900 {
+				w.Errorf("%d of 8000 clients come back within 100ms after %v", share, after)
+			}
 		}
 	})
 }

@@ -165,14 +165,14 @@ func (c *Connection) open(ctx context.Context, info Info) error {
 // letIn runs the connect chain and accepts the connection. The error is a Close.
 func (c *Connection) letIn(ctx context.Context) error {
 	if err := c.refusedBy(moderation.Ban, ""); err != nil {
-		return Close{CloseBanned.Code, err.Error()}
+		return Close{Code: CloseBanned.Code, Reason: err.Error()}
 	}
 	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Connect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := refusal(&v); err != nil {
 		if v.Outcome == hook.Failed {
-			return Close{CloseFailed.Code, err.Error()}
+			return Close{Code: CloseFailed.Code, Reason: err.Error()}
 		}
-		return Close{CloseDenied.Code, err.Error()}
+		return Close{Code: CloseDenied.Code, Reason: err.Error()}
 	}
 	later := c.engine.applyNow(ctx, c.tenant, c, v.Effects, false)
 	c.admitted.Store(true)
@@ -192,6 +192,6 @@ func (c *Connection) awaitToken(context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err
 	}
-	c.setDeadline(time.Now().Add(tokenTime), Close{CloseToken.Code, "token missing"})
+	c.setDeadline(time.Now().Add(tokenTime), Close{Code: CloseToken.Code, Reason: "token missing"})
 	return nil
 }

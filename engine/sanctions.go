@@ -162,7 +162,7 @@ func (e *Engine) allConnectionsOf(t *tenant) (all []*Connection) {
 // enforce closes the connection, or ends its memberships, if bans forbid them.
 func (e *Engine) enforce(c *Connection) {
 	if ban := c.sanction(moderation.Ban, ""); ban != nil {
-		c.Close(Close{CloseBanned.Code, errSanction(ban).Error()})
+		c.Close(Close{Code: CloseBanned.Code, Reason: errSanction(ban).Error()})
 		return
 	}
 	for _, m := range c.memberships() {

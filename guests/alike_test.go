@@ -109,6 +109,31 @@ func texts(t *testing.T, n int) (all []string) {
 	return all
 }
 
+// TestLinksOfEveryMemberAreFound checks JSON messages that JSON parsers of rules read differently than clients do.
+func TestLinksOfEveryMemberAreFound(t *testing.T) {
+	wasm, err := builtin.Wasm("links")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Cache: cache, Settings: json.RawMessage(`{"deny":["evil.com"]}`), Timeout: time.Minute, Now: aTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	for value, want := range map[string]string{
+		`{"a":"https://evil.com","a":"ok"}`:       "deny",
+		`{"a":"ok","a":"https://evil.com"}`:       "deny",
+		`["\ud800","https://evil.com"]`:           "deny",
+		`{"n":1e999,"a":["\u0065vil.com"]}`:       "deny",
+		`{"evil.com":[1e999,"https:\/\/ok.com"]}`: "allow",
+	} {
+		answer, _, err := m.Ask(t.Context(), &trial.Event{Hook: "onSayReceive", Room: "r", JSON: trial.JSON(value)})
+		if err != nil || answer.Verdict != want {
+			t.Errorf("%s: %+v, %v, want %s", value, answer, err, want)
+		}
+	}
+}
+
 func TestBlocklistsAreAlike(t *testing.T) {
 	words := `"words":["darn","what the heck","the heck no","straße","плохо","455","ship","she","he","hers","sin","x1"]`
 	all := texts(t, 60)

@@ -12,11 +12,15 @@ type Sink struct{ *fanouttest.Sink }
 // NewSink returns a sink that accepts all bytes.
 func NewSink(d wire.Dialect) *Sink { return &Sink{fanouttest.NewSink(d)} }
 
-// Farewell implements engine.Sink. It returns a frame with "bye REASON (CODE)", or nil for
-// a connection that was lost.
+// Farewell implements engine.Sink. It returns a frame with "bye REASON (CODE)" and " after
+// TIME" if the client should come back after a time, or nil for a connection that was lost.
 func (s *Sink) Farewell(c engine.Close) []byte {
 	if c == (engine.Close{}) {
 		return nil
 	}
-	return s.Bytes(wire.FrameOf([]byte("bye " + c.Error())))
+	bye := "bye " + c.Error()
+	if c.RetryAfter > 0 {
+		bye += " after " + c.RetryAfter.String()
+	}
+	return s.Bytes(wire.FrameOf([]byte(bye)))
 }

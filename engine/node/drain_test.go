@@ -65,7 +65,7 @@ func TestClientsAreClosedInBatches(t *testing.T) {
 		}()
 	}
 	first := <-answers
-	if first.line != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+	if first.line != `{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}` {
 		t.Errorf("the first client got %q", first.line)
 	}
 	if status, _ := ask(t, s, "/health/ready"); status != http.StatusServiceUnavailable {
@@ -96,7 +96,7 @@ func TestADrainEndsTheNode(t *testing.T) {
 	s, clients := drained(t, "200ms", 20)
 	terminate(t, s)
 	for i, c := range clients {
-		if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+		if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}` {
 			t.Errorf("client %d got %q, %v", i, c.Lines.Text(), c.Lines.Err())
 		}
 		c.Conn.Close()
@@ -151,7 +151,7 @@ func TestANodeServesDuringItsDrainDelay(t *testing.T) {
 func TestADrainDelayEnds(t *testing.T) {
 	s, clients := drained(t, "0s", 1, "drainDelay: 10ms")
 	terminate(t, s)
-	if c := clients[0]; !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+	if c := clients[0]; !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}` {
 		t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
 	}
 	if err := s.Wait(); err != nil {
@@ -175,7 +175,7 @@ func TestAReloadDoesNotProlongAShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range clients {
-		if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+		if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}` {
 			t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
 		}
 		c.Conn.Close()

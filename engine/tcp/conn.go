@@ -126,7 +126,7 @@ func (c *conn) refuse(last []byte) {
 // Bytes implements engine.Sink.
 func (c *conn) Bytes(f *wire.Frame) []byte { return f.Line() }
 
-// Farewell implements engine.Sink. It returns the last line: with the reason, without a
+// Farewell implements engine.Sink. It returns the last line: with the reason and the time to come back, without a
 // reason if the client requested the close, or nothing if the connection was lost.
 func (c *conn) Farewell(why engine.Close) []byte {
 	c.closing.Store(true)
@@ -136,7 +136,11 @@ func (c *conn) Farewell(why engine.Close) []byte {
 	case engine.CloseQuit.Code:
 		return []byte(bye + "}\r\n")
 	}
-	return append(goodbye(why.Reason), "}\r\n"...)
+	last := goodbye(why.Reason)
+	if why.RetryAfter > 0 {
+		last = strconv.AppendInt(append(last, `,"retryAfter":`...), why.RetryAfter.Milliseconds(), 10)
+	}
+	return append(last, "}\r\n"...)
 }
 
 const bye = `{"status":"Bye","context":"api"`

@@ -189,7 +189,7 @@ func TestShutdown(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		go s.engine.Shutdown(ctx, 10*time.Millisecond)
-		c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
+		c.wants(`{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}`)
 		c.wantsEnd()
 	})
 }
@@ -201,7 +201,7 @@ func TestEndOfServeClosesAllConnections(t *testing.T) {
 		if n := s.engine.Stats().Connections; n != 0 {
 			s.Errorf("%d connections are open after Serve", n)
 		}
-		c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
+		c.wants(`{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}`)
 		c.wantsEnd()
 	})
 }

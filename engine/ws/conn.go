@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -86,7 +87,17 @@ func (c *conn) Farewell(why engine.Close) []byte {
 	if c.primus && why.Final() {
 		b = append(b, primusClose.WebSocket()...)
 	}
+	if !c.primus && why.RetryAfter > 0 {
+		b = append(b, bye(why).WebSocket()...)
+	}
 	return appendClose(b, why)
+}
+
+// bye returns the last frame of a connection that should come back: the reason of the close frame stays that of older versions.
+func bye(why engine.Close) *wire.Frame {
+	b := wire.AppendString([]byte(`{"status":"Bye","context":"api","reason":`), why.Reason)
+	b = strconv.AppendInt(append(b, `,"retryAfter":`...), why.RetryAfter.Milliseconds(), 10)
+	return wire.FrameOf(append(b, '}'))
 }
 
 const maxReason = 123 // bytes: a control frame has 125, the code two

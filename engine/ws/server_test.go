@@ -242,6 +242,7 @@ func TestShutdownAsksClientsToReconnect(t *testing.T) {
 		defer cancel()
 		go s.engine.Shutdown(ctx, 10*time.Millisecond)
 		a.wantsClose(3001, "shutdown") // without primus::server::close
+		b.wants(`{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}`)
 		b.wantsClose(3001, "shutdown")
 		res, body := s.get("/ws", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 		if res.StatusCode != 503 || body != "the server is shutting down\n" {
@@ -257,6 +258,7 @@ func TestEndOfRunClosesAllConnections(t *testing.T) {
 		if n := s.engine.Stats().Connections; n != 0 {
 			s.Errorf("%d connections are open after Run", n)
 		}
+		c.wants(`{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}`)
 		c.wantsClose(3001, "shutdown")
 	})
 }

@@ -82,9 +82,9 @@ bool is_exempt(moot_str role) {
     return false;
 }
 
-// The counts of a text.
+// The counts of a text, or of all strings of a JSON message. A message without strings has no lines.
 struct Counts {
-    int64_t characters = 0, letters = 0, capitals = 0, row = 0, mentions = 0, lines = 1;
+    int64_t characters = 0, letters = 0, capitals = 0, row = 0, mentions = 0, lines = 0;
     uint64_t hash = 0xcbf29ce484222325; // hash of its letters and digits in lower case
 };
 
@@ -113,8 +113,9 @@ uint32_t small(uint32_t c) {
 }
 bool in_word(uint32_t c) { return (c >= '0' && c <= '9') || is_small(c) || is_capital(c) || c > 0x45f; }
 
-Counts count(moot_str text) {
-    Counts n;
+// count adds the counts of a text to n.
+void count(Counts &n, moot_str text) {
+    n.lines++;
     uint32_t before = 0, c = 0;
     int64_t row = 0;
     for (const char *p = text.begin(); p < text.end(); before = c) {
@@ -128,7 +129,19 @@ Counts count(moot_str text) {
         n.mentions += before == '@' && in_word(c); // an @ inside of an e-mail address counts too, because it notifies a user as well
         if (in_word(c)) n.hash = (n.hash ^ small(c)) * 0x100000001b3;
     }
-    return n;
+}
+
+// count_strings adds the counts of the strings of a JSON message to n, without the names of members.
+void count_strings(Counts &n, moot_str json) {
+    for (const char *p = json.begin(); p < json.end(); p++) {
+        if (*p != '"') continue;
+        const char *start = p++;
+        for (; p < json.end() && *p != '"'; p++) p += *p == '\\';
+        const char *after = p + 1;
+        while (after < json.end() && (*after == ' ' || *after == '\n' || *after == '\r' || *after == '\t')) after++;
+        if (after < json.end() && *after == ':') continue; // the name of a member
+        count(n, moot_json_text({start, size_t(p + 1 - start)}));
+    }
 }
 
 // why returns the reason to deny a text; empty if it exceeds no limit.
@@ -177,8 +190,14 @@ MOOT_INIT(config) {
 MOOT_ON_SAY_RECEIVE(e) {
     moot_str id = moot_id(e->connection), user = moot_user(e->connection);
     if (!id.len || is_exempt(moot_property(e->connection, "role"))) return moot_allow(); // a message of the system has no id
-    Counts n = count(e->message());
+    Counts n;
+    if (e->is_json()) count_strings(n, e->message());
+    else count(n, e->message());
     if (moot_str reason = why(n)) return denied(reason);
+    if (e->is_json()) { // two JSON messages with the same strings can differ
+        n = {};
+        count(n, e->message());
+    }
     if (!settings[REPEATS].value) return moot_allow();
     int32_t wait = moot_rate_take(bucket(user.len ? user : id, e->room(), n.hash), 1, forget, settings[REPEATS].value);
     if (wait < 0) {
