@@ -122,6 +122,16 @@ if ARGV[3] == '1' then
 end
 return gen`)
 
+// luaField defines field, which returns the field "LENGTH:TEXT" of s that begins at a place, and the place after
+// it. The place is never before the one of the field, so that reading a damaged batch ends.
+const luaField = `
+local function field(s, at)
+  local colon = string.find(s, ':', at, true)
+  local n = tonumber(string.match(string.sub(s, at, colon - 1), '^%d+$'))
+  return string.sub(s, colon + 1, colon + n), colon + n + 1
+end
+`
+
 // restoreScript publishes some of the staged batches if all nodes have reported. It also waits
 // for nodes whose leases have ended, because the new master may lack their last beats. It answers
 // open, more, wait, or ! if the generation is another.
@@ -142,11 +152,7 @@ if now < tonumber(deadline) then
 end
 ` + luaSay + `
 local items, total, count, bytes, pubs, numbers = {}, 0, 0, 0, {}, {}
-local function field(s, at)
-  local colon = string.find(s, ':', at, true)
-  local n = tonumber(string.sub(s, at, colon - 1))
-  return string.sub(s, colon + 1, colon + n), colon + n + 1
-end
+` + luaField + `
 for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
   local process, seq = string.match(member, '^(.*)|0*(%d+)$')
   local batch = redis.call('HGET', KEYS[4], member)

@@ -188,7 +188,8 @@ local function publish(items, at, total, base, gen, command, token, window, room
     local step = keepBytes / 8
     if keep == 0 or keepBytes == 0 or math.floor(b / step) == math.floor(began / step) then return end
     local low, high = k, o
-    while low < high do
+    for _ = 1, 53 do -- enough for all offsets; numbers that are damaged have no end
+      if low >= high then break end
       local mid = math.floor((low + high) / 2)
       local x = call('XRANGE', h, '0-' .. format('%d', mid), '0-' .. format('%d', o), 'COUNT', 1)[1]
       local before = x and tonumber(x[2][6])
