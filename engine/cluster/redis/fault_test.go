@@ -27,6 +27,7 @@ type recorder struct {
 	link *link
 	hold chan struct{} // Lost waits for it, or for its ctx; nil: Lost does not wait
 	end  func()        // ends Run
+	set  time.Duration // how far the wall clock of the node was set before Run
 
 	mu     sync.Mutex
 	heard  map[cluster.RoomID][]string
@@ -153,6 +154,7 @@ func (tr *testCluster) run(w *recorder, cfg Config, name string) *recorder {
 	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 30*time.Second)
 	cfg.Log = slog.New(slog.NewTextHandler(tr.Output(), nil))
 	w.Node = open(tr.T, cfg)
+	w.opened = jump(w.opened, w.set)
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- w.Cluster().Nodes.Run(ctx, w) }()
