@@ -37,12 +37,14 @@ type accepted struct {
 	numbers   map[string]int // of manifests
 	used      map[acceptedKey]bool
 	added     bool
+	bytes     int // of the manifests that were added
 }
 
 // Limits of what is remembered.
 const (
 	maxAccepted  = 100_000
-	maxManifests = 4 << 20 // bytes of all manifests
+	maxManifests = 4 << 20          // bytes of all manifests
+	maxAdded     = 4 * maxManifests // bytes of those that a load adds
 )
 
 func newAccepted(h *Host) *accepted {
@@ -83,7 +85,7 @@ func (a *accepted) find(key acceptedKey) (manifest []byte, ok bool) {
 	return a.manifests[n], true
 }
 
-// add remembers an accepted binding. a may be nil.
+// add remembers an accepted binding, unless the load has added too many manifests. a may be nil.
 func (a *accepted) add(key acceptedKey, manifest []byte) {
 	if a == nil {
 		return
@@ -91,6 +93,12 @@ func (a *accepted) add(key acceptedKey, manifest []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.read()
+	if _, known := a.numbers[string(manifest)]; !known {
+		if a.bytes+len(manifest) > maxAdded {
+			return
+		}
+		a.bytes += len(manifest)
+	}
 	a.known[key] = a.number(manifest)
 	a.used[key], a.added = true, true
 }
@@ -140,7 +148,7 @@ func (a *accepted) save() {
 	if a.added && a.build() != "" {
 		a.cache.Put(a.name(), a.encode())
 	}
-	a.known, a.used, a.numbers, a.manifests, a.added = nil, nil, nil, nil, false
+	a.known, a.used, a.numbers, a.manifests, a.added, a.bytes = nil, nil, nil, nil, false, 0
 }
 
 // encode returns the content of the entry: the manifests, each after its length, and the keys, each after the number of its
@@ -223,7 +231,10 @@ type declarations struct {
 	known map[declarationKey]*declaration
 }
 
-type declarationKey struct{ code, module, manifest string }
+type declarationKey struct {
+	code, manifest [sha256.Size]byte
+	module         string
+}
 
 type declaration struct {
 	declared
@@ -232,7 +243,7 @@ type declaration struct {
 
 // of returns what the manifest declares for a generation.
 func (d *declarations) of(g *generation, manifest []byte) (declared, error) {
-	key := declarationKey{string(g.code.digest[:]), g.binding.module, string(manifest)}
+	key := declarationKey{g.code.digest, sha256.Sum256(manifest), g.binding.module}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known := d.known[key]

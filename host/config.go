@@ -24,6 +24,9 @@ type configChecks struct {
 	results map[configKey]func() []error
 }
 
+// maxSchemas limits the compiled schemas that are kept: one may take a megabyte, and each entry may have another one.
+const maxSchemas = 32
+
 type configKey struct {
 	digest [sha256.Size]byte
 	config string
@@ -76,6 +79,9 @@ func (c *configChecks) check(want *configSchema, config string) []error {
 	}
 	compile, key := c.schemas[want.digest], configKey{want.digest, config}
 	if compile == nil {
+		if len(c.schemas) >= maxSchemas {
+			clear(c.schemas)
+		}
 		compile = sync.OnceValues(func() (*schema.Schema, error) { return compiled(want.document) })
 		c.schemas[want.digest] = compile
 	}

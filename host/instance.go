@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -276,7 +277,7 @@ func (in *instance) text(fn api.Function, limit int) ([]byte, *failure) {
 	b, ok := span.In(in.memory(), limit)
 	if !ok {
 		return nil, fail(Protocol, "%s: %d bytes at %#x are not UTF-8 text of at most %d bytes in its memory",
-			fn.Definition().Name(), span.Len, span.Ptr, limit)
+			strings.Join(fn.Definition().ExportNames(), ", "), span.Len, span.Ptr, limit)
 	}
 	return slices.Clone(b), nil
 }

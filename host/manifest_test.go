@@ -68,3 +68,31 @@ func TestErrorsOfAManifestAreBounded(t *testing.T) {
 		t.Errorf("1000 names take %d bytes", n)
 	}
 }
+
+// TestALoadKeepsFewManifests checks that entries with manifests of their own, each of 64 KiB, do not fill the memory while
+// they are loaded.
+func TestALoadKeepsFewManifests(t *testing.T) {
+	a := &accepted{cache: cache, build: func() string { return "" }}
+	for i := range 1000 {
+		a.add(acceptedKey{byte(i), byte(i >> 8)}, fmt.Appendf(make([]byte, 60_000), "%d", i))
+	}
+	if n := len(a.manifests); n == 0 || n*60_000 > maxAdded {
+		t.Errorf("%d manifests of 60 KB are kept", n)
+	}
+	var c configChecks
+	for i := range 100 {
+		if errs := c.check(&configSchema{map[string]any{}, [32]byte{byte(i)}}, `{}`); len(errs) > 0 {
+			t.Fatal(errs)
+		}
+	}
+	if len(c.schemas) > maxSchemas {
+		t.Errorf("%d schemas are kept", len(c.schemas))
+	}
+}
+
+// TestAnErrorOfATextNamesItsExport checks an error of a text of a module whose functions have no names.
+func TestAnErrorOfATextNamesItsExport(t *testing.T) {
+	if got := problems(t, rulesFor(Entry{Module: "endless"})); !strings.Contains(got, "moot_manifest: 70000 bytes at 0x8 are not") {
+		t.Error(got)
+	}
+}

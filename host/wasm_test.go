@@ -79,6 +79,8 @@ func handMade(name string) []byte {
 		m.Data(8, []byte(text))
 		m.Func(abi.ExportManifest, "-> i64", asm.I64(8<<32|len(text)))
 		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(8+strings.Index(text, "?"))+asm.Get(1)+asm.Load32(2)+asm.Store8(0)+asm.I32(0))
+	case "endless": // has a manifest that is too long
+		m.Func(abi.ExportManifest, "-> i64", asm.I64(8<<32|70_000))
 	case "verbose": // has a manifest of 50 KB with an action that has 3,000 inputs
 		var inputs []string
 		for i := range 3000 {
