@@ -134,6 +134,15 @@ func (is *images) why() string {
 	return is.reason
 }
 
+// usage returns the size of the current image in bytes, or 0 and the reason why there is none, "" if one may be made.
+func (is *images) usage() (size int64, why string) {
+	if im := is.current.Load(); im != nil && im.retain() {
+		defer im.release()
+		return int64(im.size()), ""
+	}
+	return 0, is.why()
+}
+
 // refuse sets the reason why the module has no image.
 func (is *images) refuse(reason string) {
 	is.mu.Lock()

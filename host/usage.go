@@ -53,7 +53,8 @@ func (h *Host) Usage(q report.UsageQuery) report.Usage {
 	spare := m.awake.spares.budget.used
 	u.Memory = report.Memory{Limit: m.limit, Code: m.code, Instances: m.used - spare, Spare: spare}
 	m.mu.Unlock()
-	u.Memory.Images = h.Instances().ImageBytes
+	instances := h.Instances()
+	u.Spare, u.Memory.Images = instances.Spare, instances.ImageBytes
 	r := h.running()
 	if r == nil {
 		u.Calls = report.HistogramOf(new(histogram.Snapshot))
@@ -91,7 +92,10 @@ func (r *Revision) modules(u *report.Usage, top int) (awake map[string]int) {
 		}
 	}
 	u.Asleep, u.ModulesCount = u.Bindings-u.Awake, len(byCode)
-	for _, m := range byCode {
+	for c, m := range byCode {
+		if m.Image, m.NoImage = c.images.usage(); m.Image > 0 {
+			u.Images++
+		}
 		u.Modules = append(u.Modules, *m)
 	}
 	slices.SortFunc(u.Modules, func(a, b report.ModuleUsage) int {

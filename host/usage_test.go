@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mootchat/moot/host/hosttest/asm"
 	"github.com/mootchat/moot/host/report"
 )
 
@@ -24,6 +25,9 @@ func TestUsageReportsWhatModulesCost(t *testing.T) {
 	}
 	if u.Memory.Limit != 256<<20 || u.Memory.Code == 0 || u.Memory.Code != u.Modules[0].Code || u.Memory.Instances != 0 || u.Memory.Spare != 1536<<10 || u.Memory.Images != 1536<<10 {
 		t.Errorf("after the load: %+v, %+v", u.Memory, u.Modules)
+	}
+	if u.Spare != 1 || u.Images != 1 || u.Modules[0].Image != 1536<<10 || u.Modules[0].NoImage != "" {
+		t.Errorf("after the load: %d spare instances, %d images; %+v", u.Spare, u.Images, u.Modules)
 	}
 	for range 3 {
 		asks(h, "t0")
@@ -48,6 +52,18 @@ func TestUsageReportsWhatModulesCost(t *testing.T) {
 	h.current.Load().tenants["t0"].gate.spend(now(), int64(time.Hour))
 	if u = h.Usage(report.UsageQuery{By: report.ByCPU, Top: 1}); len(u.Tenants) != 1 || u.Tenants[0].Tenant != "t0" || u.Tenants[0].CPUTime < 3_600_000 {
 		t.Errorf("the costliest tenant by processor time: %+v", u.Tenants)
+	}
+}
+
+// TestUsageTellsWhyAModuleHasNoImage checks the numbers of a module that can have no image.
+func TestUsageTellsWhyAModuleHasNoImage(t *testing.T) {
+	h, _ := start(t, Config{})
+	grows := writesMemory(func(m *asm.Module) { m.Table(4, asm.NoMax) }, "", asm.NullFunc+asm.I32(1)+asm.TableGrow+asm.Drop)
+	swap(t, h, every(grows, tenantsOf(Entry{Module: "m"})))
+	asks(h, "t0")
+	u := h.Usage(report.UsageQuery{Top: 10})
+	if u.Images != 0 || u.Memory.Images != 0 || len(u.Modules) != 1 || u.Modules[0].Image != 0 || u.Modules[0].NoImage != "writes to tables" {
+		t.Errorf("%d images; %+v", u.Images, u.Modules)
 	}
 }
 

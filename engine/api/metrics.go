@@ -138,6 +138,8 @@ func (m sample) usage(u *report.Usage) {
 	m.gauge("moot_module_memory_limit_bytes", "Limit of the memory of modules, limits.moduleMemory.", float64(u.Memory.Limit))
 	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Code), "kind", "code")
 	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Instances), "kind", "instances")
+	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Spare), "kind", "spare")
+	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Images), "kind", "images")
 	m.histogram("moot_module_wake_duration_seconds", "Time of wakes: of making the first instance of a module that had none.", u.Wakes, fine)
 }
 

@@ -14,6 +14,8 @@ type Usage struct {
 	Awake        int    `json:"awake" doc:"Bindings that have instances."`
 	Asleep       int    `json:"asleep" doc:"Bindings without instances: the next event wakes them."`
 	Instances    int    `json:"instances"`
+	Spare        int    `json:"spare" doc:"Instances that belong to no binding: the next wakes use them."`
+	Images       int    `json:"images" doc:"Modules whose instances start from an image."`
 	OpenBreakers int    `json:"openBreakers" doc:"Chain entries whose breaker is open: they are not called now."`
 	Memory       Memory `json:"memory"`
 
@@ -45,6 +47,8 @@ type ModuleUsage struct {
 	Awake     int    `json:"awake"`
 	Instances int    `json:"instances"`
 	Code      int64  `json:"code" doc:"Bytes of the compiled module."`
+	Image     int64  `json:"image" doc:"Bytes of the image from which its instances start; 0: none now."`
+	NoImage   string `json:"noImage,omitempty" doc:"The reason why the module can have no image, after \"it \": its instances take longer to start."`
 }
 
 // Failing is a module of a tenant with open breakers.

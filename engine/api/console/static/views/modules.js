@@ -55,6 +55,7 @@ const compiledTable = (nodes) => table("Compiled modules", [
   ["awake", (m) => number(m.awake), "number"],
   ["instances", (m) => number(m.instances), "number"],
   ["code", (m) => bytes(m.code), "number"],
+  ["image", (m) => (m.noImage ? `none: it ${m.noImage}` : m.image ? bytes(m.image) : "none yet"), "words"],
 ], nodes.flatMap(({ node, modules }) => modules.map((m) => ({ ...m, node }))), "No tenant has a module in its chain.");
 
 const breaker = (m) => h("span", { class: m.openBreakers ? "bad" : "good" }, m.openBreakers ? `open (${m.openBreakers})` : "closed");

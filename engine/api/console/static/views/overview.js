@@ -69,6 +69,8 @@ const usage = (feed) => h("section", { class: "card" }, h("h2", {}, "Modules of 
   ["awake", (n) => number(n.awake), "number"],
   ["asleep", (n) => number(n.asleep), "number"],
   ["instances", (n) => number(n.instances), "number"],
+  ["spare", (n) => number(n.spare ?? 0), "number"],
+  ["images", (n) => `${number(n.images ?? 0)}, ${bytes(n.memory.images)}`, "number"],
   ["memory", (n) => bytes(n.memory.instances), "number"],
   ["code", (n) => bytes(n.memory.code), "number"],
   ["limit", (n) => bytes(n.memory.limit), "number"],
