@@ -225,10 +225,12 @@ func parseAccepted(content []byte) (manifests [][]byte, keys map[acceptedKey]int
 	return manifests, keys, len(content) == 0
 }
 
-// declarations has what manifests declare, for bindings that start no instance. Many bindings share one.
+// declarations has what manifests declare. Many bindings share one manifest, which is parsed once, unless those of the
+// load have more than maxManifests bytes.
 type declarations struct {
 	mu    sync.Mutex
 	known map[declarationKey]*declaration
+	size  int // bytes of the manifests
 }
 
 type declarationKey struct {
@@ -251,11 +253,13 @@ func (d *declarations) of(g *generation, manifest []byte) (declared, error) {
 		exports := g.exports()
 		known = new(declaration)
 		known.declared, known.err = declare(manifest, g.binding.module, exports)
-		known.config = nil
 		if d.known == nil {
 			d.known = make(map[declarationKey]*declaration)
 		}
-		d.known[key] = known
+		if d.size+len(manifest) <= maxManifests {
+			d.known[key] = known
+			d.size += len(manifest)
+		}
 	}
 	return known.declared, known.err
 }

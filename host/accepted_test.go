@@ -251,3 +251,28 @@ func TestLargeManifestsOfOneModuleDisplaceNoSmallOnes(t *testing.T) {
 		}
 	}
 }
+
+// TestModulesAreCheckedOncePerLoad checks that tenants with a module that other tenants have too, and with configs that
+// were accepted before, cost a load few allocations: the module's imports and exports are not checked again.
+func TestModulesAreCheckedOncePerLoad(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	load := func(n int) float64 {
+		var rules Rules
+		for i := range n {
+			next := rulesFor(goEntry(`{}`))
+			rules.Modules = next.Modules
+			next.Tenants[0].Name = fmt.Sprint("n", i)
+			rules.Tenants = append(rules.Tenants, next.Tenants[0])
+		}
+		return testing.AllocsPerRun(3, func() {
+			r, err := h.Load(t.Context(), rules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Close()
+		})
+	}
+	if each := (load(300) - load(100)) / 200; each > 120 {
+		t.Errorf("a tenant takes %v allocations", each)
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
 	"github.com/mootchat/moot/host/script"
 )
 
@@ -49,6 +50,8 @@ type source struct {
 	wasm    []byte            // the binary; for a script, that of its runner
 	program *script.Program   // nil: it is not a script
 	code    *code             // nil: no entry needs it yet
+	module  *meter.Module     // rewritten, with correct exports; nil: it was not checked yet, or has errors
+	imports map[uint8][]error // the errors of its imports, by the capabilities that are granted
 }
 
 // binary returns the digest of the binary. It is the same for all scripts of one language.

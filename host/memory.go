@@ -27,7 +27,12 @@ type linear struct {
 	image   *image      // whose state it had at first; nil: none
 	shrinks bool        // the next Reallocate sets the size to smaller
 	smaller uint64
+	ready   uint64 // bytes behind size that are zero, in memory, and charged
 }
+
+// maxReady is the largest number of bytes that a reset memory keeps behind its size. An instance that starts for the next
+// entry grows as the one before did, and the system takes much longer for a new page than for clearing an old one.
+const maxReady = 1 << 20
 
 // newLinear makes a memory of min bytes that may grow to max bytes. See claim for maker.
 func newLinear(b *budget, min, max uint64, first bool, maker *pool) (*linear, error) {
@@ -53,7 +58,7 @@ func (l *linear) chargeBeside(n int64) error {
 }
 
 // charged returns the bytes that the budget is charged with.
-func (l *linear) charged() int64 { return int64(l.size) + l.beside }
+func (l *linear) charged() int64 { return int64(l.size+l.ready) + l.beside }
 
 // newImaged makes a memory with the content of an image that may grow to max bytes. It reserves what the module may have in
 // any entry, because the instance may go to an entry with more memory.
@@ -94,8 +99,7 @@ func (l *linear) Reallocate(size uint64) []byte {
 	switch {
 	case l.shrinks:
 		l.shrinks = false
-		l.budget.give(int64(l.size - l.smaller))
-		l.size = l.smaller
+		l.cut(l.smaller)
 		return l.region.b[:l.size:l.size]
 	case l.image != nil && size <= l.size:
 		return l.region.b[:l.size:l.size]
@@ -104,7 +108,11 @@ func (l *linear) Reallocate(size uint64) []byte {
 	if size > l.max || size < l.size {
 		return nil
 	}
-	more := int64(size - l.size)
+	if size <= l.size+l.ready {
+		l.size, l.ready = size, l.size+l.ready-size
+		return l.region.b[:size:size]
+	}
+	more := int64(size - l.size - l.ready)
 	if err := l.budget.claim(more, l.first, l.maker); err != nil {
 		l.refused = err
 		return nil
@@ -115,10 +123,28 @@ func (l *linear) Reallocate(size uint64) []byte {
 		l.budget.give(more)
 		return nil
 	}
-	before := l.size
-	l.size = size
+	before := l.size + l.ready
+	l.size, l.ready = size, 0
 	l.touch(before)
 	return b
+}
+
+// cut makes the memory smaller. What is behind its end becomes zero.
+func (l *linear) cut(size uint64) {
+	was := l.size
+	l.size, l.ready = size, l.ready+was-size
+	if l.ready <= maxReady {
+		clear(l.region.b[size:was])
+		return
+	}
+	l.budget.give(int64(l.ready))
+	l.dropReady()
+}
+
+// dropReady gives the bytes behind the end back to the system. The caller has given them back to the budget.
+func (l *linear) dropReady() {
+	l.region.clear(l.size, l.size+l.ready)
+	l.ready = 0
 }
 
 // untouched is the size up to which the guest may be the first to touch the pages of its memory. The first touch of a
@@ -184,7 +210,7 @@ func (l *linear) short() bool { return l.refused != nil || l.full() }
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {
 	l.budget.give(l.charged())
-	l.size, l.max, l.beside = 0, 0, 0
+	l.size, l.ready, l.max, l.beside = 0, 0, 0, 0
 	l.region.free()
 	if l.image != nil {
 		l.image.release()

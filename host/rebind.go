@@ -45,7 +45,6 @@ func (in *instance) restore() error {
 	l := in.linear
 	l.late, l.refused, l.limited, l.maker, l.first = nil, nil, false, nil, false
 	if size := l.image.size(); l.size > size {
-		l.region.clear(size, l.size)
 		l.shrinks, l.smaller = true, size
 		// The runtime cannot shrink a memory, but takes what the allocator returns when it asks for more.
 		if _, ok := in.mem.Grow(1); !ok {
@@ -77,8 +76,13 @@ func (l *linear) changed(f func(at int)) error {
 func (in *instance) bind(g *generation, first bool) error {
 	l, memory := in.linear, g.memorySize()
 	l.budget.give(l.charged())
-	if err := g.memory.claim(l.charged(), first, g.pool); err != nil {
-		l.size, l.beside = 0, 0 // they are given back already
+	err := g.memory.claim(l.charged(), first, g.pool)
+	if err != nil && l.ready > 0 {
+		l.dropReady()
+		err = g.memory.claim(l.charged(), first, g.pool)
+	}
+	if err != nil {
+		l.size, l.ready, l.beside = 0, 0, 0 // they are given back already
 		in.close()
 		return err
 	}

@@ -140,8 +140,9 @@ func TestASpareInstanceIsUsedFirst(t *testing.T) {
 				t.Fatalf("%s, message %d: %+v", tenant, n, v)
 			}
 		}
-		if used(h, tenant) != 24<<16 {
-			t.Errorf("%d bytes are charged to %s", used(h, tenant), tenant)
+		ready := generationOf(h, tenant).pool.warm.Load().linear.ready
+		if used(h, tenant) != 24<<16+int64(ready) {
+			t.Errorf("%d bytes are charged to %s, %d of them behind the memory", used(h, tenant), tenant, ready)
 		}
 		generationOf(h, tenant).pool.drain()
 		if n := h.Instances().Spare; n != 1 || used(h, tenant) != 0 {
@@ -151,6 +152,47 @@ func TestASpareInstanceIsUsedFirst(t *testing.T) {
 	h.memory.awake.sweep(now() + int64(idleAfter) + 1)
 	if n := h.Instances().Spare; n != 0 || h.memory.used != 0 {
 		t.Errorf("%d spare instances, %d bytes after a minute", n, h.memory.used)
+	}
+}
+
+// TestAResetKeepsPagesForTheNextGrowth checks that an instance that is reset keeps some of the memory that it grew
+// into, as zeros that are charged, and gives back more than that, or all of it if the next tenant has no memory for it.
+func TestAResetKeepsPagesForTheNextGrowth(t *testing.T) {
+	const page, kept = 1 << 16, maxReady >> 16
+	for _, c := range []struct{ grown, ready int }{{0, 0}, {1, 1}, {kept, kept}, {kept + 1, 0}} {
+		h, _ := start(t, Config{}, goEntry(`{}`))
+		in := instanceOf(t, h, "t")
+		g, l, size := in.generation, in.linear, in.linear.size
+		in.mem.Grow(uint32(c.grown))
+		for at := size; at < l.size; at++ {
+			l.bytes()[at] = soil
+		}
+		if err := in.reset(); err != nil {
+			t.Fatal(err)
+		}
+		charged := int64(size) + int64(c.ready*page) + l.beside
+		if l.size != size || l.ready != uint64(c.ready*page) || l.charged() != charged || used(h, "t") != charged {
+			t.Errorf("grown by %d pages: %d bytes and %d behind them, %d charged, want %d", c.grown, l.size, l.ready, used(h, "t"), charged)
+		}
+		if err := in.bind(g, true); err != nil {
+			t.Fatal(err)
+		}
+		in.mem.Grow(kept + 2)
+		if l.ready != 0 || l.size != size+(kept+2)*page || !isZero(l.bytes()[size:]) || used(h, "t") != int64(l.size)+l.beside {
+			t.Errorf("grown again: %d bytes and %d behind them, %d charged", l.size, l.ready, used(h, "t"))
+		}
+	}
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	in := instanceOf(t, h, "t")
+	g, size := in.generation, in.linear.size
+	in.mem.Grow(1)
+	if err := in.reset(); err != nil {
+		t.Fatal(err)
+	}
+	other := &budget{memory: newMemory(int64(size) + in.linear.beside)}
+	g.memory = other
+	if err := in.bind(g, true); err != nil || in.linear.ready != 0 || other.used != int64(size)+in.linear.beside {
+		t.Errorf("%v: %d bytes are charged to a tenant that has no more, %d behind the memory", err, other.used, in.linear.ready)
 	}
 }
 

@@ -40,7 +40,7 @@ func (l *loader) generation(p *placing, s *source, config Entry, given grants) (
 	if err := fits(m, config.Memory); err != nil {
 		return nil, []error{err}
 	}
-	if errs := checkImports(m.Imports, s.needs(given)); len(errs) > 0 {
+	if errs := s.checkImports(s.needs(given)); len(errs) > 0 {
 		return nil, errs
 	}
 	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given, capabilities: given.bits(),
@@ -66,14 +66,18 @@ func (l *loader) rewrite(s *source) (*meter.Module, error) {
 }
 
 // checked returns the source's rewritten module, or what is wrong with it for every entry. If the module is shared, the
-// errors are problems of the load, once, and both results are nil.
+// errors are problems of the load, once, and both results are nil. A module without errors is checked once.
 func (l *loader) checked(s *source) (*meter.Module, []error) {
+	if s.module != nil {
+		return s.module, nil
+	}
 	m, err := l.rewrite(s)
 	errs := []error{err}
 	if err == nil {
 		errs = checkExports(m)
 	}
 	if len(errs) == 0 {
+		s.module = m
 		return m, nil
 	}
 	if !s.Shared || !l.rules.Partial {
@@ -107,6 +111,21 @@ func (s *source) needs(given grants) grants {
 		return given
 	}
 	return everything
+}
+
+// checkImports compares the imports of the checked module with the grants, once for all entries with the same
+// capabilities.
+func (s *source) checkImports(given grants) []error {
+	bits := given.bits()
+	errs, known := s.imports[bits]
+	if !known {
+		errs = checkImports(s.module.Imports, given)
+		if s.imports == nil {
+			s.imports = make(map[uint8][]error)
+		}
+		s.imports[bits] = errs
+	}
+	return errs
 }
 
 // startAll starts the new generations, several at a time. While rules are in use, it leaves half of the processors to
@@ -158,7 +177,7 @@ func (l *loader) start(g *generation) []error {
 	if manifest, ok := remembered.find(key); ok && !l.host.cfg.Awake && !l.awake(g) && l.recall(g, manifest) {
 		return nil
 	}
-	in, manifest, errs := g.selfTest()
+	in, manifest, errs := g.selfTest(&l.declarations)
 	errs = l.checkConfig(g, in != nil, errs)
 	if len(errs) == 0 {
 		if err := g.charge(); err != nil {
@@ -184,7 +203,7 @@ func (l *loader) recall(g *generation, manifest []byte) bool {
 	if err != nil || len(checkCapabilities(d.requires, g.given)) > 0 {
 		return false
 	}
-	g.declared = d
+	g.declared, g.declared.config = d, nil // it was checked before, and the generation lives long
 	return g.charge() == nil
 }
 
@@ -205,7 +224,7 @@ func (g *generation) exports() func(name string) bool {
 }
 
 // selfTest makes an instance, which the caller closes, and asks it for its manifest.
-func (g *generation) selfTest() (in *instance, manifest []byte, errs []error) {
+func (g *generation) selfTest(known *declarations) (in *instance, manifest []byte, errs []error) {
 	exports := g.exports()
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		g.hooks[h] = exports(h.Export())
@@ -227,7 +246,7 @@ func (g *generation) selfTest() (in *instance, manifest []byte, errs []error) {
 		return in, nil, []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
 	}
 	var err error
-	g.declared, err = declare(manifest, g.binding.module, exports)
+	g.declared, err = known.of(g, manifest)
 	if err != nil {
 		return in, nil, []error{err}
 	}
