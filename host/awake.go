@@ -101,18 +101,27 @@ func (a *awake) close() {
 	}
 }
 
+// wakeRatio is the number of times what another tenant has borrowed that a tenant may have with the first instance of a
+// module, and still have an idle instance of the other one closed. With a ratio of 1, a tenant with a chain of some
+// modules could not wake the last ones while all memory belongs to idle tenants of which some modules are awake.
+const wakeRatio = 4
+
 // reclaim closes one idle instance so that b can have n bytes, and reports whether it found one. It closes the least
-// recently used instance among those of b's tenant and of tenants that have borrowed at least as much as b would have
-// then, except those of the pool maker. So no tenant takes memory from a tenant that has less.
+// recently used instance, except those of the pool maker, among those of b's tenant, those that were not used for
+// stealAfter, and those of tenants that have borrowed at least as much as b would have then; for the first instance of a
+// module, at least a part of that, see wakeRatio. So no tenant takes memory in use from a tenant that has less.
 func (m *memory) reclaim(b *budget, n int64, first bool, maker *pool) bool {
 	if m.awake.spares.drop() {
 		return true
 	}
 	pools := m.awake.list()
 	m.mu.Lock()
-	least := b.borrowed + b.borrow(n, first)
+	least, t := b.borrowed+b.borrow(n, first), now()
+	if first {
+		least /= wakeRatio
+	}
 	pools = slices.DeleteFunc(pools, func(p *pool) bool {
-		return p == maker || !p.hasIdle() || p.memory != b && p.memory.borrowed < least
+		return p == maker || !p.hasIdle() || p.memory != b && p.memory.borrowed < least && t-p.used.Load() < int64(stealAfter)
 	})
 	m.mu.Unlock()
 	slices.SortFunc(pools, func(p, q *pool) int { return cmp.Compare(p.used.Load(), q.used.Load()) })

@@ -97,3 +97,42 @@ func TestMemoryComesFromThoseWhoHaveMore(t *testing.T) {
 	}
 	b.give(n)
 }
+
+// TestATenantWakesBesideIdleTenantsThatHaveLess checks that the first instance of a module finds memory while tenants that
+// have less, but not much less, hold all of it in idle instances, and that further instances take only those that were
+// not used for a while.
+func TestATenantWakesBesideIdleTenantsThatHaveLess(t *testing.T) {
+	h, _ := start(t, Config{Memory: 12 << 20})
+	var chain []Entry
+	for range 5 {
+		chain = append(chain, Entry{Module: "allow"})
+	}
+	swap(t, h, tenantsOf(chain...))
+	for _, tenant := range []string{"t1", "t2", "t3"} {
+		asks(h, tenant)
+	}
+	m, tenants := h.memory, h.current.Load().tenants
+	each := tenants["t1"].memory.borrowed
+	rest := tenants["t0"].memory.reserved + m.shared - m.lent
+	if err := tenants["t0"].memory.take(rest, true); err != nil || each == 0 {
+		t.Fatalf("the test is wrong: %v, %d bytes are borrowed", err, each)
+	}
+	defer tenants["t0"].memory.give(rest)
+	b := tenants["t4"].memory
+	has := func() string { return fmt.Sprint(alive(h, "t1"), alive(h, "t2"), alive(h, "t3")) }
+	if err := b.claim(b.reserved+(wakeRatio+1)*each, true, nil); err == nil || has() != "1 1 1" {
+		t.Errorf("%v: instances of tenants that have much less were closed: %s", err, has())
+	}
+	if err := b.claim(b.reserved+2*each, true, nil); err != nil || has() != "0 0 1" {
+		t.Errorf("%v: %s instances", err, has())
+	}
+	defer b.give(b.reserved + 2*each)
+	if err := b.claim(each, false, nil); err == nil || has() != "0 0 1" {
+		t.Errorf("%v: an instance in use was closed for a further one: %s", err, has())
+	}
+	poolOf(h, "t3").used.Store(now() - int64(stealAfter))
+	if err := b.claim(each, false, nil); err != nil || has() != "0 0 0" {
+		t.Errorf("%v: %s instances", err, has())
+	}
+	b.give(each)
+}

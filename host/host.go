@@ -62,7 +62,7 @@ type Host struct {
 	usage     usage
 	stamped   atomic.Int64 // the last stamp
 
-	started, starting atomic.Int64 // of the load under way, see Progress
+	progress progress // of the load under way
 
 	loads   sync.Mutex // held by Load: one load compiles at a time
 	loading sync.Mutex // held by Swap and Close, and never for long
@@ -139,10 +139,6 @@ func (h *Host) Close() error {
 	h.codes.close()
 	return h.codes.cache.Close(context.Background())
 }
-
-// Progress returns the number of modules and configs that the load under way has checked, and of all that it must
-// check. Both are of the last load if none is under way.
-func (h *Host) Progress() (checked, all int) { return int(h.started.Load()), int(h.starting.Load()) }
 
 // Revision returns the ID of the rules in use; "" before the first Swap.
 func (h *Host) Revision() string {

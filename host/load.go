@@ -168,6 +168,7 @@ func (l *loader) read(m Module) {
 	fault := func(format string, args ...any) { l.fault(m, fmt.Errorf(format, args...)) }
 	l.modules[m.Name] = nil
 	defer l.host.charge(now())
+	defer l.host.progress.begin(stepRead, m.Name, "")()
 	wasm, err := m.Binary()
 	if err != nil {
 		fault("%w", err)
@@ -227,6 +228,7 @@ func (l *loader) compileScripts() {
 			if errs[i] = context.Cause(d.ctx); errs[i] != nil {
 				return nil
 			}
+			defer l.host.progress.begin(stepTranslate, s.Name, "")()
 			s.program, errs[i] = l.host.cfg.Scripts.Compile(d.ctx, s.Script, s.wasm)
 			if errors.Is(errs[i], script.ErrTooExpensive) && d.found.Add(1) == maxDear {
 				d.stop(errDear)

@@ -132,8 +132,7 @@ func (s *source) checkImports(given grants) []error {
 // them.
 func (l *loader) startAll() {
 	errs := make([][]error, len(l.starting))
-	l.host.started.Store(0)
-	l.host.starting.Store(int64(len(l.starting)))
+	l.host.progress.expect(len(l.starting))
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	if l.old != nil {
@@ -143,7 +142,7 @@ func (l *loader) startAll() {
 		all.Go(func() error {
 			if l.ctx.Err() == nil {
 				errs[i] = l.start(g)
-				l.host.started.Add(1)
+				l.host.progress.check()
 			}
 			return nil
 		})
@@ -166,7 +165,7 @@ func (l *loader) startAll() {
 // It closes the instance, unless Config.Awake is set or the tenant's module has instances now.
 func (l *loader) start(g *generation) []error {
 	_ = json.Unmarshal(g.config, &g.settings) // a config that is not an object has no settings
-	if err := g.compile(l.ctx); err != nil {
+	if err := l.compile(g); err != nil {
 		return []error{err}
 	}
 	remembered := l.host.accepted
@@ -177,6 +176,7 @@ func (l *loader) start(g *generation) []error {
 	if manifest, ok := remembered.find(key); ok && !l.host.cfg.Awake && !l.awake(g) && l.recall(g, manifest) {
 		return nil
 	}
+	defer l.host.progress.begin(stepStart, g.binding.module, g.binding.tenant)()
 	in, manifest, errs := g.selfTest(&l.declarations)
 	errs = l.checkConfig(g, in != nil, errs)
 	if len(errs) == 0 {
@@ -195,6 +195,12 @@ func (l *loader) start(g *generation) []error {
 		in.park()
 	}
 	return errs
+}
+
+// compile compiles a generation's code.
+func (l *loader) compile(g *generation) error {
+	defer l.host.progress.begin(stepCompile, g.binding.module, "")()
+	return g.compile(l.ctx)
 }
 
 // recall gives a generation that was accepted before what its manifest declares; false if it must start anyway.

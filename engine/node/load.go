@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 }
 
 // showProgress logs every second how far a load is, until stop is called.
-func showProgress(log *slog.Logger, progress func() (checked, all int)) (stop func()) {
+func showProgress(log *slog.Logger, progress func() host.Progress) (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -135,8 +136,8 @@ func showProgress(log *slog.Logger, progress func() (checked, all int)) (stop fu
 			case <-ended:
 				return
 			case <-tick.C:
-				checked, all := progress()
-				log.Info("loading modules and their configs", "checked", checked, "of", all, "for", time.Since(begin).Round(time.Second))
+				p := progress()
+				log.Info("loading modules and their configs", "checked", p.Checked, "of", p.All, "step", p.Step, "for", time.Since(begin).Round(time.Second))
 			}
 		}
 	}()
@@ -146,10 +147,10 @@ func showProgress(log *slog.Logger, progress func() (checked, all int)) (stop fu
 // loadRevision loads the rules of all parts.
 func (l *loading) loadRevision(ctx context.Context, modules []host.Module) error {
 	rules := l.rulesOf(modules)
-	// The host may still be reading a file that does not answer after the end of ctx. Another load must not
-	// wait for the file.
+	// After the end of ctx the host may still be reading a file of a file system that does not answer. Another load must
+	// not wait for it.
 	if err := l.from.disk.Hanging("load"); err != nil {
-		return fmt.Errorf("the modules cannot be loaded: %w", err)
+		return fmt.Errorf("the modules cannot be loaded: %w", unfinished(err, errors.New("an earlier load has not ended"), l.host.Progress()))
 	}
 	var err error
 	l.revision, err = files.Wait(ctx, &l.from.disk, "load", func() (*host.Revision, error) { return l.host.Load(ctx, rules) }, (*host.Revision).Close)
@@ -157,7 +158,7 @@ func (l *loading) loadRevision(ctx context.Context, modules []host.Module) error
 		placed(l.cfg, problems)
 	}
 	if err != nil {
-		return err
+		return unfinished(err, context.Cause(ctx), l.host.Progress())
 	}
 	for _, f := range l.revision.Faults() {
 		placed(l.cfg, f.Problems)
@@ -165,6 +166,19 @@ func (l *loading) loadRevision(ctx context.Context, modules []host.Module) error
 		l.fail(fault{tenant: f.Tenant, match: t.Match, lines: linesOf(f.Problems), file: t.Pos.File})
 	}
 	return nil
+}
+
+// unfinished returns the error of a load that was abandoned, with what the load still does. Only a load that reads a file
+// waits for the file system.
+func unfinished(err, cause error, p host.Progress) error {
+	switch {
+	case !errors.Is(err, files.ErrHangs):
+		return err
+	case p.Reading:
+		return fmt.Errorf("%w: it was %s", err, p.Step)
+	}
+	return fmt.Errorf("%w: %d of %d modules and configs were checked, and it was %s: the machine is too slow or too busy for them",
+		cause, p.Checked, p.All, cmp.Or(p.Step, "preparing the next one"))
 }
 
 // placed sets the positions of problems in configs of entries to the lines of their values.
