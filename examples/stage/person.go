@@ -122,5 +122,5 @@ func (p *Person) Await(good func(text string) bool) error {
 // Members returns the number of members of a room on all nodes.
 func (p *Person) Members(room string) (int, error) {
 	r, err := p.client.View(p.ctx, room, client.Page{})
-	return r.Count, err
+	return r.MembersCount, err
 }

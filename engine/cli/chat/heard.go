@@ -60,7 +60,7 @@ func presence(p client.Presence) line {
 	if len(p.Left) > 0 {
 		changes = append(changes, strings.Join(p.Left, ", ")+" left")
 	}
-	return line{kind: noticeLine, room: p.Room, text: fmt.Sprintf("%s: %d are here", strings.Join(changes, ", "), p.Members)}
+	return line{kind: noticeLine, room: p.Room, text: fmt.Sprintf("%s: %d are here", strings.Join(changes, ", "), p.MembersCount)}
 }
 
 func announced(n client.Notice) line {
@@ -89,7 +89,7 @@ func members(r client.Room) line {
 	if r.Cursor != "" {
 		more = " and more"
 	}
-	return notice("%s has %d: %s%s", r.Room, r.Count, strings.Join(ids, ", "), more)
+	return notice("%s has %d: %s%s", r.Room, r.MembersCount, strings.Join(ids, ", "), more)
 }
 
 func actions(all map[string]client.ActionInfo) []line {

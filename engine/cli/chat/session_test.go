@@ -43,7 +43,7 @@ func (f *fake) Leave(_ context.Context, room string) error {
 func (f *fake) Say(_ context.Context, room, message string) error { return f.ask("say", room, message) }
 
 func (f *fake) View(_ context.Context, room string, _ client.Page) (client.Room, error) {
-	return client.Room{Room: room, Count: 3, Members: []client.Member{{ID: "b"}, {ID: "a"}}, Cursor: "c"}, f.ask("view", room)
+	return client.Room{Room: room, MembersCount: 3, Members: []client.Member{{ID: "b"}, {ID: "a"}}, Cursor: "c"}, f.ask("view", room)
 }
 
 func (f *fake) History(_ context.Context, room string, _ client.HistoryPage) (client.History, error) {
@@ -141,7 +141,7 @@ func TestEventsBecomeLines(t *testing.T) {
 		{said("0", `"n-2 joined"`), "[lobby] * n-2 joined"},
 		{said("n-2", `"\u001b[2J"`), "[lobby] n-2: \uFFFD[2J"},
 		{func() {
-			h.OnPresence(client.Presence{Room: "lobby", Joined: []string{"a"}, Left: []string{"b", "c"}, Members: 3})
+			h.OnPresence(client.Presence{Room: "lobby", Joined: []string{"a"}, Left: []string{"b", "c"}, MembersCount: 3})
 		}, "[lobby] * a joined, b, c left: 3 are here"},
 		{func() { h.OnGap("lobby") }, "* messages were lost in lobby"},
 		{func() { h.OnLeft("secure", errors.New("members only")) }, "! you are no longer in secure: members only"},

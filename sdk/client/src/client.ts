@@ -4,7 +4,7 @@ import { Link, type Frame } from "./link.js";
 import { PendingRequests, type RetryPolicy } from "./pending.js";
 import { Rooms, type Membership } from "./rooms.js";
 import { address, defaultSocket, type SocketConstructor } from "./socket.js";
-import type { Details, History, Message, Position, Presence, Room } from "./types.js";
+import type { Details, History, Json, Message, Position, Presence, Room } from "./types.js";
 
 export interface ClientOptions {
   /** A JSON Web Token, or a function that returns one. The function is called before each attempt to connect. An error is retried. */
@@ -31,8 +31,11 @@ export type State = "new" | "connecting" | "connected" | "waiting" | "closed";
 
 /** The events of a client, for Client.on. */
 export interface Events {
-  /** The state has changed. reason: why the client waits or has closed. delay: time until the next attempt, in ms. */
-  state: { state: State; reason?: string; delay?: number };
+  /**
+   * The state has changed. code and reason: why the client waits or has closed; code is a CloseCode, or 1006 if the connection broke. delay: time until
+   * the next attempt, in ms.
+   */
+  state: { state: State; code?: number; reason?: string; delay?: number };
   /**
    * The client is connected and has joined its rooms again. A room whose rules do not answer for more than a second is
    * joined later. resumed: the connection kept its id, properties and rooms.
@@ -72,6 +75,7 @@ export class Client extends Emitter<Events> {
   #id = "";
   #session: string | undefined;
   #failures = 0; // consecutive failed attempts
+  #retryAfter: number | undefined; // ms; the server's time to connect again after the end of this link
   #retry: ReturnType<typeof setTimeout> | undefined;
   #ping: ReturnType<typeof setInterval> | undefined;
   #firstConnect: { promise: Promise<void>; resolve(): void; reject(err: Error): void } | undefined;
@@ -117,20 +121,28 @@ export class Client extends Emitter<Events> {
   /**
    * Joins a room, and joins it again after each break until leave(). Resolves if the client is in the room already.
    * since asks for the room's messages after that position before new ones; after a break the client does so itself.
-   * presence asks for presence events, if the room sends them. recovered says whether all messages since `since` follow;
-   * undefined without since.
+   * presence asks for presence events, if the room sends them. history asks for that number of the last messages before the join, in a room with
+   * history; they are not message events. recovered says whether all messages since `since` follow; undefined without since. If the history cannot be
+   * read, rejects with the error of history(), and the client stays in the room.
    */
-  async join(room: string, options: { since?: Position; presence?: boolean } = {}): Promise<{ recovered?: boolean }> {
+  async join(room: string, options: { since?: Position; presence?: boolean; history?: number } = {}): Promise<{ recovered?: boolean; history?: History }> {
     const membership = this.#rooms.begin(room, options);
+    let joined: Frame = {};
     try {
       const answer = await this.#request("roomAdd", () => membership.request(), "always");
       this.#rooms.joined(membership, answer);
-      return typeof answer.recovered === "boolean" ? { recovered: answer.recovered } : {};
+      joined = answer;
     } catch (err) {
-      if (alreadyInRoom(err)) return this.#rooms.joined(membership), {};
-      this.#rooms.failed(membership);
-      throw err;
+      if (!alreadyInRoom(err)) {
+        this.#rooms.failed(membership);
+        throw err;
+      }
+      this.#rooms.joined(membership);
     }
+    const recovered = typeof joined.recovered === "boolean" ? { recovered: joined.recovered } : {};
+    if (!options.history || typeof joined.offset !== "number") return recovered;
+    // Later messages are message events, so the history ends at the position of the join.
+    return { ...recovered, history: await this.history(room, { limit: options.history, before: joined.offset + 1 }) };
   }
 
   /** Leaves a room. If a rule denies it, rejects with a VerbError and the client stays in the room. */
@@ -148,11 +160,11 @@ export class Client extends Emitter<Events> {
   }
 
   /**
-   * Sends a message to a room that the client is in. Resolves when the server has accepted it. The request carries a
+   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves when the server has accepted it. The request carries a
    * random key: if the connection breaks and is resumed, the request is repeated and the server publishes it once.
    * Rejects with a LostError if the outcome is unknown: the connection was not resumed, or the server lost its cluster.
    */
-  async say(room: string, message: string): Promise<void> {
+  async say(room: string, message: string | Json[] | { [name: string]: Json }): Promise<void> {
     const key = crypto.randomUUID();
     try {
       await this.#request("say", () => ({ room, message, key }), "resumed");
@@ -298,6 +310,8 @@ export class Client extends Emitter<Events> {
       if (this.#rooms.received(frame)) this.emit("message", frame as unknown as Message);
     } else if (frame.context === "gap") {
       this.emit("gap", { room: String(frame.room) });
+    } else if (frame.context === "api" && frame.status === "Bye") {
+      this.#retryAfter = Number(frame.retryAfter ?? 0);
     } else if (frame.context === "presence") {
       this.emit("presence", frame as unknown as Presence);
     }
@@ -311,9 +325,11 @@ export class Client extends Emitter<Events> {
     if (this.#state === "closed") return;
     this.#pending.lost();
     const { minDelay, maxDelay } = this.#options;
-    const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures++); // spreads the clients of a restarted server
+    // A server that shuts down spreads its clients itself; the random delay spreads those of a server that was lost.
+    const delay = this.#retryAfter || Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures++);
+    this.#retryAfter = undefined;
     this.#retry = setTimeout(() => void this.#open(), delay);
-    this.#setState("waiting", { reason, delay });
+    this.#setState("waiting", { code, reason, delay });
   }
 
   #finish(code: number, reason: string): void {
@@ -324,10 +340,10 @@ export class Client extends Emitter<Events> {
     link?.end(code, reason);
     this.#pending.fail(err);
     this.#firstConnect?.reject(err);
-    this.#setState("closed", { reason });
+    this.#setState("closed", { code, reason });
   }
 
-  #setState(state: State, details: { reason?: string; delay?: number } = {}): void {
+  #setState(state: State, details: { code?: number; reason?: string; delay?: number } = {}): void {
     this.#state = state;
     this.emit("state", { state, ...details });
   }

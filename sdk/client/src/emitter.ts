@@ -9,6 +9,17 @@ export class Emitter<Events extends object> {
     return () => void all.delete(listener);
   }
 
+  /** Calls listener with the next event of that name only. The returned function removes the listener. */
+  once<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    const off = this.on(name, (event) => { off(); listener(event); });
+    return off;
+  }
+
+  /** Removes a listener that was given to on. Does nothing if there is no such listener. */
+  off<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): void {
+    this.#listeners.get(name)?.delete(listener);
+  }
+
   /** Calls the listeners. An error that a listener throws is passed to reportError, or to the console, and the others are still called. */
   protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {

@@ -41,3 +41,9 @@ export class ClosedError extends Error {
     return code === 1000 || (code >= 3500 && code < 4000);
   }
 }
+
+/** The close codes of the server, as ClosedError.code and as code of the event state. PROTOCOL.md describes them. */
+export const CloseCode = {
+  quit: 1000, lost: 1006, shutdown: 3001, slowReader: 3008, idle: 3009, tryAgain: 3010, tokenUnchecked: 3011, full: 3012, unavailable: 3013,
+  denied: 3501, token: 3502, removed: 3503, origin: 3504, tenant: 3505, resumed: 3506, banned: 3507,
+} as const;

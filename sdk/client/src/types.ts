@@ -9,18 +9,19 @@ export interface Position {
   offset: number;
 }
 
-/** A message of a room, in the form that the server's rules chose for this client. It has a position if the room has history. */
-export interface Message extends Partial<Position> {
-  /** A string if a client sent it; any JSON value if a rule or the server did. */
+/**
+ * A message of a room, in the form that the server's rules chose for this client. It has a position if the room has history. Extra: the fields that
+ * the rules of the application add, for example Message<{ color: string }>; the client does not check them.
+ */
+export type Message<Extra extends object = { [extra: string]: Json | undefined }> = Partial<Position> & Extra & {
+  /** A string; any JSON value if a rule or the server sent it, or a client in a room with json. */
   message: Json;
   room: string;
   /** The id of the sender's connection; "0" means the server. */
   from: string;
   /** Milliseconds since 1970 by the server's clock. */
   sentAt: number;
-  /** Fields that rules added. */
-  [extra: string]: Json | undefined;
-}
+};
 
 /** The members that joined and left a room within a short time. */
 export interface Presence {

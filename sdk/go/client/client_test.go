@@ -50,10 +50,10 @@ func TestMembersAndPresence(t *testing.T) {
 		t.Errorf("bob is in %v", got)
 	}
 	next(ann, func(p client.Presence) bool {
-		return p.Room == "watched" && slices.Contains(p.Joined, bob.ID()) && len(p.Left) == 0 && p.Members == 2
+		return p.Room == "watched" && slices.Contains(p.Joined, bob.ID()) && len(p.Left) == 0 && p.MembersCount == 2
 	})
 	first, err := ann.View(ctx, "watched", client.Page{Limit: 1})
-	if err != nil || first.Count != 2 || len(first.Members) != 1 || first.Cursor == "" {
+	if err != nil || first.MembersCount != 2 || len(first.Members) != 1 || first.Cursor == "" {
 		t.Fatalf("%v %+v", err, first)
 	}
 	rest, err := ann.View(ctx, "watched", client.Page{Cursor: first.Cursor})

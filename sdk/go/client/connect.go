@@ -28,7 +28,7 @@ func (c *Client) run() {
 		if err == nil {
 			err = c.serve(l)
 		}
-		c.awaitRetry(err)
+		c.awaitRetry(err, l.returnAfter())
 	}
 	c.set(func() { c.setState(StateChange{State: Closed, Err: c.err}) })
 }
@@ -310,6 +310,8 @@ func (c *Client) handleFrame(f frame, l *link) {
 		if c.o.OnPresence != nil {
 			event = func() { c.o.OnPresence(f.presence()) }
 		}
+	case context == "api" && f.text("status") == "Bye":
+		l.setReturn(time.Duration(f.number("retryAfter")) * time.Millisecond)
 	case context != "response" && c.o.OnNotice != nil:
 		event = func() { c.o.OnNotice(f.notice()) }
 	}
@@ -329,7 +331,8 @@ func (c *Client) unlink(l *link) {
 }
 
 // awaitRetry waits until the next attempt to connect, or ends the client if err is final.
-func (c *Client) awaitRetry(err error) {
+// after is the time that the server gave; 0 means a random delay.
+func (c *Client) awaitRetry(err error, after time.Duration) {
 	if c.closing.Err() != nil {
 		return
 	}
@@ -342,8 +345,11 @@ func (c *Client) awaitRetry(err error) {
 		return
 	}
 	c.last = err
-	delay := rand.N(min(c.o.MaxDelay, c.o.MinDelay<<min(c.failures, 20)) + 1) // spreads the clients of a restarted server
-	c.failures++
+	delay := after // a server that shuts down spreads its clients itself
+	if after == 0 {
+		delay = rand.N(min(c.o.MaxDelay, c.o.MinDelay<<min(c.failures, 20)) + 1) // spreads the clients of a server that was lost
+		c.failures++
+	}
 	c.setState(StateChange{State: Waiting, Err: err, Delay: delay})
 	c.mu.Unlock()
 	select {

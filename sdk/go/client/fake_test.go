@@ -28,6 +28,7 @@ func fake(t *testing.T, answer func(n int, verb string, conn *websocket.Conn) ma
 type fakeRequest struct {
 	Event, Room string
 	MessageID   int
+	Message     json.RawMessage
 }
 
 // fakeOf is fake with the whole request in place of its verb.

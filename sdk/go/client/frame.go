@@ -70,7 +70,7 @@ func (f frame) message() Message {
 
 // presence returns the frame as a Presence.
 func (f frame) presence() Presence {
-	p := Presence{Room: f.text("room"), Members: int(f.number("membersCount"))}
+	p := Presence{Room: f.text("room"), MembersCount: int(f.number("membersCount"))}
 	_ = f.into("joined", &p.Joined) // the server always sends arrays of ids
 	_ = f.into("left", &p.Left)
 	return p
@@ -90,7 +90,7 @@ type request struct {
 	Event     string         `json:"event"`
 	MessageID uint64         `json:"messageId,omitempty"`
 	Room      string         `json:"room,omitempty"`
-	Message   *string        `json:"message,omitempty"`
+	Message   any            `json:"message,omitempty"`
 	Key       string         `json:"key,omitempty"`
 	Since     any            `json:"since,omitempty"`
 	Presence  bool           `json:"presence,omitempty"`

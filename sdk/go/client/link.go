@@ -24,8 +24,9 @@ type link struct {
 	mu      sync.Mutex
 	lastID  uint64
 	pending map[uint64]pendingRequest
-	timer   *time.Timer // runs while requests are pending; ends the link
-	err     error       // why the link has ended; set before ended is closed
+	timer   *time.Timer   // runs while requests are pending; ends the link
+	back    time.Duration // the server's time to connect again after the end; 0: none
+	err     error         // why the link has ended; set before ended is closed
 	ended   chan struct{}
 	running sync.WaitGroup
 }
@@ -215,4 +216,21 @@ func (l *link) noteActivity() {
 	} else if l.timer != nil {
 		l.timer.Stop()
 	}
+}
+
+// setReturn notes the time after which the server wants the client back.
+func (l *link) setReturn(after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.back = after
+}
+
+// returnAfter returns the time of setReturn; 0 if there is none or l is nil.
+func (l *link) returnAfter() time.Duration {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.back
 }

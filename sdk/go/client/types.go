@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -22,7 +23,8 @@ type Message struct {
 	Room string
 	// From is the id of the sender's connection; "0" means the server.
 	From string
-	// Message is JSON: a string if a client sent it, any value if a rule or the server did.
+	// Message is JSON: a string, or any value if a rule or the server sent it, or a client in
+	// a room with json.
 	Message json.RawMessage
 	// SentAt is the time by the server's clock, in milliseconds.
 	SentAt time.Time
@@ -40,6 +42,19 @@ func (m Message) Text() string {
 	return string(m.Message)
 }
 
+// DecodeExtra decodes the fields that rules added into v, a pointer to a struct or a map, as
+// json.Unmarshal does. Fields of Extra that v does not have are ignored.
+func (m Message) DecodeExtra(v any) error {
+	object, err := json.Marshal(m.Extra)
+	if err != nil {
+		return fmt.Errorf("extra fields of a message in %s: %w", m.Room, err)
+	}
+	if err := json.Unmarshal(object, v); err != nil {
+		return fmt.Errorf("extra fields of a message in %s: %w", m.Room, err)
+	}
+	return nil
+}
+
 // Presence is a notice of the members that joined and left a room. The server collects
 // the changes of a short time into one notice.
 type Presence struct {
@@ -47,8 +62,8 @@ type Presence struct {
 	// Joined and Left are ids of connections.
 	Joined []string
 	Left   []string
-	// Members is the number of members on all nodes.
-	Members int
+	// MembersCount is the number of members on all nodes.
+	MembersCount int
 }
 
 // Notice is a frame that belongs to no room: the welcome, a message of an operator or of
@@ -69,8 +84,8 @@ type Member struct {
 // Room is a room and a page of its members.
 type Room struct {
 	Room string
-	// Count is the number of members of the room.
-	Count int
+	// MembersCount is the number of members of the room on all nodes.
+	MembersCount int
 	// Members are the members of the page, in the order in which they joined.
 	Members []Member
 	// Cursor is the Page.Cursor of the next page; "" on the last page.

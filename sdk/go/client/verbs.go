@@ -144,7 +144,21 @@ const notInRoom = "connection not in this room"
 // the request is repeated and the server publishes it once. If the connection is not
 // resumed, Say returns ErrLost.
 func (c *Client) Say(ctx context.Context, room, message string) error {
-	r := request{Event: "say", Room: room, Message: &message, Key: rand.Text()}
+	return c.say(ctx, room, message)
+}
+
+// SayJSON is like Say, but sends the JSON of a value, which must be an object or an array, to
+// a room with json. The server refuses it in other rooms.
+func (c *Client) SayJSON(ctx context.Context, room string, value any) error {
+	message, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("message to %s: %w", room, err)
+	}
+	return c.say(ctx, room, json.RawMessage(message))
+}
+
+func (c *Client) say(ctx context.Context, room string, message any) error {
+	r := request{Event: "say", Room: room, Message: message, Key: rand.Text()}
 	_, err := c.do(ctx, call{retry: retryResumed, request: func() request { return r }})
 	return err
 }
@@ -160,7 +174,7 @@ func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 		}
 	}
 	err := c.query(ctx, &data, request{Event: "roomView", Room: room, Limit: p.Limit, Cursor: p.Cursor})
-	v := Room{Room: room, Count: data.MembersCount, Cursor: data.Cursor}
+	v := Room{Room: room, MembersCount: data.MembersCount, Cursor: data.Cursor}
 	for _, m := range data.Members {
 		v.Members = append(v.Members, Member{ID: m.ID, JoinedAt: time.UnixMilli(m.JoinedAt)})
 	}
