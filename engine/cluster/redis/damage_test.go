@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,28 @@ func TestDamagedNumbersDoNotHoldRedisUp(t *testing.T) {
 	tr.must(client.SetRange(tr.ctx, state, 0, string(numbers[:])).Err())
 	_ = a.Publish(tr.ctx, hall, payload, keep) // may fail
 	checkAnswers(t, client)
+}
+
+// TestALongStateDoesNotHoldRedisUp checks the same for a state whose search would take minutes. After that the room works.
+func TestALongStateDoesNotHoldRedisUp(t *testing.T) {
+	server := redistest.Start(t)
+	tr := emptyTestCluster(t)
+	a := tr.impatient(Config{Addresses: []string{server.Address()}}, "a")
+	client := server.Client()
+	defer client.Close()
+	keep := cluster.Retention{Messages: 1000, For: time.Minute, Bytes: 1000}
+	hall, payload := tr.rooms[0], bytes.Repeat([]byte("x"), 950)
+	tr.must(a.Publish(tr.ctx, hall, payload, keep))
+	p, key := a.at(hall)
+	state := p.keys.of("m", key)
+	for _, from := range []int64{0, 88, 108} { // all of it, the generation and the rest, the rest
+		for _, junk := range []string{"x", "1"} {
+			tr.must(client.SetRange(tr.ctx, state, from, strings.Repeat(junk, 300_000)).Err())
+			_ = a.Publish(tr.ctx, hall, payload, keep) // may fail
+			_, _ = p.since(tr.ctx, key, []position{{epoch: "e"}})
+			checkAnswers(t, client)
+		}
+	}
 }
 
 // TestDamagedLengthsDoNotHoldRedisUp checks the same for a batch that is published again.
