@@ -130,9 +130,9 @@ func TestSayChainIsAskedOnceForAllMembers(t *testing.T) {
 	})
 }
 
-// TestWhoLeavesWhileTheChainRunsHearsNothing checks that a member that leaves while the say
+// TestAMemberThatLeavesWhileTheChainRunsReceivesNothing checks that a member that leaves while the say
 // chain runs receives nothing, and that no other member receives its answer.
-func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
+func TestAMemberThatLeavesWhileTheChainRunsReceivesNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()
@@ -147,9 +147,9 @@ func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
 	})
 }
 
-// TestACrowdIsTheSameAsLongAsItsMembersAre checks that the MemberSnapshot changes only when
+// TestASnapshotChangesOnlyWithItsMembers checks that the MemberSnapshot changes only when
 // a member or a profile changes.
-func TestACrowdIsTheSameAsLongAsItsMembersAre(t *testing.T) {
+func TestASnapshotChangesOnlyWithItsMembers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()

@@ -240,9 +240,9 @@ func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 	})
 }
 
-// TestLeaveIsNotRunForWhomAnotherNodeLetGo checks that a node does not run leave for a
+// TestLeaveIsNotRepeatedAfterAnotherNodeRanIt checks that a node does not run leave for a
 // member whose leave another node has run because it took this node for dead.
-func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
+func TestLeaveIsNotRepeatedAfterAnotherNodeRanIt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
 		n := w.node("n", s.config)
@@ -302,10 +302,10 @@ func TestSessionMovesWhileAMemberIsRemoved(t *testing.T) {
 	}
 }
 
-// TestLeaveWaitsForTheClusterToSayWhoRunsIt checks leaves while the cluster cannot answer
+// TestLeaveWaitsUntilTheClusterAnswers checks leaves while the cluster cannot answer
 // which node runs leave: requests to leave fail, and the end of a connection waits for the
 // answer.
-func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
+func TestLeaveWaitsUntilTheClusterAnswers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
 		n := w.node("n", s.config)
@@ -346,7 +346,7 @@ func TestEndOfTheNodeDoesNotWaitForTheCluster(t *testing.T) {
 	})
 }
 
-func TestWhoHasNoRulesForLeavingNeedNoMark(t *testing.T) {
+func TestLeavesWithoutRulesAreNotMarked(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
 		n := w.node("n", s.config)
@@ -358,7 +358,7 @@ func TestWhoHasNoRulesForLeavingNeedNoMark(t *testing.T) {
 	})
 }
 
-func TestDeniedLeaverIsOnRecordAgain(t *testing.T) {
+func TestMemberWhoseLeaveIsDeniedIsRecordedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
 		two := w.node("two")
@@ -372,7 +372,7 @@ func TestDeniedLeaverIsOnRecordAgain(t *testing.T) {
 	})
 }
 
-func TestWhoWasTakenForLostJoinsAgain(t *testing.T) {
+func TestMembersOfALivingNodeJoinAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		var causes []hook.Cause
@@ -393,7 +393,7 @@ func TestWhoWasTakenForLostJoinsAgain(t *testing.T) {
 	})
 }
 
-func TestWhoMayNotJoinAgainIsTold(t *testing.T) {
+func TestMembersThatCannotJoinAgainAreTold(t *testing.T) {
 	for reason, again := range map[string]func(w *world, n *node){
 		"full": func(_ *world, n *node) {
 			n.on(hook.Join, func(*hook.Event) hook.Verdict { return deny("full") })

@@ -314,9 +314,9 @@ func (h *halting) Read(ctx context.Context, room cluster.RoomID, after cluster.P
 	return h.History.Read(ctx, room, after, limit, keep)
 }
 
-// TestWhoseHistoryCannotBeReadIsInTheRoom checks that a client joins a room even if its
+// TestAJoinSucceedsIfHistoryCannotBeRead checks that a client joins a room even if its
 // history cannot be read, and that the answer reports recovered as false.
-func TestWhoseHistoryCannotBeReadIsInTheRoom(t *testing.T) {
+func TestAJoinSucceedsIfHistoryCannotBeRead(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := &halting{wait: func() {}, fail: cluster.ErrUnavailable}
 		n := w.node("one", keeps(100), func(c *engine.Config) { h.History, c.Cluster.History = c.Cluster.History, h })
@@ -337,9 +337,9 @@ func TestWhoseHistoryCannotBeReadIsInTheRoom(t *testing.T) {
 	})
 }
 
-// TestMoreComesThanIsHeldBack checks that a member whose gate overflows while it catches up
+// TestAGateThatOverflowsReadsHistoryAgain checks that a member whose gate overflows while it catches up
 // reads history again, and is closed as a slow reader after several rounds.
-func TestMoreComesThanIsHeldBack(t *testing.T) {
+func TestAGateThatOverflowsReadsHistoryAgain(t *testing.T) {
 	for reads, name := range map[int]string{3: "it catches up", 100: "it is too slow"} {
 		inWorld(t, func(w *world) {
 			said, calls := 0, 0

@@ -65,7 +65,7 @@ func (n *node) promise() *client {
 	return c
 }
 
-func TestATokenSaysWhoConnects(t *testing.T) {
+func TestATokenIdentifiesTheUser(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ann := engine.Identity{User: "ann", Claims: claims("role", `"admin"`, "level", "3")}
 		n := w.node("n", takes(tokens{"ann": ann}, true))
@@ -84,7 +84,7 @@ func TestATokenSaysWhoConnects(t *testing.T) {
 	})
 }
 
-func TestWhoHasNoGoodTokenIsTurnedAway(t *testing.T) {
+func TestClientsWithoutAValidTokenAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		token    string
 		required bool
@@ -114,7 +114,7 @@ func TestWhoHasNoGoodTokenIsTurnedAway(t *testing.T) {
 	}
 }
 
-func TestWhereThereAreNoTokensOneIsPassedOver(t *testing.T) {
+func TestATokenIsIgnoredWithoutAuthentication(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		c, err := n.bring("any")
@@ -151,7 +151,7 @@ func TestATokenMayFollow(t *testing.T) {
 	})
 }
 
-func TestATokenThatFollowsMustComeAndBeGood(t *testing.T) {
+func TestALaterTokenMustArriveAndBeValid(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(c *client)
 		want string
@@ -176,7 +176,7 @@ func TestATokenThatFollowsMustComeAndBeGood(t *testing.T) {
 	}
 }
 
-func TestAShutdownReachesWhoHasNotSentATokenYet(t *testing.T) {
+func TestAShutdownClosesConnectionsWithoutAToken(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", takes(nil, true))
 		c := n.promise()

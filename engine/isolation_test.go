@@ -34,7 +34,7 @@ func (n *node) of(tenant string) *client {
 	return n.open(wire.WebSocket, engine.ReservationRequest{Tenant: tenant})
 }
 
-func TestRoomsOfOneNameAreTheirTenants(t *testing.T) {
+func TestRoomsOfTwoTenantsMayHaveOneName(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n, other := w.node("n", twoTenants()), w.node("m", twoTenants())
 		ours, far, theirs := n.of("default"), other.of("default"), n.of("acme")
@@ -141,9 +141,9 @@ func TestATenantCannotTakeAllConnections(t *testing.T) {
 	})
 }
 
-// TestPlacesAreNotKeptForNobody checks that no places are reserved above a tenant's limit,
+// TestNoPlacesAreReservedAboveALimit checks that no places are reserved above a tenant's limit,
 // and that the only tenant of a node may use all places.
-func TestPlacesAreNotKeptForNobody(t *testing.T) {
+func TestNoPlacesAreReservedAboveALimit(t *testing.T) {
 	for want, change := range map[int]func(*engine.Config){
 		20: func(*engine.Config) {},
 		18: twoTenants(func(acme *engine.TenantConfig) { acme.Limits.Connections = 2 }),
@@ -220,9 +220,9 @@ func TestATenantSaysOnlySoMuch(t *testing.T) {
 	})
 }
 
-// TestWhatModulesSayIsLimitedToo checks that messages that modules emit count against the
+// TestMessagesOfModulesAreLimited checks that messages that modules emit count against the
 // tenant's rate limit.
-func TestWhatModulesSayIsLimitedToo(t *testing.T) {
+func TestMessagesOfModulesAreLimited(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants[0].MessagesPerSecond = 2 })
 		n.on(hook.Join, func(*hook.Event) hook.Verdict {
@@ -235,9 +235,9 @@ func TestWhatModulesSayIsLimitedToo(t *testing.T) {
 	})
 }
 
-// TestALaneThatStandsIsItsTenants checks that a rule of one tenant that does not return
+// TestABlockedRoomDoesNotDelayOtherTenants checks that a rule of one tenant that does not return
 // does not delay a room of another tenant.
-func TestALaneThatStandsIsItsTenants(t *testing.T) {
+func TestABlockedRoomDoesNotDelayOtherTenants(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants())
 		stop := make(chan struct{})
@@ -255,9 +255,9 @@ func TestALaneThatStandsIsItsTenants(t *testing.T) {
 	})
 }
 
-// TestSlowReadersOfOneTenantAreTheirs checks that slow readers of one tenant do not affect
+// TestSlowReadersDoNotAffectOtherTenants checks that slow readers of one tenant do not affect
 // another tenant.
-func TestSlowReadersOfOneTenantAreTheirs(t *testing.T) {
+func TestSlowReadersDoNotAffectOtherTenants(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants(func(acme *engine.TenantConfig) { acme.Limits.OutboxBytes = 1000 }))
 		slow, speaker := n.of("acme").do(roomAdd("r")), n.of("acme").do(roomAdd("r"))

@@ -28,12 +28,12 @@ type keys struct {
 
 	mu       sync.Mutex
 	outcomes map[string]error // nil: published; ErrUnknown: possibly published
-	order    []keyed
+	order    []usedKey
 	timer    *time.Timer // nil: no key was remembered
 }
 
-// keyed is a key and the time of its use.
-type keyed struct {
+// usedKey is a key and the time of its use.
+type usedKey struct {
 	Key     string    `json:"key"`
 	At      time.Time `json:"at"`
 	Unknown bool      `json:"unknown,omitempty"`
@@ -59,7 +59,7 @@ func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect,
 	}
 	effects, err := f()
 	if unknown := errors.Is(err, cluster.ErrUnknown); err == nil || unknown {
-		k.remember(keyed{key, time.Now(), unknown})
+		k.remember(usedKey{key, time.Now(), unknown})
 	}
 	return effects, err
 }
@@ -72,7 +72,7 @@ func (k *keys) find(key string) (outcome error, ok bool) {
 	return outcome, ok
 }
 
-func (k *keys) remember(u keyed) {
+func (k *keys) remember(u usedKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	most := maxKeys
@@ -108,7 +108,7 @@ func (k *keys) expire() {
 }
 
 // all returns the keys in the order of their use. A nil k has none.
-func (k *keys) all() []keyed {
+func (k *keys) all() []usedKey {
 	if k == nil {
 		return nil
 	}

@@ -22,7 +22,7 @@ func failedWith(text, key, message string) string {
 	return fmt.Sprintf(`{"status":"Error: %s","error":"Error: %[1]s","context":"response","data":{"message":%q,"key":%q},"messageId":1}`, text, message, key)
 }
 
-func TestWhatHasAKeyIsSaidOnce(t *testing.T) {
+func TestAMessageWithAKeyIsPublishedOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
@@ -52,9 +52,9 @@ func TestWhatHasAKeyIsSaidOnce(t *testing.T) {
 	})
 }
 
-// TestWhatFailedMayBeTriedAgain checks that a failed say may be repeated with its key, and
+// TestAFailedKeyMayBeTriedAgain checks that a failed say may be repeated with its key, and
 // that a say with an unknown outcome is not repeated.
-func TestWhatFailedMayBeTriedAgain(t *testing.T) {
+func TestAFailedKeyMayBeTriedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := &shaky{}
 		n := w.node("one", s.config)

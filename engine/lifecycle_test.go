@@ -237,7 +237,7 @@ func TestRunFailsWithItsNode(t *testing.T) {
 	})
 }
 
-func TestNewSaysWhatIsWrong(t *testing.T) {
+func TestNewErrors(t *testing.T) {
 	for want, tenants := range map[string][]engine.TenantConfig{
 		"tenant a is configured twice":                     {{Name: "a"}, {Name: "a"}},
 		`tenant a: starting room "": invalid room name`:    {{Name: "a", StartingRooms: []string{""}}},
@@ -250,7 +250,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestWhoQuitsHearsWhatWasSaidBefore(t *testing.T) {
+func TestQuitDeliversEarlierMessages(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		gate := n.slowActions()

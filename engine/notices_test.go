@@ -49,7 +49,7 @@ func (c *client) isTold(want ...string) {
 	c.compare(heard, want)
 }
 
-func TestMembersWhoAskHearWhoComesAndGoes(t *testing.T) {
+func TestMembersReceivePresenceNotices(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfMembers), w.node("two", tellsOfMembers)
 		a := one.client()
@@ -93,9 +93,9 @@ func TestRoomsWithoutPresenceTellNothing(t *testing.T) {
 	})
 }
 
-// TestLostMembersAreToldOf checks that members receive a notice of the members of a node
+// TestMembersAreNotifiedOfADeadNode checks that members receive a notice of the members of a node
 // that has died.
-func TestLostMembersAreToldOf(t *testing.T) {
+func TestMembersAreNotifiedOfADeadNode(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfMembers), w.node("two", tellsOfMembers)
 		a, b := one.client().do(watch("r")), two.client().do(roomAdd("r"))
@@ -107,9 +107,9 @@ func TestLostMembersAreToldOf(t *testing.T) {
 	})
 }
 
-// TestNodeThatEndsTellsWhoLeft checks that a node that stops publishes the leaves of its
+// TestNodeThatStopsPublishesLeaves checks that a node that stops publishes the leaves of its
 // members at once.
-func TestNodeThatEndsTellsWhoLeft(t *testing.T) {
+func TestNodeThatStopsPublishesLeaves(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfMembers), w.node("two", tellsOfMembers)
 		a, b := one.client().do(watch("r")), two.client().do(roomAdd("r"))

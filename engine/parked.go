@@ -25,7 +25,7 @@ type parkedSession struct {
 	Profile json.RawMessage `json:"profile"` // a storedProfile
 	Claims  []string        `json:"claims,omitempty"`
 	Rooms   []parkedRoom    `json:"rooms,omitempty"`
-	Keys    []keyed         `json:"keys,omitempty"`
+	Keys    []usedKey       `json:"keys,omitempty"`
 	Actions int             `json:"actions"`
 }
 

@@ -31,7 +31,7 @@ func TestLaneKeepsTheOrder(t *testing.T) {
 	})
 }
 
-func TestWhoGivesUpALaneIsPassedOver(t *testing.T) {
+func TestAQueueSkipsCallersThatGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := queue{limit: 2}
 		_ = l.enter(t.Context())

@@ -22,7 +22,7 @@ type sanctions struct {
 
 	mu       sync.Mutex
 	users    int           // connections and reservations that need the list
-	changing chan struct{} // closed when a begin or end of following is complete; nil: none is running
+	changing chan struct{} // closed when Follow has started or ended; nil: it is doing neither
 	stop     func()        // ends Follow; nil: the tenant is not followed
 	idle     *time.Timer   // runs unfollow after the last client has gone; nil: there was no last client yet
 	enforced bool          // a goroutine runs enforce
@@ -67,7 +67,7 @@ func (e *Engine) follow(ctx context.Context, t *tenant) error {
 	stop, err := e.moderation.Follow(ctx, t.name, func(c moderation.Change) { e.sanctionsChanged(t, c) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changed()
+	s.endChange()
 	if err == nil {
 		s.stop = stop
 		s.users++
@@ -90,13 +90,13 @@ func (e *Engine) dropSanctions(t *tenant) {
 	s.idle = time.AfterFunc(followTime, func() { e.unfollow(t) })
 }
 
-// changed ends a begin or end of following. The caller holds mu.
-func (s *sanctions) changed() {
+// endChange wakes the callers that wait for the start or the end of Follow. The caller holds mu.
+func (s *sanctions) endChange() {
 	close(s.changing)
 	s.changing = nil
 }
 
-// unfollow stops to follow the tenant if no client needs it.
+// unfollow stops following the tenant if no client needs it.
 func (e *Engine) unfollow(t *tenant) {
 	s := &t.sanctions
 	s.mu.Lock()
@@ -111,7 +111,7 @@ func (e *Engine) unfollow(t *tenant) {
 	s.list.Replace(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changed()
+	s.endChange()
 }
 
 // sanctionsChanged receives changes from the store.

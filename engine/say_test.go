@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-func TestMembersHearWhatIsSaidTheSenderToo(t *testing.T) {
+func TestAllMembersReceiveAMessage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a, b, c := n.client(), n.socket(), n.client()
@@ -149,7 +149,7 @@ func TestEffectsOfEffectsAreDropped(t *testing.T) {
 	})
 }
 
-func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
+func TestRoomIsBusyWhenItsQueueIsFull(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a, calm := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))

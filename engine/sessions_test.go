@@ -179,9 +179,9 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
-// TestRoomEndsWhileNobodyIsThere checks that a connection that is away leaves a destroyed
+// TestRoomEndsWhileItsMemberIsAway checks that a connection that is away leaves a destroyed
 // room and can be removed from a room.
-func TestRoomEndsWhileNobodyIsThere(t *testing.T) {
+func TestRoomEndsWhileItsMemberIsAway(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes)
 		a := n.client().do(roomAdd("r"), roomAdd("q"))
@@ -277,9 +277,9 @@ func TestResumeWithoutPositionsSendsMissedMessages(t *testing.T) {
 	})
 }
 
-// TestAFullTenantTakesBackItsOwn checks that a connection that is away keeps its place, and
+// TestSessionsResumeInAFullTenant checks that a connection that is away keeps its place, and
 // that a client without a place can only resume.
-func TestAFullTenantTakesBackItsOwn(t *testing.T) {
+func TestSessionsResumeInAFullTenant(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes, func(c *engine.Config) { c.Tenants[0].Limits.Connections = 2 })
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
@@ -439,9 +439,9 @@ func TestKilledNodeEndsItsSessions(t *testing.T) {
 	})
 }
 
-// TestRoomIsGoneWhenTheSessionComes checks that a resumed session leaves a room that was
+// TestAResumedSessionLeavesADestroyedRoom checks that a resumed session leaves a room that was
 // destroyed in the meantime.
-func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
+func TestAResumedSessionLeavesADestroyedRoom(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
 		a := one.client().do(roomAdd("r"), roomAdd("q"))
@@ -458,9 +458,9 @@ func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
 	})
 }
 
-// TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole checks that a session keeps all its
+// TestASessionLostDuringShutdownKeepsItsRooms checks that a session keeps all its
 // rooms if its connection is lost while the node shuts down.
-func TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole(t *testing.T) {
+func TestASessionLostDuringShutdownKeepsItsRooms(t *testing.T) {
 	rooms := make([]string, 50) // many rooms, so that marking a connection as away takes time
 	for i := range rooms {
 		rooms[i] = fmt.Sprint("r", i)
@@ -538,10 +538,10 @@ func TestManyClaimOneSession(t *testing.T) {
 	}
 }
 
-// TestWhoDidNotHearTheAnswerComesBackAllTheSame checks that a client can resume with its
+// TestAClientResumesAgainIfTheAnswerWasLost checks that a client can resume with its
 // old secret if the connection was lost before it received the new one, several times in a
 // row.
-func TestWhoDidNotHearTheAnswerComesBackAllTheSame(t *testing.T) {
+func TestAClientResumesAgainIfTheAnswerWasLost(t *testing.T) {
 	inWorld(t, func(w *world) {
 		nodes := []*node{w.node("one", resumes), w.node("two", resumes), w.node("three", resumes)}
 		a := nodes[0].client().do(roomAdd("r"))

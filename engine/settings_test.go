@@ -31,7 +31,7 @@ func (n *node) swap(s engine.Settings) {
 	n.w.must(n.Swap(n.w.Context(), s, nil), nil)
 }
 
-func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T) {
+func TestARemovedTenantIsClosedAndOthersAreNot(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
 		var left []string
@@ -81,7 +81,7 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 	})
 }
 
-func TestLimitsHoldForWhoIsThereAlready(t *testing.T) {
+func TestNewLimitsApplyToOpenConnections(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a := n.client().do(roomAdd("r"))
@@ -235,9 +235,9 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 	})
 }
 
-// TestSwapsAmidTraffic lets the race detector check swaps while clients connect. Places
+// TestSwapsDuringTraffic lets the race detector check swaps while clients connect. Places
 // that are not released would fail the test at its end.
-func TestSwapsAmidTraffic(t *testing.T) {
+func TestSwapsDuringTraffic(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
 		var all sync.WaitGroup

@@ -25,9 +25,9 @@ var verbsOfABench = map[string]wire.Request{
 	"say":         {Verb: "say", Room: "r", RoomGiven: true, Text: line, ID: json.RawMessage("1")},
 }
 
-// TestVerbsThatNobodyTracesCostNothing checks that tracing allocates nothing without a
+// TestTracingIsFreeWithoutATracer checks that tracing allocates nothing without a
 // tracer.
-func TestVerbsThatNobodyTracesCostNothing(t *testing.T) {
+func TestTracingIsFreeWithoutATracer(t *testing.T) {
 	h := newHall(t)
 	defer h.stop()
 	h.enter(t, 1)
@@ -38,7 +38,7 @@ func TestVerbsThatNobodyTracesCostNothing(t *testing.T) {
 	}
 }
 
-func TestATracerIsToldOfEachVerbAndItsEnd(t *testing.T) {
+func TestATracerSeesEachVerbAndItsEnd(t *testing.T) {
 	tracer := &idle{}
 	h := newHall(t, func(c *engine.Config) { c.Tracer = tracer })
 	defer h.stop()

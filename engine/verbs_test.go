@@ -70,7 +70,7 @@ func TestMessageIDIsMadeWhereThereIsNone(t *testing.T) {
 	})
 }
 
-func TestRejectAnswersWhatIsNoRequest(t *testing.T) {
+func TestRejectAnswersInvalidRequests(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a, b := n.client(), n.socket()
@@ -81,7 +81,7 @@ func TestRejectAnswersWhatIsNoRequest(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoRequestCostsAsMuchAsOne(t *testing.T) {
+func TestInvalidRequestsCostAsMuchAsValidOnes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 10 }).client()
 		for range 20 {

@@ -16,7 +16,7 @@ var (
 	shownBy   = regexp.MustCompile("(?ms)^```text\n(.*?)^```$")
 )
 
-func TestExamplesDoAsTheyShow(t *testing.T) {
+func TestExamplesPrintTheirDocumentedOutput(t *testing.T) {
 	files, err := filepath.Glob("*/main.go")
 	if err != nil || len(files) < 4 {
 		t.Fatalf("only %q are examples (%v)", files, err)

@@ -70,8 +70,8 @@ func testGuest(t *testing.T, name, path string, wasm []byte) {
 	}
 }
 
-// TestBuiltGuestsSayWhatIsWrong loads each guest with a config that it must refuse, and checks the reason.
-func TestBuiltGuestsSayWhatIsWrong(t *testing.T) {
+// TestBuiltGuestsNameMistakesOfConfigs loads each guest with a config that it must refuse, and checks the reason.
+func TestBuiltGuestsNameMistakesOfConfigs(t *testing.T) {
 	for name, configs := range map[string]map[string]string{
 		"slowmode": {
 			`{"wiat":"5s"}`:                  `config.wiat: unknown setting: did you mean "wait"?`,

@@ -235,7 +235,7 @@ func testGate(t *testing.T, path string) {
 	}
 }
 
-func TestLoadSaysWhatIsWrong(t *testing.T) {
+func TestLoadErrors(t *testing.T) {
 	tests := []struct {
 		guest, config, want string
 		grants              []string

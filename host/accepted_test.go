@@ -93,7 +93,7 @@ func TestAnAcceptedConfigIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestWhatAModuleDidBesideReadingItsConfigIsAskedAgain(t *testing.T) {
+func TestModulesThatCallOtherFunctionsAreAskedAgain(t *testing.T) {
 	clock := func(m *asm.Module) asm.Code {
 		now := m.Import(abi.ImportModule, abi.ImportNow, "-> i64")
 		return asm.Call(now) + asm.Drop

@@ -11,9 +11,9 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestWhatIsKeptOfACrowdIsForThoseWhoReadIt checks that modules that read or vary by other fields do not
+// TestAudiencesAreSharedByEqualFieldsOnly checks that modules that read or vary by other fields do not
 // share the audience kept with a snapshot.
-func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
+func TestAudiencesAreSharedByEqualFieldsOnly(t *testing.T) {
 	members, kept := crowd(2500), new(hook.MemberSnapshot)
 	all := locally(members)
 	unseen := func(what func(*hook.Profile)) []string {
@@ -59,9 +59,9 @@ func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
 	}
 }
 
-// TestPartsOfACrowdAreAskedAbout checks that a later entry, called for a part of the members only, uses the
+// TestPartsOfAnAudience checks that a later entry, called for a part of the members only, uses the
 // audience of all members.
-func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
+func TestPartsOfAnAudience(t *testing.T) {
 	members := crowd(2500)
 	for _, manifest := range []string{`{}`, `{"reads": ["message", "user", "locale"], "vary": ["user", "locale"]}`} {
 		first, second := goEntry(`{"say": "receivers", "manifest": `+manifest+`}`), goEntry(`{"say": "receivers", "manifest": `+manifest+`}`)
@@ -82,9 +82,9 @@ func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
 	}
 }
 
-// TestEachOfManyReceiversHearsItsOwn checks that each of 1000 receivers gets its own variant, although one
+// TestEachOfManyReceiversGetsItsVariant checks that each of 1000 receivers gets its own variant, although one
 // answer has at most 253.
-func TestEachOfManyReceiversHearsItsOwn(t *testing.T) {
+func TestEachOfManyReceiversGetsItsVariant(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "each"}`))
 	members, kept := crowd(1000), new(hook.MemberSnapshot)
 	for message := range uint64(3) {
@@ -140,9 +140,9 @@ func TestLargeMessagesAreAskedAboutInParts(t *testing.T) {
 	}
 }
 
-// TestAFrameOfBeforeTheRoomWasKnownIsMadeAgain checks fit if two deliveries find the size of the exchange
+// TestAFrameIsMadeAgainAfterConcurrentFits checks fit if two deliveries find the size of the exchange
 // buffer concurrently.
-func TestAFrameOfBeforeTheRoomWasKnownIsMadeAgain(t *testing.T) {
+func TestAFrameIsMadeAgainAfterConcurrentFits(t *testing.T) {
 	var b batches
 	for _, c := range []struct {
 		room, besides, n, part int

@@ -45,9 +45,9 @@ func TestInstancesComeAndGoWithUse(t *testing.T) {
 	put()
 }
 
-// TestAReloadKeepsAwakeWhatIsAwake checks that after a reload a module has an instance if it had one before, and none
+// TestAReloadKeepsModulesAwake checks that after a reload a module has an instance if it had one before, and none
 // otherwise.
-func TestAReloadKeepsAwakeWhatIsAwake(t *testing.T) {
+func TestAReloadKeepsModulesAwake(t *testing.T) {
 	h, _ := start(t, Config{})
 	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})
 	swap(t, h, rules)
@@ -58,9 +58,9 @@ func TestAReloadKeepsAwakeWhatIsAwake(t *testing.T) {
 	}
 }
 
-// TestMemoryComesFromThoseWhoHaveMore checks that a tenant that needs memory has the least recently used instances
+// TestMemoryIsTakenFromTenantsThatHaveMore checks that a tenant that needs memory has the least recently used instances
 // closed, but none of a tenant that has less.
-func TestMemoryComesFromThoseWhoHaveMore(t *testing.T) {
+func TestMemoryIsTakenFromTenantsThatHaveMore(t *testing.T) {
 	h, _ := start(t, Config{Memory: 12 << 20, Instances: 4})
 	var chain []Entry
 	for range 5 {

@@ -127,9 +127,9 @@ func hold(t *testing.T, h *Host, tenant string) (put func()) {
 	return put
 }
 
-// TestWhoHasNoMemoryIsTold checks tenants whose part is smaller than an instance: idle instances of other tenants are
+// TestACallWithoutMemoryFailsWithAdvice checks tenants whose part is smaller than an instance: idle instances of other tenants are
 // closed to free memory, and if all are in use the call fails with advice.
-func TestWhoHasNoMemoryIsTold(t *testing.T) {
+func TestACallWithoutMemoryFailsWithAdvice(t *testing.T) {
 	h, log := start(t, Config{Memory: 8 << 20}, Entry{Module: "hungry"})
 	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed || !strings.Contains(log.String(), "kind=memory") ||
 		!strings.Contains(log.String(), "tenant t has no memory left for 65536 bytes more") {
@@ -225,9 +225,9 @@ func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
 	}
 }
 
-// TestNobodyIsRefusedWhatIsHis checks that requests within half of a part succeed while another tenant is refused
+// TestAPartIsAvailableToItsTenant checks that requests within half of a part succeed while another tenant is refused
 // concurrently.
-func TestNobodyIsRefusedWhatIsHis(t *testing.T) {
+func TestAPartIsAvailableToItsTenant(t *testing.T) {
 	m := newMemory(1 << 20)
 	tenants := make(map[string]*tenant)
 	for i := range 4 {

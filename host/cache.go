@@ -67,6 +67,6 @@ func compilations(cache Cache, log *slog.Logger) wazero.CompilationCache {
 			return c
 		}
 	}
-	log.Warn("no cache of compiled modules: this version of wazero takes none")
+	log.Warn("compiled modules are not cached: this version of wazero does not accept a cache")
 	return c
 }

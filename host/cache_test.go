@@ -113,9 +113,9 @@ func TestDamagedMachineCodeDoesNotRun(t *testing.T) {
 	}
 }
 
-// TestWazeroBelievesItsOwnFiles checks why the host does not use wazero's own file cache: wazero
+// TestWazeroDoesNotVerifyItsFiles checks why the host does not use wazero's own file cache: wazero
 // reports a damaged file as an error of the module, or runs it.
-func TestWazeroBelievesItsOwnFiles(t *testing.T) {
+func TestWazeroDoesNotVerifyItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	compile := func() error {
 		cache, err := wazero.NewCompilationCacheWithDir(dir)

@@ -145,7 +145,7 @@ func (in *instance) classify(err error) *failure {
 	if in.linear.short() {
 		kind = Memory
 	}
-	said, why := in.said(), in.linear.refused
+	said, why := in.takeOutput(), in.linear.refused
 	if said != "" && in.generation.program != nil { // the stack is that of the runner, not of the script
 		err, said = errors.New(strings.TrimSpace(said)), ""
 	}

@@ -82,7 +82,7 @@ func TestHostFunctions(t *testing.T) {
 	}
 }
 
-func TestWhatRoomsCannotTellIsUnavailable(t *testing.T) {
+func TestRoomSizesMayBeUnavailable(t *testing.T) {
 	for name, rooms := range map[string]Rooms{"nobody to ask": nil, "an error": hall{errors.New("no connection")}} {
 		h, _ := start(t, Config{Rooms: rooms}, goEntry(`{}`))
 		if _, ev := decide(h, "size"); ev.Message.Text != "-6" {

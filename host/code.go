@@ -50,11 +50,11 @@ func newCodes(cache wazero.CompilationCache, m *memory) *codes {
 
 // code is one module: its rewritten form and its machine code. It is closed when its last user releases it.
 type code struct {
-	codes    *codes
-	digest   [sha256.Size]byte
-	users    int // of codes.mu
-	images   images
-	sleepers sleepers
+	codes      *codes
+	digest     [sha256.Size]byte
+	users      int // of codes.mu
+	images     images
+	awakePools awakePools
 
 	mu       sync.Mutex
 	wasm     []byte        // the rewritten binary; nil before the rewrite, and after the compilation

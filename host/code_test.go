@@ -153,9 +153,9 @@ func TestSharedCodeHasNoSharedMemory(t *testing.T) {
 	}
 }
 
-// TestOthersComeAndGoDuringCalls checks that calls of one tenant succeed while others with the same code are loaded,
+// TestOtherTenantsAreReloadedDuringCalls checks that calls of one tenant succeed while others with the same code are loaded,
 // reloaded and unloaded, and fail.
-func TestOthersComeAndGoDuringCalls(t *testing.T) {
+func TestOtherTenantsAreReloadedDuringCalls(t *testing.T) {
 	h, _ := start(t, Config{})
 	allow, trap := Entry{Module: "allow"}, Entry{Module: "trap"}
 	rules := tenantsOf(allow, allow, trap, allow)

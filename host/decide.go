@@ -202,7 +202,7 @@ func (in *instance) decide(e *entry, ev *hook.Event, deadline int64, a *answer) 
 	in.timeout = int64(e.Timeout)
 	defer in.end()
 	f := in.decided(hook, ev, a)
-	in.traced(f, func(s *Said) { a.tell(s, in) })
+	in.traced(f, func(s *Answer) { a.tell(s, in) })
 	return f
 }
 
@@ -259,7 +259,7 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 // unknown returns the failure for a return value that has no meaning at the hook.
 func (in *instance) unknown(hook abi.Hook, code int32) *failure {
 	if code < 0 {
-		return fail(Trap, "%s%s returned an error: %d", in.said(), hook.Export(), code)
+		return fail(Trap, "%s%s returned an error: %d", in.takeOutput(), hook.Export(), code)
 	}
 	return fail(Protocol, "%s returned %d, which means nothing there", hook.Export(), code)
 }

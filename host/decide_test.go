@@ -17,7 +17,7 @@ func decide(h *Host, text string) (hook.Verdict, *hook.Event) {
 	return h.Decide(context.Background(), ev), ev
 }
 
-func TestWhatAModuleAnswersAtOnSayReceive(t *testing.T) {
+func TestAnswersAtOnSayReceive(t *testing.T) {
 	h, log := start(t, Config{}, goEntry(`{}`))
 	label := h.Stats()[0].Version
 	for _, c := range []struct {
@@ -151,7 +151,7 @@ func TestAllowEndEndsTheChain(t *testing.T) {
 	}
 }
 
-func TestEntriesListenToTheirRooms(t *testing.T) {
+func TestEntriesAreCalledForTheirRooms(t *testing.T) {
 	deny := Entry{Module: "code-1", Rooms: []string{"x*", "only"}}
 	h, _ := start(t, Config{}, deny)
 	for room, want := range map[string]hook.Outcome{"r": hook.Allowed, "xy": hook.Denied, "only": hook.Denied, "only2": hook.Allowed} {

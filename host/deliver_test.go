@@ -109,7 +109,7 @@ func TestEveryReceiverGetsItsOwnVerdict(t *testing.T) {
 	}
 }
 
-func TestClassesAreShownByWhatTheyVaryAlone(t *testing.T) {
+func TestClassesShowOnlyTheirVariedFields(t *testing.T) {
 	// It reads the user too, but its answer does not depend on it, so no member is blocked.
 	h, _ := start(t, Config{}, goEntry(`{"say": "receivers", "manifest": {"reads": ["message", "user", "locale"], "vary": ["locale"]}}`))
 	got := heard(t, h, "hi", crowd(8))
@@ -189,7 +189,7 @@ func TestEqualRewritesAreOneAnswer(t *testing.T) {
 	}
 }
 
-func TestWhatFailsAtSayFailsForThoseAskedAboutAlone(t *testing.T) {
+func TestAFailureAtSayAffectsOnlyItsReceivers(t *testing.T) {
 	translate := goEntry(`{"say": "receivers"}`)
 	second := goEntry(`{}`)
 	second.Priority = 1

@@ -12,7 +12,7 @@ import (
 // Kind is the kind of a module's failure.
 type Kind uint8
 
-// The kinds.
+// Kinds of failures.
 const (
 	Trap       Kind = iota // the guest trapped, recursed too deep or reported a failure
 	Deadline               // it ran out of time
@@ -59,7 +59,7 @@ var (
 	errNoMemory = errors.New("no memory left")
 	errGone     = errors.New("nobody waits for the answer any more")
 	errHurried  = errors.New("deadline exceeded: less than half of the entry's timeout was left when it was called")
-	errShare    = errors.New("deadline exceeded before it was asked: the tenant's modules have used their share of the processors")
+	errShare    = errors.New("deadline exceeded before the call: the tenant's modules have used their share of the processors")
 )
 
 // refused returns the failure of a call that an open breaker refused.

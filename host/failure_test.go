@@ -42,7 +42,7 @@ func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAGoGuestFailsAsItSays(t *testing.T) {
+func TestFailuresOfAGoGuest(t *testing.T) {
 	entry := goEntry(`{}`)
 	entry.Breaker.Minimum = 1000
 	h, log := start(t, Config{}, entry)

@@ -63,7 +63,7 @@ func (g *generation) compile(ctx context.Context) error {
 		g.images.refuse(strings.Join(m.Unsaved, ", "))
 	}
 	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory)
-	g.pool.wakes, g.pool.sleepers = &g.host.usage.wakes, &g.code.sleepers
+	g.pool.wakes, g.pool.awakePools = &g.host.usage.wakes, &g.code.awakePools
 	return nil
 }
 

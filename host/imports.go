@@ -115,7 +115,7 @@ func (in *instance) log(stack []uint64) {
 		return
 	}
 	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	in.says(levels[min(uint32(stack[0]), 3)], strings.ToValidUTF8(string(b), "?"))
+	in.logOutput(levels[min(uint32(stack[0]), 3)], strings.ToValidUTF8(string(b), "?"))
 }
 
 func (in *instance) now(stack []uint64) { stack[0] = uint64(time.Now().UnixMilli()) }

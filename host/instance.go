@@ -373,8 +373,8 @@ func (in *instance) end() {
 		c.calls.Add(1)
 		c.durations.Observe(time.Duration(t - in.began))
 	}
-	if text := in.said(); text != "" {
-		in.says(slog.LevelInfo, text)
+	if text := in.takeOutput(); text != "" {
+		in.logOutput(slog.LevelInfo, text)
 	}
 	clear(in.effects)
 	in.event, in.units, in.tracing = nil, nil, nil

@@ -6,8 +6,8 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// TestDefaultMemoryIsAQuarterOfWhatTheProcessMayUse checks the default limit for combinations of a cgroup and a machine.
-func TestDefaultMemoryIsAQuarterOfWhatTheProcessMayUse(t *testing.T) {
+// TestDefaultMemoryIsAQuarterOfTheLimit checks the default limit for combinations of a cgroup and a machine.
+func TestDefaultMemoryIsAQuarterOfTheLimit(t *testing.T) {
 	none := func() (uint64, error) { return 0, memlimit.ErrNoLimit }
 	const endless = 9223372036854771712 // of a cgroup of version 1 without a limit
 	for name, c := range map[string]struct {

@@ -46,7 +46,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 		errs = append(errs, err)
 	}
 	if m.Pure {
-		errs = append(errs, pureOf(m.Capabilities))
+		errs = append(errs, checkPure(m.Capabilities))
 	}
 	d.size = sizeOf(&m)
 	if err := errors.Join(append(errs, d.setActions(m.Actions, module))...); err != nil {
@@ -72,8 +72,8 @@ func sizeOf(m *abi.Manifest) (n int64) {
 	return n
 }
 
-// pureOf returns the reason why a module cannot be pure: its answers could depend on data that it keeps.
-func pureOf(capabilities []string) error {
+// checkPure returns the reason why a module cannot be pure: its answers could depend on data that it keeps.
+func checkPure(capabilities []string) error {
 	for _, c := range capabilities {
 		if c == abi.CapabilityKV || c == abi.CapabilityRate {
 			return fmt.Errorf("its manifest says that it is pure, and asks for the capability %q: its answers would depend on more than the frame", c)

@@ -33,8 +33,8 @@ type pool struct {
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed
 
-	sleepers *sleepers     // of the module; nil: instances are not bound to other entries
-	place    *list.Element // in sleepers, guarded by its mutex
+	awakePools *awakePools   // of the module; nil: instances are not bound to other entries
+	place      *list.Element // in awakePools, guarded by its mutex
 }
 
 // broadcast passes one failure to the calls that wait for it: done is closed when failure is set.
@@ -203,8 +203,8 @@ func (p *pool) retire(in *instance) {
 	p.gone()
 }
 
-// surrender resets an idle instance for another entry of the module; nil if there is none that starts from the image.
-func (p *pool) surrender(im *image) *instance {
+// takeIdle resets an idle instance for another entry of the module; nil if there is none that starts from the image.
+func (p *pool) takeIdle(im *image) *instance {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
 	in := p.free()
@@ -226,8 +226,8 @@ func (p *pool) surrender(im *image) *instance {
 // note tells the sets of awake pools that the pool got its first instance or lost its last one.
 func (p *pool) note() {
 	p.memory.memory.awake.note(p)
-	if p.sleepers != nil {
-		p.sleepers.note(p)
+	if p.awakePools != nil {
+		p.awakePools.note(p)
 	}
 }
 

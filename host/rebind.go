@@ -17,7 +17,7 @@ import (
 func (in *instance) reset() error {
 	g := in.generation
 	if g.host.cfg.VerifyResets {
-		in.soil(g.code.codes.resets.Load())
+		in.leaveMarks(g.code.codes.resets.Load())
 	}
 	if err := in.restore(); err != nil {
 		return err

@@ -165,7 +165,7 @@ func TestAResetKeepsPagesForTheNextGrowth(t *testing.T) {
 		g, l, size := in.generation, in.linear, in.linear.size
 		in.mem.Grow(uint32(c.grown))
 		for at := size; at < l.size; at++ {
-			l.bytes()[at] = soil
+			l.bytes()[at] = markByte
 		}
 		if err := in.reset(); err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ func recorded(t *testing.T, h *Host, recording Recording, chain ...Entry) {
 	swap(t, h, r)
 }
 
-func TestWhatIsRecorded(t *testing.T) {
+func TestRecordedDecisions(t *testing.T) {
 	h, log := start(t, Config{})
 	recorded(t, h, Recording{Log: true}, goEntry(`{}`))
 	begin := time.Now()
@@ -136,7 +136,7 @@ func TestDecisionsAreFound(t *testing.T) {
 	}
 }
 
-func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
+func TestDecisionsOutliveTheirModules(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "code-1"})
 	decide(h, "x")
 	swap(t, h, rulesFor())

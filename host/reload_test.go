@@ -46,7 +46,7 @@ func TestASwapIsSeenByTheNextEventAndNoEarlier(t *testing.T) {
 	}
 }
 
-func TestWhatIsTheSameIsCarriedOver(t *testing.T) {
+func TestAReloadKeepsEqualEntries(t *testing.T) {
 	entry := Entry{Module: "allow"}
 	h, _ := start(t, Config{}, entry)
 	before := h.current.Load()
@@ -84,7 +84,7 @@ func TestWhatIsTheSameIsCarriedOver(t *testing.T) {
 	}
 }
 
-func TestTheRevisionIsThatOfWhatDecides(t *testing.T) {
+func TestTheRevisionDependsOnRules(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow", Where: "config.yaml:1"})
 	before := h.Revision()
 	swap(t, h, rulesFor(Entry{Module: "allow", Where: "config.yaml:2", Memory: defaultMemory}))

@@ -106,7 +106,7 @@ func (r *results) rewrite() (w rewrite) {
 	switch {
 	case r.err != nil:
 	case w.room != "" && !validName(w.room):
-		r.err = fail(Protocol, "room: %q is no name for a room", w.room)
+		r.err = fail(Protocol, "room: %q is not a valid room name", w.room)
 	case w.from != "" && !validName(w.from):
 		r.err = fail(Protocol, "from: %q is no sender", w.from)
 	case w.sentAt < 0:

@@ -38,15 +38,15 @@ func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadlin
 	in.timeout = int64(e.Timeout)
 	in.units = units
 	defer in.end()
-	code, f := in.hear(s, units, part)
+	code, f := in.askReceivers(s, units, part)
 	if f != nil && f.err == errFewer {
 		in.tracing = nil // only the calls with fewer receivers are traced
 	}
-	in.traced(f, func(to *Said) { s.tell(code, units, to) })
+	in.traced(f, func(to *Answer) { s.tell(code, units, to) })
 	return code, f
 }
 
-func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure) {
+func (in *instance) askReceivers(s *scratch, units []unit, part []byte) (int32, *failure) {
 	if f := in.pace(); f != nil {
 		return 0, f
 	}

@@ -39,7 +39,7 @@ func inShort(list []report.Decision) string {
 	return strings.TrimSuffix(b.String(), "; ")
 }
 
-func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
+func TestAShadowHasNoEffects(t *testing.T) {
 	real := memstore.New()
 	k := store.Key{Tenant: "t", Module: "go", Name: "k"}
 	if _, err := real.Set(context.Background(), k, []byte("old"), 0); err != nil {

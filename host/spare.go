@@ -124,15 +124,15 @@ func (s *spares) len() int {
 	return len(s.list)
 }
 
-// sleepers are the awake pools of a module, about in the order in which they were last used. A pool that was used since
+// awakePools lists the pools of a module that have instances, about in the order in which they were last used. A pool that was used since
 // it was added is put at the end when it comes to the front.
-type sleepers struct {
+type awakePools struct {
 	mu    sync.Mutex
 	pools list.List
 }
 
 // note adds p if it has instances, and removes it otherwise.
-func (s *sleepers) note(p *pool) {
+func (s *awakePools) note(p *pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch awake := p.alive.Load() > 0; {
@@ -148,7 +148,7 @@ func (s *sleepers) note(p *pool) {
 const maxTries = 8
 
 // oldest returns a pool that was not used for stealAfter at time t, and puts it at the end; nil if none is found.
-func (s *sleepers) oldest(t int64) *pool {
+func (s *awakePools) oldest(t int64) *pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range maxTries {
@@ -167,9 +167,9 @@ func (s *sleepers) oldest(t int64) *pool {
 
 // steal takes an idle instance of the image from the pool of another entry and resets it; nil if there is none.
 func (c *code) steal(im *image, t int64) *instance {
-	p := c.sleepers.oldest(t)
+	p := c.awakePools.oldest(t)
 	if p == nil {
 		return nil
 	}
-	return p.surrender(im)
+	return p.takeIdle(im)
 }

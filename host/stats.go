@@ -17,7 +17,7 @@ type counters struct {
 	sampled                                                 atomic.Uint64       // number of allows, for sampling
 	durations                                               histogram.Histogram // of calls
 	errors                                                  [kinds]atomic.Uint64
-	lines                                                   meterOfLines
+	lines                                                   lineLimiter
 	ring                                                    ring
 
 	mu      sync.Mutex
@@ -68,9 +68,9 @@ func (c *counters) snapshot() report.Module {
 	return s
 }
 
-// meterOfLines limits the log lines of one module to linesPerSecond, with a burst of the same
+// lineLimiter limits the log lines of one module to linesPerSecond, with a burst of the same
 // number.
-type meterOfLines struct {
+type lineLimiter struct {
 	lost atomic.Uint64
 	due  atomic.Int64
 }
@@ -78,7 +78,7 @@ type meterOfLines struct {
 const linesPerSecond = 20
 
 // take reports whether a line may be written at time t.
-func (m *meterOfLines) take(t int64) bool {
+func (m *lineLimiter) take(t int64) bool {
 	const each = int64(time.Second) / linesPerSecond
 	for {
 		due := m.due.Load()

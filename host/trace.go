@@ -36,7 +36,7 @@ type Trace struct {
 	Lines []Line     // that the module logged or wrote; the last is a note if some are left out
 	kept  int        // bytes of both
 
-	Said   Said
+	Answer Answer
 	Kind   string // of the failure, as in logs; "": none
 	Err    error
 	Time   time.Duration
@@ -61,8 +61,8 @@ type HostCall struct {
 // Line is a line of a module's log.
 type Line struct{ Level, Text string }
 
-// Said is the answer of a module. Zero fields were not set.
-type Said struct {
+// Answer is the answer of a module. Zero fields were not set.
+type Answer struct {
 	Verdict int32 // abi.Allow, ...
 	Code    uint32
 	Reason  string
@@ -136,19 +136,19 @@ func (h *Host) trace(module string, ev *hook.Event) *Trace {
 }
 
 // traced ends a trace. answer adds the module's answer, if nothing failed.
-func (in *instance) traced(f *failure, answer func(*Said)) {
+func (in *instance) traced(f *failure, answer func(*Answer)) {
 	t := in.tracing
 	if t == nil {
 		return
 	}
-	if text := in.said(); text != "" {
-		in.says(slog.LevelInfo, text)
+	if text := in.takeOutput(); text != "" {
+		in.logOutput(slog.LevelInfo, text)
 	}
 	in.tracing = nil
 	t.Time = time.Duration(now() - in.began)
 	t.Memory = int(in.mem.Size())
 	if answer != nil {
-		answer(&t.Said)
+		answer(&t.Answer)
 	}
 	if f != nil {
 		t.Kind, t.Err = f.kind.String(), f.err
@@ -159,7 +159,7 @@ func (in *instance) traced(f *failure, answer func(*Said)) {
 }
 
 // tell returns an answer for a trace.
-func (a *answer) tell(s *Said, in *instance) {
+func (a *answer) tell(s *Answer, in *instance) {
 	s.Verdict, s.Reason, s.Reply, s.Effects = a.code, a.reason, a.reply, a.effects
 	s.Room, s.From, s.SentAt, s.Variant = a.rewrite.room, a.rewrite.from, a.rewrite.sentAt, a.rewrite.variant()
 	if a.code == abi.Deny && !in.broken {
@@ -168,7 +168,7 @@ func (a *answer) tell(s *Said, in *instance) {
 }
 
 // tell returns an answer of on_say for the units.
-func (s *scratch) tell(code int32, units []unit, to *Said) {
+func (s *scratch) tell(code int32, units []unit, to *Answer) {
 	to.Verdict = code
 	for i := range units {
 		to.Receivers = append(to.Receivers, Receiver{units[i].profile, units[i].joinedAt})

@@ -68,17 +68,17 @@ func TestATraceIsBounded(t *testing.T) {
 	}
 }
 
-// TestBeingAskedAgainIsNotTraced checks that a call is not traced as failed if it is repeated with
+// TestARepeatedCallIsNotTracedAsFailed checks that a call is not traced as failed if it is repeated with
 // fewer receivers.
-func TestBeingAskedAgainIsNotTraced(t *testing.T) {
+func TestARepeatedCallIsNotTracedAsFailed(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "each"}`))
 	seen := new(tracer)
 	h.Trace(seen)
 	heard(t, h, "hi", crowd(1000))
 	asked := 0
 	for _, trace := range seen.traces {
-		if asked += len(trace.Said.Receivers); trace.Err != nil {
-			t.Errorf("about %d receivers: %v", len(trace.Said.Receivers), trace.Err)
+		if asked += len(trace.Answer.Receivers); trace.Err != nil {
+			t.Errorf("about %d receivers: %v", len(trace.Answer.Receivers), trace.Err)
 		}
 	}
 	if asked != 1000 {

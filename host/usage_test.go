@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// TestUsageReportsWhatModulesCost checks the numbers of bindings, instances, wakes and calls, the memory, and the
+// TestUsageOfModules checks the numbers of bindings, instances, wakes and calls, the memory, and the
 // costliest tenants in both orders, before and after some tenants were used.
-func TestUsageReportsWhatModulesCost(t *testing.T) {
+func TestUsageOfModules(t *testing.T) {
 	h, _ := start(t, Config{Memory: 256 << 20, Instances: 3, Cache: new(memoryCache)})
 	var entries []Entry
 	for i := range 4 { // each with a config of its own: an accepted config costs the next tenant nothing

@@ -7,11 +7,11 @@ import (
 
 // This file proves resets in tests, see Config.VerifyResets.
 
-const soil = 0xA5
+const markByte = 0xA5
 
-// soil leaves marks wherever a guest could leave them: in memory that it has and memory that it grows into, and in all
+// leaveMarks leaves marks wherever a guest could leave them: in memory that it has and memory that it grows into, and in all
 // mutable globals. It leaves out some pages, others for each n, so that resets find pages of all kinds.
-func (in *instance) soil(n int64) {
+func (in *instance) leaveMarks(n int64) {
 	in.linear.late = nil
 	_, _ = in.mem.Grow(2) // not possible at the limit
 	b := in.linear.bytes()
@@ -20,14 +20,14 @@ func (in *instance) soil(n int64) {
 			continue
 		}
 		for at := page * pageSize; at < (page+1)*pageSize; at++ {
-			b[at] = soil
+			b[at] = markByte
 		}
 	}
 	for _, global := range in.mutables() {
-		global.Set(global.Get() ^ soil)
+		global.Set(global.Get() ^ markByte)
 	}
-	in.depth.Set(soil)
-	in.chain.Set(soil)
+	in.depth.Set(markByte)
+	in.chain.Set(markByte)
 }
 
 // verify compares a reset instance with its image, and checks that it grows into zeros.

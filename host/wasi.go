@@ -38,8 +38,8 @@ func (in *instance) Line(_ wasi.Stream, text string) {
 	}
 }
 
-// said returns the guest's output since the last call, with a line end; "" if there is none.
-func (in *instance) said() string {
+// takeOutput returns the guest's output since the last call, with a line end; "" if there is none.
+func (in *instance) takeOutput() string {
 	if dropped := in.output.End(in); dropped > 0 {
 		in.Line(wasi.Stderr, "and "+strconv.Itoa(dropped)+" lines more")
 		in.output.Begin()
@@ -55,8 +55,8 @@ func (in *instance) said() string {
 	return in.generation.program.Locate(text) + "\n"
 }
 
-// says writes a guest's output to the log.
-func (in *instance) says(level slog.Level, text string) {
+// logOutput writes a guest's output to the log.
+func (in *instance) logOutput(level slog.Level, text string) {
 	g := in.generation
 	if in.tracing != nil {
 		in.tracing.line(strings.ToLower(level.String()), strings.TrimSpace(text))

@@ -115,7 +115,7 @@ func TestAKeyMayAskSoOftenAndNoMore(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereHasTheShapeOfAnError(t *testing.T) {
+func TestNotFoundIsAnErrorObject(t *testing.T) {
 	n := alone(t)
 	for _, path := range []string{"/", "/api/", "/api/nothing", "/nothing", "/metrics/x"} {
 		if status, answer := n.request("GET", path, ""); status != http.StatusNotFound || code(answer) != api.CodeNoEndpoint {

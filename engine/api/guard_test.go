@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestWhoGuessesKeysHasToWait(t *testing.T) {
+func TestWrongKeysAreDelayed(t *testing.T) {
 	now := time.Unix(1000, 0)
 	f := newFailures(func() time.Time { return now })
 	a, b := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")

@@ -118,9 +118,9 @@ func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
 	}
 }
 
-// TestWithoutAKeyNothingIsTold checks that requests without a key are refused for each path of the document and for paths
+// TestRequestsWithoutAKeyAreRefused checks that requests without a key are refused for each path of the document and for paths
 // that try to bypass the guard.
-func TestWithoutAKeyNothingIsTold(t *testing.T) {
+func TestRequestsWithoutAKeyAreRefused(t *testing.T) {
 	n := alone(t, newProgram().use)
 	bare := func(r *http.Request) { r.Header.Del("Authorization") }
 	paths := []string{"GET /api/openapi.json", "GET /api/..%2Fapi/nodes", "GET /api/tenants/%2e%2e/nodes", "POST /api/reload?key=" + adminKey, "OPTIONS /api/nodes", "HEAD /api/nodes", "TRACE /api/nodes"}

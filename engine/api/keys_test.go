@@ -23,9 +23,9 @@ func BenchmarkFindKey(b *testing.B) {
 	}
 }
 
-// TestKeysAreTheirOwners checks that each key has the scope of its owner. If two keys have the same text, which the
+// TestKeysHaveTheScopeOfTheirOwner checks that each key has the scope of its owner. If two keys have the same text, which the
 // configuration refuses, the narrower scope applies.
-func TestKeysAreTheirOwners(t *testing.T) {
+func TestKeysHaveTheScopeOfTheirOwner(t *testing.T) {
 	k := newKeyring("admin's", map[string]string{"acme": "acme's", "both": "admin's and both's", "none": ""}, 1)
 	for text, want := range map[string]string{"admin's": "admin", "acme's": "tenant:acme", "admin's and both's": "tenant:both"} {
 		if found := k.find(text); found == nil || found.scope.String() != want {

@@ -198,7 +198,7 @@ func sumOf(all []report.Module, of func(string) bool) report.Module {
 	return sum
 }
 
-func TestMetricsSayWhatHappened(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	text := scraped(t)
 	for _, want := range []string{
 		`moot_connections{tenant="acme"} 1`, `moot_connections{tenant="default"} 0`, `moot_rooms{tenant="acme"} 1`,

@@ -34,9 +34,9 @@ var needed = []struct {
 	{regexp.MustCompile(`(?m)^npm run `), []string{"Node.js", "npm packages"}},
 }
 
-// TestTargetsMakeWhatTheyNeed runs make -n for each target in a clone without built files, and checks that the commands which
+// TestTargetsMakeTheirDependencies runs make -n for each target in a clone without built files, and checks that the commands which
 // make a dependency precede the command that needs it.
-func TestTargetsMakeWhatTheyNeed(t *testing.T) {
+func TestTargetsMakeTheirDependencies(t *testing.T) {
 	root := treeCopy(t)
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 )
 
-func TestStatusExitsWithWhatItFound(t *testing.T) {
+func TestStatusExitCodes(t *testing.T) {
 	node := func(name string) api.Node {
 		return api.Node{Name: name, Ready: true, Version: "v1", Revision: "r1"}
 	}

@@ -166,5 +166,5 @@ func TestSubstitutedBytesAreLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
-	expect(t, "drain: "+strings.Repeat("${file:x}", 100_000), "c:1: drain: the values of all ${...} have more than 16MiB: use smaller files, or fewer references")
+	expect(t, "drain: "+strings.Repeat("${file:x}", 100_000), "c:1: drain: the values of all ${...} together are larger than 16MiB: use smaller files, or fewer references")
 }

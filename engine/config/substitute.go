@@ -14,7 +14,7 @@ const maxFilled = 16 << 20
 
 var variableShape = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-var errFilled = fmt.Errorf("the values of all ${...} have more than %s: use smaller files, or fewer references", ByteSize(maxFilled))
+var errFilled = fmt.Errorf("the values of all ${...} together are larger than %s: use smaller files, or fewer references", ByteSize(maxFilled))
 
 var errOff = errors.New(`is off in an included file: write the value here, write "$${" for the two characters, or set include: [{ files: ..., secrets: DIRECTORY }] in the main file`)
 

@@ -90,7 +90,7 @@ func TestFramesAreSentInOrder(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsIsOneWrite(t *testing.T) {
+func TestWaitingFramesAreOneWrite(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		d.w.mu.Lock() // the writer waits until all frames have been added
@@ -244,9 +244,9 @@ func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
 	})
 }
 
-// TestWhatWaitsForAReaderThatIsBehindIsShared checks that a reader that is behind gets long
+// TestLongFramesForASlowReaderAreShared checks that a reader that is behind gets long
 // frames without a copy, and short frames in joined writes.
-func TestWhatWaitsForAReaderThatIsBehindIsShared(t *testing.T) {
+func TestLongFramesForASlowReaderAreShared(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.limit = 1 << 20

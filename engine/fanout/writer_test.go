@@ -129,7 +129,7 @@ func TestMessagesOfARoomThatWaitAreOneWriteForEachMember(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsForAMemberGoesBeforeTheRoomsMessage(t *testing.T) {
+func TestFramesOfAMemberPrecedeLaterMessagesOfItsRoom(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		h := d.hall(1)
 		release := d.hold()
@@ -156,7 +156,7 @@ func TestEveryMemberHasItsOwnAnswer(t *testing.T) {
 	})
 }
 
-func TestWhoHasLeftIsSkipped(t *testing.T) {
+func TestMembersThatHaveLeftAreSkipped(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		h := d.hall(3)
 		release := d.hold()
@@ -371,10 +371,10 @@ func TestAnswersOfOneTenantDoNotDelayAnother(t *testing.T) {
 	})
 }
 
-// TestEndsAreTheirTenants checks that a connection ends after the messages that its
+// TestEndsDoNotWaitForOtherTenants checks that a connection ends after the messages that its
 // tenant's rooms have posted. The end does not wait for other tenants and does not end the
 // flush delay of their rooms.
-func TestEndsAreTheirTenants(t *testing.T) {
+func TestEndsDoNotWaitForOtherTenants(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		one, other := d.tenant("one"), d.tenant("other")
 		halls := map[string]*hall{"a": one.hall(1), "b": one.hall(1), "x": other.hall(1), "y": other.hall(1), "z": other.hall(1)}

@@ -165,9 +165,9 @@ func (h *hostel) spoil(files map[string]string) {
 	}
 }
 
-// TestAFaultyTenantCostsNobodyElse checks each kind of fault of a tenant at a start and at a reload, and the tenant's way
+// TestAFaultyTenantDoesNotAffectOthers checks each kind of fault of a tenant at a start and at a reload, and the tenant's way
 // back.
-func TestAFaultyTenantCostsNobodyElse(t *testing.T) {
+func TestAFaultyTenantDoesNotAffectOthers(t *testing.T) {
 	for _, f := range boltFaults {
 		t.Run(f.name, func(t *testing.T) {
 			h := newHostel(t)
@@ -242,9 +242,9 @@ func TestCheckNamesTheFaultsOfAllTenants(t *testing.T) {
 	}
 }
 
-// TestATenantCannotTakeWhatIsAnothers checks that the tenant which has a host or path or name in use keeps it, and that at a
+// TestATenantKeepsItsHostsPathsAndNames checks that the tenant which has a host or path or name in use keeps it, and that at a
 // start none of two tenants gets it.
-func TestATenantCannotTakeWhatIsAnothers(t *testing.T) {
+func TestATenantKeepsItsHostsPathsAndNames(t *testing.T) {
 	thief := map[string]string{
 		"path": "tenants:\n  aaa:\n    match: { path: [/acme] }\n",
 		"name": "tenants:\n  acme:\n    match: { path: [/other] }\n",
@@ -279,9 +279,9 @@ func TestATenantCannotTakeWhatIsAnothers(t *testing.T) {
 	}
 }
 
-// TestTheOperatorsPartIsTakenWholeOrNotAtAll checks that a mistake of the operator refuses the start and the reload,
+// TestAMistakeOfTheOperatorRefusesTheReload checks that a mistake of the operator refuses the start and the reload,
 // although only tenants have changed otherwise.
-func TestTheOperatorsPartIsTakenWholeOrNotAtAll(t *testing.T) {
+func TestAMistakeOfTheOperatorRefusesTheReload(t *testing.T) {
 	const shared = "include: ['tenants/*.yaml']\nmodules: { shared: { file: shared.wasm } }\ntenants: { default: {} }\n"
 	for name, change := range map[string]func(h *hostel){
 		"YAML":          func(h *hostel) { configured(h.T, h.dir, shared+"limits: {\n") },

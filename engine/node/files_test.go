@@ -34,9 +34,9 @@ func oddities(t *testing.T, dir string) map[string]string {
 	return map[string]string{at("pipe"): "a named pipe", at("link"): "a named pipe", at("dir"): "a directory", at("socket"): "a socket", "/dev/zero": "a device", "/dev/tty": "a device"}
 }
 
-// TestAnOddFileIsAnErrorWhereverItIsNamed checks that a file that is not regular is an error at
+// TestIrregularFilesAreErrorsInEverySetting checks that a file that is not regular is an error at
 // each setting, and that the check does not wait for the file.
-func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
+func TestIrregularFilesAreErrorsInEverySetting(t *testing.T) {
 	dir := t.TempDir()
 	for path, kind := range oddities(t, dir) {
 		script := path
@@ -84,9 +84,9 @@ func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
 	}
 }
 
-// TestAServerSurvivesAnOddFile checks that a reload with a file that is not regular is refused, that the next reload
+// TestAServerSurvivesAnIrregularFile checks that a reload with a file that is not regular is refused, that the next reload
 // succeeds, and that the node can end during such a reload.
-func TestAServerSurvivesAnOddFile(t *testing.T) {
+func TestAServerSurvivesAnIrregularFile(t *testing.T) {
 	dir := t.TempDir()
 	odd := oddities(t, dir)
 	good := map[string]string{"tenant.yaml": "", "rule.wasm": "\x00asm\x01\x00\x00\x00"}
@@ -174,9 +174,9 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestANodeEndsWhateverHangs checks that the end of a node is not delayed by a key set or a collector that
+// TestHangingPeersDoNotDelayTheEndOfANode checks that the end of a node is not delayed by a key set or a collector that
 // does not answer, or by a client of a recording.
-func TestANodeEndsWhateverHangs(t *testing.T) {
+func TestHangingPeersDoNotDelayTheEndOfANode(t *testing.T) {
 	keys, met := silent(t)
 	collector, _ := silent(t)
 	t.Run("serve", func(t *testing.T) { // the end of this subtest ends the node

@@ -332,9 +332,9 @@ func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 	}
 }
 
-// TestATenantThatTalksTooMuchIsHeldUpAlone checks that the limits of messages per second and of
+// TestLimitsApplyToEachTenant checks that the limits of messages per second and of
 // outboxes apply to each tenant separately.
-func TestATenantThatTalksTooMuchIsHeldUpAlone(t *testing.T) {
+func TestLimitsApplyToEachTenant(t *testing.T) {
 	s := newStreet(t, "limits: { messagesPerSecond: 5, outboxBytes: 4KiB }", "")
 	ann, bob := s.enter("acme"), s.enter("bolt")
 	s.says(ann, "roomAdd hall", `"data":true`)

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestEventOfAClosedSocketWakesNobody checks that an event of a closed socket does not
+// TestEventOfAClosedSocketIsDropped checks that an event of a closed socket does not
 // reach the next socket with the same file descriptor.
-func TestEventOfAClosedSocketWakesNobody(t *testing.T) {
+func TestEventOfAClosedSocketIsDropped(t *testing.T) {
 	e, err := newEpoll()
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func takingTokens(e *engine.Config, _ *tcp.Server) {
 
 const welcome = `{"welcome":"Welcome to the test api","context":"api"}`
 
-func TestATokenComesFirst(t *testing.T) {
+func TestATokenPrecedesOtherVerbs(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.connect()
 		c.send(withID(1, "roomAdd"), `{"event":"auth","token":"good","messageId":2}`, withID(3, "roomAdd"))

@@ -61,7 +61,7 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-func TestPayloadComesBack(t *testing.T) {
+func TestPayloadRoundTrip(t *testing.T) {
 	for _, p := range []Payload{
 		{Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, Position{}, nil},
 		{Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, Position{}, raw(`{"x":1,"y":{"z":"é"}}`)},

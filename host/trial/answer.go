@@ -68,7 +68,7 @@ func AnswerOf(t *host.Trace) Answer {
 		a.Verdict, a.Kind, a.Failure = "failed", t.Kind, t.Err.Error()
 		return a
 	}
-	s := &t.Said
+	s := &t.Answer
 	a.Verdict, a.Reason, a.Code, a.Room, a.From, a.SentAt, a.Reply = verdicts[s.Verdict], s.Reason, s.Code, s.Room, s.From, s.SentAt, JSON(s.Reply)
 	a.rewritten(s.Variant)
 	if s.Verdict != abi.Deny && s.Verdict != abi.Drop {

@@ -172,7 +172,7 @@ func (r *Recorder) End(t *host.Trace) {
 // lineOf encodes a call; nil if that is not possible.
 func lineOf(trace *host.Trace, text bool) []byte {
 	var receivers []Connection
-	for _, r := range trace.Said.Receivers {
+	for _, r := range trace.Answer.Receivers {
 		receivers = append(receivers, ConnectionOf(r.Profile, r.JoinedAt))
 	}
 	c := Recorded{At: time.Now().UnixMilli(), Module: trace.Module, Event: EventOf(trace.Event, receivers), Calls: trace.Calls, Answer: AnswerOf(trace)}

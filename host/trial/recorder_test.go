@@ -78,11 +78,11 @@ func (r *Recorder) count() (n int) {
 // say returns the trace of a say with many receivers, who get a variant of text bytes.
 func say(tenant string, receivers, text int) *host.Trace {
 	t := &host.Trace{Module: "rule@0123#4567", Event: &hook.Event{Hook: hook.Say, Tenant: tenant, Room: "hall", Message: wire.Message{Text: "hi"}}}
-	t.Said.Verdict = abi.PerReceiver
-	t.Said.Variants = []host.Variant{{Message: &wire.Message{Text: strings.Repeat("a", text)}}}
+	t.Answer.Verdict = abi.PerReceiver
+	t.Answer.Variants = []host.Variant{{Message: &wire.Message{Text: strings.Repeat("a", text)}}}
 	for i := range receivers {
-		t.Said.Receivers = append(t.Said.Receivers, host.Receiver{Profile: &hook.Profile{Connection: hook.Connection{ID: fmt.Sprint("one-", i), Tenant: tenant}}})
-		t.Said.Verdicts = append(t.Said.Verdicts, abi.VerdictVariant)
+		t.Answer.Receivers = append(t.Answer.Receivers, host.Receiver{Profile: &hook.Profile{Connection: hook.Connection{ID: fmt.Sprint("one-", i), Tenant: tenant}}})
+		t.Answer.Verdicts = append(t.Answer.Verdicts, abi.VerdictVariant)
 	}
 	return t
 }
@@ -219,9 +219,9 @@ func TestLineOverLimitIsNotEncoded(t *testing.T) {
 			r := newRecorder(t)
 			rd, end := r.record(t, Filter{Tenant: "acme", Text: text, By: "key"})
 			trace := say("acme", 50, 0)
-			trace.Said.Variants[0].Message.Text = strings.Repeat(char, MaxRecordingBytes*7/10/len(char)/50)
+			trace.Answer.Variants[0].Message.Text = strings.Repeat(char, MaxRecordingBytes*7/10/len(char)/50)
 			if char == "\"" || char == "\u2028" { // twice as long
-				trace.Said.Variants[0].Message.Text = strings.Repeat(char, MaxRecordingBytes*9/10/len(char)/50)
+				trace.Answer.Variants[0].Message.Text = strings.Repeat(char, MaxRecordingBytes*9/10/len(char)/50)
 			}
 			if n := testing.AllocsPerRun(10, func() { r.End(trace) }); n != 0 {
 				t.Errorf("a line of %q over the limit made %v allocations", char, n)
@@ -247,8 +247,8 @@ func TestReservedSizeIsEnough(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		trace.Event.Message.Text, trace.Said.Variants[0].Message.Text, trace.Said.Reason = text, text, text
-		trace.Event.Params, trace.Said.Reply, trace.Said.Variants[0].Extra = asJSON, asJSON, asJSON
+		trace.Event.Message.Text, trace.Answer.Variants[0].Message.Text, trace.Answer.Reason = text, text, text
+		trace.Event.Params, trace.Answer.Reply, trace.Answer.Variants[0].Extra = asJSON, asJSON, asJSON
 		trace.Calls = []host.HostCall{{Function: "kv_get", Key: text, Bytes: []byte(text)}}
 		for _, redacted := range []bool{true, false} {
 			if line, size := lineOf(trace, !redacted), sizeOf(trace); line == nil || len(line) > size {

@@ -10,7 +10,7 @@ import (
 // line may be longer.
 func sizeOf(t *host.Trace) int {
 	const each = 256 // names of fields, ids, addresses, numbers
-	ev, s := t.Event, &t.Said
+	ev, s := t.Event, &t.Answer
 	n := 2*each + escaped(ev.Message.Text) + escaped(ev.Params) + profileSize(ev.Conn) + variantSize(&s.Variant) + escaped(s.Reply) + escaped(s.Reason)
 	for i := range t.Calls {
 		n += each + escaped(t.Calls[i].Key) + len(t.Calls[i].Bytes)*4/3

@@ -157,7 +157,7 @@ func TestSayAsksForEachReceiver(t *testing.T) {
 	}
 }
 
-func TestSayAnswersOnceWhatIsTheSameForAll(t *testing.T) {
+func TestSayReturnsOneAnswerForEqualReceivers(t *testing.T) {
 	tests := []struct {
 		answer moot.Verdict
 		want   moottest.Answer
@@ -186,7 +186,7 @@ func TestSayAllIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestEachReceiverCanHearItsOwn(t *testing.T) {
+func TestEachReceiverCanHaveItsAnswer(t *testing.T) {
 	g := guest(t, moot.Module{OnSay: func(_ *moot.Event, c *moot.Connection) moot.Verdict {
 		return moot.Rewrite().Text("hello " + c.ID())
 	}})
@@ -368,7 +368,7 @@ func TestEffects(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotGrantedIsRefused(t *testing.T) {
+func TestImportsWithoutAGrantAreRefused(t *testing.T) {
 	asked(t, nil, func(e *moot.Event) {
 		_, err1 := e.KV().Get("k")
 		_, err2 := e.Take("k", 1, 1, time.Second)

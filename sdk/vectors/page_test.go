@@ -50,9 +50,9 @@ func constants(t *testing.T) []*types.Const {
 	return list
 }
 
-// TestPageSaysWhatTheContractSays compares ABI.md with package abi: the page must contain every
+// TestPageHasTheNamesAndNumbersOfTheContract compares ABI.md with package abi: the page must contain every
 // name of the contract, and every number in one line with the name of its constant.
-func TestPageSaysWhatTheContractSays(t *testing.T) {
+func TestPageHasTheNamesAndNumbersOfTheContract(t *testing.T) {
 	b, err := os.ReadFile("../ABI.md")
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func (r *run) warmUp(ctx context.Context, m *meter, silent <-chan struct{}) (sam
 	}
 	if how := r.ending(ctx, silent); how != "" {
 		r.close()
-		return sample{}, &errNothing{how, r.closed()}
+		return sample{}, &notMeasuredError{how, r.closed()}
 	}
 	return r.sample()
 }
@@ -135,13 +135,13 @@ func (r *run) ending(ctx context.Context, silent <-chan struct{}) string {
 	}
 }
 
-// errNothing is the error of a run that ended before the measurement.
-type errNothing struct {
+// notMeasuredError is the error of a run that ended before the measurement.
+type notMeasuredError struct {
 	why    string
 	closed map[string]int // connections that the server closed, by reason
 }
 
-func (e *errNothing) Error() string {
+func (e *notMeasuredError) Error() string {
 	text := "nothing was measured: " + e.why
 	for _, reason := range slices.Sorted(maps.Keys(e.closed)) {
 		text += fmt.Sprintf("\n  %d closed by the server: %s", e.closed[reason], reason)

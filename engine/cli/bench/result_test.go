@@ -72,7 +72,7 @@ func TestJSONOfAResult(t *testing.T) {
 	}
 }
 
-func TestFaultIsWhatAReceiverNoticed(t *testing.T) {
+func TestFaultNamesLostDuplicatedAndReorderedMessages(t *testing.T) {
 	if err := (&Result{}).Fault(); err != nil {
 		t.Errorf("nothing was wrong: %v", err)
 	}

@@ -120,7 +120,7 @@ func (r *run) connect(ctx context.Context) (err error) {
 		}
 	}
 	if ctx.Err() != nil {
-		return &errNothing{why: interrupted}
+		return &notMeasuredError{why: interrupted}
 	}
 	if err != nil {
 		return err

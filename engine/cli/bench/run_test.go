@@ -103,9 +103,9 @@ func TestTheLastMessagesLostAreFound(t *testing.T) {
 	}
 }
 
-// TestAClosedMemberHoldsUpNobody checks that the measurement of the other members continues after the
+// TestAClosedMemberDoesNotStopTheMeasurement checks that the measurement of the other members continues after the
 // server closes one, and that the messages which it misses count as lost.
-func TestAClosedMemberHoldsUpNobody(t *testing.T) {
+func TestAClosedMemberDoesNotStopTheMeasurement(t *testing.T) {
 	res, err := run1(t, &server{closeAt: 10}, func(o *Options) { o.Window = 1; o.Rooms = 1 })
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestRoomsAreMadeWhereClientsMay(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
+func TestRunErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		server *server
 		change func(*Options)
@@ -177,7 +177,7 @@ func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedRunTellsWhatItHas(t *testing.T) {
+func TestAnInterruptedRunReportsItsResults(t *testing.T) {
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
 	o := quick((&server{}).start(t))

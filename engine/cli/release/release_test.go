@@ -73,9 +73,9 @@ func TestAZipForWindows(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReleased checks the errors for an invalid version, for another folder than that of the repository, and for an invalid
+// TestReleaseErrors checks the errors for an invalid version, for another folder than that of the repository, and for an invalid
 // SOURCE_DATE_EPOCH.
-func TestWhatCannotBeReleased(t *testing.T) {
+func TestReleaseErrors(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
 	for version, want := range map[string]string{"v1; rm -rf x": "is not a version", "../v1": "is not a version", "v1": "run `make release`"} {

@@ -200,9 +200,9 @@ func TestHandlerMayLeaveTheRoom(t *testing.T) {
 	}
 }
 
-// TestNothingIsKeptOfWhoHasGone checks that no topic, roster, tenant or node is left when all
+// TestNothingIsKeptAfterAllNodesHaveLeft checks that no topic, roster, tenant or node is left when all
 // nodes have left.
-func TestNothingIsKeptOfWhoHasGone(t *testing.T) {
+func TestNothingIsKeptAfterAllNodesHaveLeft(t *testing.T) {
 	hub := New()
 	a, b := hub.Node("a"), hub.Node("b")
 	stopA, stopB := run(t, a, deaf), run(t, b, deaf)

@@ -43,7 +43,7 @@ func FuzzAnswers(f *testing.F) {
 				}
 			}
 		}
-		if taken, err := p.parseTaking(v); err == nil && len(taken.members) > 0 && taken.what != "some" {
+		if taken, err := p.parseTakeAnswer(v); err == nil && len(taken.members) > 0 && taken.what != "some" {
 			t.Errorf("%q gave %+v", s, taken)
 		}
 		if pos, err := parseState(s); err == nil && (pos.offset > maxOffset || len(pos.epoch) > maxEpoch) {

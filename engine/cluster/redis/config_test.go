@@ -74,9 +74,9 @@ func TestRedisThatWillNotDoIsRefused(t *testing.T) {
 	refuses(t, nobody, "cannot reach standalone 127.0.0.1:1")
 }
 
-// TestServerIsJudgedByItsInfo checks that a replica, an old version and a server of
+// TestUnsuitableServersAreRefused checks that a replica, an old version and a server of
 // a Redis Cluster are refused.
-func TestServerIsJudgedByItsInfo(t *testing.T) {
+func TestUnsuitableServersAreRefused(t *testing.T) {
 	replica := redistest.Start(t)
 	if err := replica.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
 		t.Fatal(err)
@@ -96,8 +96,8 @@ func TestServerIsJudgedByItsInfo(t *testing.T) {
 	}
 }
 
-// TestRedisThatComesLateIsWaitedFor checks that Open waits for a Redis that is still starting.
-func TestRedisThatComesLateIsWaitedFor(t *testing.T) {
+// TestOpenWaitsForAStartingRedis checks that Open waits for a Redis that is still starting.
+func TestOpenWaitsForAStartingRedis(t *testing.T) {
 	s := redistest.Start(t)
 	s.Kill()
 	opened := make(chan error)
@@ -116,9 +116,9 @@ func TestRedisThatComesLateIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestUserWhoMayTooLittleIsRefused checks that the error for a user with too few permissions
+// TestUserWithTooFewPermissionsIsRefused checks that the error for a user with too few permissions
 // shows the required ACL SETUSER line.
-func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
+func TestUserWithTooFewPermissionsIsRefused(t *testing.T) {
 	s := redistest.Start(t)
 	if err := s.Do("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+ping", "+info", "+hello"); err != nil {
 		t.Fatal(err)
@@ -126,9 +126,9 @@ func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
 	refuses(t, Config{Node: "a", Username: "weak", Password: "pw", Addresses: []string{s.Address()}}, "it needs: ACL SETUSER weak ~moot:* &moot:* -@all +hello")
 }
 
-// TestUserWhoMayNotWaitIsRefused checks that Open refuses a user without +wait if writes wait for
+// TestUserWithoutWaitIsRefused checks that Open refuses a user without +wait if writes wait for
 // replicas, and accepts it otherwise.
-func TestUserWhoMayNotWaitIsRefused(t *testing.T) {
+func TestUserWithoutWaitIsRefused(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := leastUser(t, Config{Node: "a", Prefix: "test1", Addresses: []string{s.Address()}}, s)
 	open(t, cfg)

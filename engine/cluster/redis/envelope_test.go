@@ -71,8 +71,8 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// TestWhatIsNoAnswerIsAnError checks that malformed answers of scripts are errors.
-func TestWhatIsNoAnswerIsAnError(t *testing.T) {
+// TestMalformedAnswersAreErrors checks that malformed answers of scripts are errors.
+func TestMalformedAnswersAreErrors(t *testing.T) {
 	for _, v := range [][]string{nil, {"e"}, {"e", "1", "1"}, {"e", "1", "x", ""}, {"e", "x", "1", ""}, {"e", "2", "1", "", "1"}, {"e", "2", "1", "", "3", "late"},
 		{"e", "2", "1", "", "2", "b", "1", "a"}, {"e", "2", "2", "", "1", "early"}, {"e", "2", "1", "x"}, {"e", "2", "1", "x:y"}, {"e", "2", "1", ":1"}} {
 		if g, err := parsePage(v); err == nil {
@@ -88,7 +88,7 @@ func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 	n := &Node{}
 	p := newPartition(n, keys{})
 	for _, v := range []values{nil, {"some"}, {"some", "x", "r"}, {"some", int64(0), "r", "id"}, {int64(1), int64(0), "r"}, {"some", int64(0), nil}} {
-		if got, err := p.parseTaking(v); err == nil {
+		if got, err := p.parseTakeAnswer(v); err == nil {
 			t.Errorf("%v gave %+v", v, got)
 		}
 	}

@@ -126,10 +126,10 @@ func (w *recorder) Expired(_ context.Context, session []byte) {
 	w.expired = append(w.expired, string(session))
 }
 
-// TestMembersHearOfMessagesThatNobodyCanPublishAgain checks a new master that lacks messages
+// TestMembersAreToldOfAGapAfterALossOfOldMessages checks a new master that lacks messages
 // older than Heal.For: members who have not received the messages are told of a gap, once, before
 // the next message.
-func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
+func TestMembersAreToldOfAGapAfterALossOfOldMessages(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	cfg := Config{Addresses: []string{f.Address()}, Heal: Heal{For: time.Second}}
@@ -174,9 +174,9 @@ func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 	}
 }
 
-// TestASubscriptionHearsNothingFromBefore checks that a subscription does not receive earlier
+// TestASubscriptionReceivesNoEarlierMessages checks that a subscription does not receive earlier
 // messages when they are published again after a failover.
-func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
+func TestASubscriptionReceivesNoEarlierMessages(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	a := tr.node(Config{Addresses: []string{f.Address()}}, "a")
@@ -201,9 +201,9 @@ func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
 	}
 }
 
-// TestDataOlderThanTheEpochIsNotHeardAgain checks a node that subscribed in an epoch that the
+// TestMessagesOfRestoredDataAreNotDeliveredAgain checks a node that subscribed in an epoch that the
 // present data lacks: it receives no old message, and all new messages.
-func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
+func TestMessagesOfRestoredDataAreNotDeliveredAgain(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	cfg := Config{Addresses: []string{f.Address()}, Heal: Heal{For: time.Second}}

@@ -260,7 +260,7 @@ func (n *Node) deregister() {
 		}
 		keys := []string{p.keys.of("alive"), p.keys.of("nr", n.process), p.keys.of("lv", n.process), p.keys.of("pt", n.process)}
 		if err := quitScript.Run(ctx, n.client, keys, args...).Err(); err != nil {
-			n.cfg.Log.Warn("cannot take this node off the list: its members leave when its lease has ended", "error", err)
+			n.cfg.Log.Warn("cannot remove this node from the list of nodes: its members leave when its lease ends", "error", err)
 			return
 		}
 	}

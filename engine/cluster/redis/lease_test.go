@@ -111,9 +111,9 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	tr.wasHanded(b, ids)
 }
 
-// TestWhatRedisDidNotHearItIsTold checks that a member that leaves while Redis does not answer is
+// TestALeaveIsRepeatedAfterRedisAnswersAgain checks that a member that leaves while Redis does not answer is
 // removed later.
-func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
+func TestALeaveIsRepeatedAfterRedisAnswersAgain(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}
@@ -161,9 +161,9 @@ func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
 	}
 }
 
-// TestWhoDiesWhileLettingGoLeavesAMark checks that leave does not run again if the node that
+// TestLeaveIsNotRepeatedIfItsNodeDies checks that leave does not run again if the node that
 // runs it dies, and that its members are counted.
-func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
+func TestLeaveIsNotRepeatedIfItsNodeDies(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTestCluster(t)
@@ -179,9 +179,9 @@ func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 	tr.wasHanded(heir, nil)
 }
 
-// TestWhatAReaperDoesNotFinishIsForAnother checks that another node gets the members of a dead
+// TestAnotherNodeFinishesAReaping checks that another node gets the members of a dead
 // node if the first survivor ends before it has removed them.
-func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
+func TestAnotherNodeFinishesAReaping(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTestCluster(t)

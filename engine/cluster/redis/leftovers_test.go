@@ -12,9 +12,9 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// TestSessionWhoseTakerDidNotHearIsPutBack checks that a session is parked again, with the same
+// TestSessionIsParkedAgainIfTheAnswerToTakeIsLost checks that a session is parked again, with the same
 // end, if the answer to Take was lost.
-func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
+func TestSessionIsParkedAgainIfTheAnswerToTakeIsLost(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}

@@ -205,13 +205,13 @@ func (l *publisher) run() {
 	}
 }
 
-// valued has the deadline of one context and the values of another.
-type valued struct {
+// contextWithValues has the deadline of one context and the values of another.
+type contextWithValues struct {
 	context.Context
 	values context.Context
 }
 
-func (v valued) Value(key any) any {
+func (v contextWithValues) Value(key any) any {
 	if value := v.values.Value(key); value != nil {
 		return value
 	}
@@ -223,7 +223,7 @@ func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
 	if c.Instrument == nil {
 		return ctx
 	}
-	return valued{ctx, context.WithoutCancel(batch[0].ctx)}
+	return contextWithValues{ctx, context.WithoutCancel(batch[0].ctx)}
 }
 
 // take takes the next batch, without messages whose callers have given up.

@@ -64,9 +64,9 @@ func (tr *testCluster) remembers(w *recorder, r cluster.RoomID) {
 	}
 }
 
-// TestNothingIsSaidAgainWhenRedisRestarts checks that no message is lost or published again when
+// TestNothingIsPublishedAgainWhenRedisRestarts checks that no message is lost or published again when
 // a busy Redis restarts with its data.
-func TestNothingIsSaidAgainWhenRedisRestarts(t *testing.T) {
+func TestNothingIsPublishedAgainWhenRedisRestarts(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	plain, history := tr.chatter()
@@ -214,9 +214,9 @@ func TestHealingIsPaced(t *testing.T) {
 	}
 }
 
-// TestARoomForgetsWhatExceedsItsBytes checks that a room over its limit drops older messages, and
+// TestARoomDropsMessagesAboveItsBytes checks that a room over its limit drops older messages, and
 // that a node that missed them counts a gap.
-func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
+func TestARoomDropsMessagesAboveItsBytes(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
 	base := Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 256 << 10}}
@@ -247,9 +247,9 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
-// TestAHistoryForgetsWhatExceedsItsBytes checks that Redis does not keep the messages of a history
+// TestAHistoryDropsMessagesAboveItsBytes checks that Redis does not keep the messages of a history
 // that exceed its bytes, also if they were published with less.
-func TestAHistoryForgetsWhatExceedsItsBytes(t *testing.T) {
+func TestAHistoryDropsMessagesAboveItsBytes(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 256 << 10}}, "a")
@@ -269,9 +269,9 @@ func TestAHistoryForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
-// TestATenantForgetsWhatExceedsItsBytes checks that rooms drop messages sooner if together they
+// TestATenantsRoomsDropMessagesAboveItsBytes checks that rooms drop messages sooner if together they
 // exceed the bytes of their tenant.
-func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
+func TestATenantsRoomsDropMessagesAboveItsBytes(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 1 << 20, TenantBytes: 512 << 10}}, "a")
@@ -331,9 +331,9 @@ func TestManyRoomsOfATenantForgetToo(t *testing.T) {
 	}
 }
 
-// TestNobodyIsLetGoWhileRedisIsAway checks that no node counts as dead while Redis does not
+// TestNoNodeCountsAsDeadWhileRedisDoesNotAnswer checks that no node counts as dead while Redis does not
 // answer for longer than a lease.
-func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
+func TestNoNodeCountsAsDeadWhileRedisDoesNotAnswer(t *testing.T) {
 	for _, away := range []struct {
 		name string
 		from func(s *redistest.Server) error

@@ -173,14 +173,14 @@ func (p *partition) handOver(ctx context.Context, dead string, members map[clust
 	all.Wait()
 }
 
-// taking is the answer of takeScript.
-type taking struct {
+// takeAnswer is the answer of takeScript.
+type takeAnswer struct {
 	what    string // some, none, alive or lapsed
 	unknown int64
 	members map[cluster.RoomID][]cluster.MemberRecord
 }
 
-func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking, err error) {
+func (p *partition) take(ctx context.Context, dead string, seq uint64) (t takeAnswer, err error) {
 	k := p.keys
 	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead), k.of("ending", dead),
 		k.of("beat"), k.of("grace"), k.of("settling")}
@@ -192,10 +192,10 @@ func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking
 	if err != nil {
 		return t, err
 	}
-	return p.parseTaking(v)
+	return p.parseTakeAnswer(v)
 }
 
-func (p *partition) parseTaking(v values) (t taking, err error) {
+func (p *partition) parseTakeAnswer(v values) (t takeAnswer, err error) {
 	if len(v) < 2 || len(v)%3 != 2 {
 		return t, errValues
 	}

@@ -84,8 +84,8 @@ func open(t *testing.T, cfg Config) *Node {
 	return n
 }
 
-// TestALaneThatEndsAnswersAll checks that each message has an answer when its node stops.
-func TestALaneThatEndsAnswersAll(t *testing.T) {
+// TestAPublisherThatStopsAnswersAllMessages checks that each message has an answer when its node stops.
+func TestAPublisherThatStopsAnswersAllMessages(t *testing.T) {
 	for range 100 {
 		n := &Node{cfg: Config{Node: "a", Log: slog.New(slog.DiscardHandler)}, started: make(chan struct{})}
 		life, end := context.WithCancel(context.Background())

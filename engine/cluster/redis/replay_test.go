@@ -108,9 +108,9 @@ func TestPositionsWaitForMessagesThatArePublishedAgain(t *testing.T) {
 	}
 }
 
-// TestWhatIsLostIsStagedOnce checks that a node that waits for the reports of others stages its
+// TestLostBatchesAreStagedOnce checks that a node that waits for the reports of others stages its
 // batches once.
-func TestWhatIsLostIsStagedOnce(t *testing.T) {
+func TestLostBatchesAreStagedOnce(t *testing.T) {
 	n, p := unsettled(t)
 	p.publisher.remember(batch(1, 1))
 	state(t, p.publisher.report)

@@ -97,9 +97,9 @@ func TestAFollowerThatWasCutOffReadsAll(t *testing.T) {
 	b.until(t, "the changes hold", func() bool { return b.has("kept") && b.has("new") && !b.has("lifted") })
 }
 
-// TestChangesThatAFailoverLostAreMadeAgain checks that a node repeats its latest changes after Redis has lost
+// TestChangesLostInAFailoverAreRepeated checks that a node repeats its latest changes after Redis has lost
 // them, and that these do not replace later ones.
-func TestChangesThatAFailoverLostAreMadeAgain(t *testing.T) {
+func TestChangesLostInAFailoverAreRepeated(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := startNode(t, server), startNode(t, server)
 	ctx := t.Context()

@@ -45,14 +45,14 @@ func goFilter(t testing.TB) []byte {
 }
 
 func BenchmarkSandboxCall(b *testing.B) {
-	ev := Said(Message)
+	ev := SayEvent(Message)
 	table.Compare(b,
 		Case{"a call that does nothing, metered", metered(b, Nothing(), ev), 1.5},
 		Case{"not metered", unlimited(b, Nothing(), ev), 0})
 }
 
 func BenchmarkSandboxFilter(b *testing.B) {
-	ev := Said(Message)
+	ev := SayEvent(Message)
 	const alone = "the guest's function alone, no limits"
 	b.Run("by hand", func(b *testing.B) {
 		wasm := Filter(undeclared)
@@ -78,7 +78,7 @@ func BenchmarkSandboxSay(b *testing.B) {
 			h := Start(b, wasm)
 			table.Compare(b,
 				Case{"say to 1000, " + name, Say(h, members), bound},
-				Case{"one onSayReceive", OnSayReceive(h, Said(Message)), 0})
+				Case{"one onSayReceive", OnSayReceive(h, SayEvent(Message)), 0})
 		})
 	}
 	compare("each, all get it", Filter(undeclared), five, 20)
@@ -90,7 +90,7 @@ func BenchmarkSandboxSay(b *testing.B) {
 
 func TestCallsDoNotAllocate(t *testing.T) {
 	for name, run := range map[string]func(int){
-		"onSayReceive":   OnSayReceive(Start(t, Filter(undeclared)), Said(Message)),
+		"onSayReceive":   OnSayReceive(Start(t, Filter(undeclared)), SayEvent(Message)),
 		"say each":       Say(Start(t, Filter(undeclared)), Members(1000, "en", "de", "xx")),
 		"say by classes": Say(Start(t, Filter(byLocale)), Members(1000, "en", "de", "xx")),
 		"say once":       Say(Start(t, Filter(once)), Members(1000, "en")),
@@ -109,11 +109,11 @@ func TestFilters(t *testing.T) {
 		for text, want := range map[string]hook.Outcome{
 			Message: hook.Allowed, "": hook.Allowed, "spa": hook.Allowed, "spam": hook.Denied, Message + "spam": hook.Denied, "no spam please": hook.Denied,
 		} {
-			if v := h.Decide(context.Background(), Said(text)); v.Outcome != want {
+			if v := h.Decide(context.Background(), SayEvent(text)); v.Outcome != want {
 				t.Errorf("%s: %q: outcome %d, want %d", name, text, v.Outcome, want)
 			}
 		}
-		ev := Said(Message)
+		ev := SayEvent(Message)
 		ev.Hook, ev.Conn = hook.Say, nil
 		d := h.Deliver(context.Background(), ev, Members(600, "en", "de", "xx"))
 		for i, heard := range d.For {

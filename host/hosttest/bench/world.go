@@ -42,8 +42,8 @@ func Start(t testing.TB, wasm []byte) *host.Host {
 	return h
 }
 
-// Said returns an event of onSayReceive with a text.
-func Said(text string) *hook.Event {
+// SayEvent returns an event of onSayReceive with a text.
+func SayEvent(text string) *hook.Event {
 	return &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "general", From: "c0", Context: "user",
 		SentAt: 1800000000000, Sequence: 1, Message: wire.Message{Text: text}, Conn: profile(0)}
 }
@@ -61,7 +61,7 @@ func OnSayReceive(h *host.Host, ev *hook.Event) func(n int) {
 
 // Say returns a function that has the host deliver the message to the members n times. No message may be rewritten.
 func Say(h *host.Host, members []hook.Member) func(n int) {
-	ev := Said(Message)
+	ev := SayEvent(Message)
 	ev.Hook, ev.Conn, ev.Snapshot = hook.Say, nil, new(hook.MemberSnapshot)
 	return func(n int) {
 		for range n {

@@ -111,8 +111,8 @@ func TestInvalidContentFails(t *testing.T) {
 		rewriting("extra that is no object", "extra: not a JSON object", "[]", span(abi.ResultExtra, 64, 2)),
 		rewriting("extra that is null", "extra: not a JSON object", "null", span(abi.ResultExtra, 64, 4)),
 		rewriting("sent before 1970", "sentAt: -1 ms", "", asm.I32(frame)+asm.I64(-1)+asm.Store64(abi.ResultSentAt)),
-		rewriting("room with a line end", "is no name for a room", "a\r\nb", span(abi.ResultRoom, 64, 4)),
-		rewriting("room of 300 bytes", "is no name for a room", strings.Repeat("r", 300), span(abi.ResultRoom, 64, 300)),
+		rewriting("room with a line end", "is not a valid room name", "a\r\nb", span(abi.ResultRoom, 64, 4)),
+		rewriting("room of 300 bytes", "is not a valid room name", strings.Repeat("r", 300), span(abi.ResultRoom, 64, 300)),
 		rewriting("from with a line end", "is no sender", "a\nb", span(abi.ResultFrom, 64, 3)),
 	}
 	for _, name := range []string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", `fr\u006fm`} {

@@ -39,7 +39,7 @@ func TestFloorAndMootDeliverAll(t *testing.T) {
 	}
 }
 
-func TestRowsTellMediansAndWhatIsAboveItsBound(t *testing.T) {
+func TestRowsShowMediansAndExceededBounds(t *testing.T) {
 	result := func(cpu float64) *bench.Result {
 		return &bench.Result{Latency: bench.Latency{P50: 1, P99: 2}, Server: &bench.Server{CPUPerMillion: cpu, PerWrite: 8}}
 	}

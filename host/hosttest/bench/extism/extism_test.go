@@ -80,7 +80,7 @@ func BenchmarkSandboxExtism(b *testing.B) {
 	p := start(b)
 	h := bench.Start(b, bench.Filter("{}"))
 	table.Compare(b,
-		bench.Case{Name: "onSayReceive of 200 bytes, by hand", Run: bench.OnSayReceive(h, bench.Said(bench.Message)), Bound: -100},
+		bench.Case{Name: "onSayReceive of 200 bytes, by hand", Run: bench.OnSayReceive(h, bench.SayEvent(bench.Message)), Bound: -100},
 		bench.Case{Name: "Extism's Go SDK 1.7.1, with a timeout", Run: func(n int) {
 			for range n {
 				if denies(p, bench.Message) {
