@@ -53,9 +53,9 @@ func TestABurstIsPacedByItsReaders(t *testing.T) {
 	})
 }
 
-// TestAReaderThatStopsHoldsABurstUpOnce checks that a reader that stops reading delays the
+// TestAStoppedReaderDelaysABurstOnce checks that a reader that stops reading delays the
 // other members once and is closed.
-func TestAReaderThatStopsHoldsABurstUpOnce(t *testing.T) {
+func TestAStoppedReaderDelaysABurstOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a")
 		slow, other := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))

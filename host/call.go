@@ -32,9 +32,9 @@ const (
 	mostStack = meter.StackBudget
 )
 
-// deeper reports whether the stack of fn, which was called before, is larger than the given size. wazero has the size
-// in an unexported field; if the field is not found, deeper returns true.
-func deeper(fn api.Function, than int) bool {
+// stackExceeds reports whether the stack of fn, which was called before, is larger than the given size. wazero has the size
+// in an unexported field; if the field is not found, stackExceeds returns true.
+func stackExceeds(fn api.Function, than int) bool {
 	v := reflect.Indirect(reflect.ValueOf(fn))
 	if v.Kind() != reflect.Struct {
 		return true
@@ -60,7 +60,7 @@ func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 		in.broken = true
 		return 0, in.classify(err)
 	}
-	in.large = in.large || (in.rest < rest || in.widened) && deeper(fn, keptStack)
+	in.large = in.large || (in.rest < rest || in.widened) && stackExceeds(fn, keptStack)
 	return in.stack[0], nil
 }
 

@@ -390,8 +390,8 @@ func (p *pool) enter(ctx context.Context, deadline int64) *failure {
 
 func (p *pool) leave() { <-p.actions }
 
-// close waits for instances that are being made and closes all instances. None may be in use. Instances that sacrifice
-// or drain are closing are closed when it returns, so that their code may be closed then.
+// close waits for instances that are being made and closes all instances. None may be in use. When it returns,
+// instances that sacrifice or drain has begun to close are closed too, so the caller may close their code.
 func (p *pool) close() {
 	p.makers.Wait()
 	p.drain()

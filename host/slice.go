@@ -85,7 +85,7 @@ func (in *instance) refuel(left int64) int64 {
 // copying all of it, and nothing can stop the copy.
 func (in *instance) widen() (cost int64) {
 	in.widened = true
-	if deeper(in.running, mostStack) {
+	if stackExceeds(in.running, mostStack) {
 		panic(errDeep)
 	}
 	in.chain.Set(meter.StackBudget)

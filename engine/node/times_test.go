@@ -11,9 +11,9 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// TestTheAPITellsMilliseconds checks that the API has times and durations in milliseconds: times
+// TestTheAPIUsesMilliseconds checks that the API has times and durations in milliseconds: times
 // lie within the test, and durations are not longer than the test.
-func TestTheAPITellsMilliseconds(t *testing.T) {
+func TestTheAPIUsesMilliseconds(t *testing.T) {
 	begin := time.Now().Truncate(time.Millisecond)
 	dir := t.TempDir()
 	s := inProcess(t, stamps(t, dir, 1))

@@ -58,7 +58,7 @@ func TestLooksAtManyFilesAreRarer(t *testing.T) {
 	}
 }
 
-// BenchmarkLook measures a look at the files of a configuration that includes 10,000.
+// BenchmarkLook measures one check for changes of a configuration that includes 10,000 files.
 func BenchmarkLook(b *testing.B) {
 	dir := b.TempDir()
 	for i := range 10_000 {

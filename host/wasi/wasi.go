@@ -32,7 +32,7 @@ const ModuleName = "wasi_snapshot_preview1"
 
 // Guest is the instance that calls a function. Its methods are called only during the call, on the call's goroutine.
 type Guest interface {
-	// Charge charges the guest for n moved bytes.
+	// Charge charges the guest for n copied bytes.
 	Charge(n uint32)
 	// Sleep returns after d, which is not negative. If less time is left for the call, Sleep may return earlier, or end
 	// the call with a panic.

@@ -21,8 +21,8 @@ func (n *Node) publishCommand() string {
 
 // publishEphemeral publishes a batch of ephemeral messages in one pipeline. It tries again only
 // if certainly no message was published.
-func (l *publisher) publishEphemeral(ctx context.Context, batch []*parcel) {
-	last := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
+func (l *publisher) publishEphemeral(ctx context.Context, batch []*queuedMessage) {
+	last := slices.MaxFunc(batch, func(a, b *queuedMessage) int { return a.deadline.Compare(b.deadline) }).deadline
 	ctx, cancel := context.WithDeadline(ctx, last)
 	defer cancel()
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
@@ -39,7 +39,7 @@ func (l *publisher) publishEphemeral(ctx context.Context, batch []*parcel) {
 }
 
 // publishEphemeralOnce returns the error of each message, and the first error.
-func (l *publisher) publishEphemeralOnce(ctx context.Context, batch []*parcel) ([]error, error) {
+func (l *publisher) publishEphemeralOnce(ctx context.Context, batch []*queuedMessage) ([]error, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	pipe := l.p.n.client.Pipeline()

@@ -76,7 +76,7 @@ type publisher struct {
 
 	mu      sync.Mutex
 	number  uint64 // number of the last message
-	waiting []*parcel
+	waiting []*queuedMessage
 	closed  bool
 
 	unsettled atomic.Bool // report before the next batch, because the generation may be new
@@ -98,8 +98,8 @@ type message struct {
 	keep   cluster.Retention
 }
 
-// parcel is a message that waits to be published.
-type parcel struct {
+// queuedMessage is a message that waits to be published.
+type queuedMessage struct {
 	message
 	ctx      context.Context // ctx of the caller of Publish
 	deadline time.Time
@@ -114,7 +114,7 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 		return err
 	}
 	p, key := n.at(room)
-	item := &parcel{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
+	item := &queuedMessage{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
 	l := &p.publisher
 	if keep.Ephemeral {
 		l = &p.ephemeral
@@ -134,7 +134,7 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 }
 
 // put copies payload into the item and queues the item.
-func (l *publisher) put(item *parcel, payload []byte) error {
+func (l *publisher) put(item *queuedMessage, payload []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.number++
@@ -219,7 +219,7 @@ func (v contextWithValues) Value(key any) any {
 }
 
 // traced returns the ctx for sending a batch.
-func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
+func (c *Config) traced(ctx context.Context, batch []*queuedMessage) context.Context {
 	if c.Instrument == nil {
 		return ctx
 	}
@@ -227,10 +227,10 @@ func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
 }
 
 // take takes the next batch, without messages whose callers have given up.
-func (l *publisher) take() []*parcel {
+func (l *publisher) take() []*queuedMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var batch []*parcel
+	var batch []*queuedMessage
 	size, i := 0, 0
 	for ; i < len(l.waiting) && len(batch) < batchCount; i++ {
 		item := l.waiting[i]
@@ -263,9 +263,9 @@ func (l *publisher) close() {
 // its messages; the script publishes the batch once. The first attempt after the publisher has
 // settled with a generation follows at once. Other attempts follow after a pause, because two
 // masters may answer alternately.
-func (l *publisher) send(ctx context.Context, batch []*parcel) {
+func (l *publisher) send(ctx context.Context, batch []*queuedMessage) {
 	l.seq++
-	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
+	deadline := slices.MaxFunc(batch, func(a, b *queuedMessage) int { return a.deadline.Compare(b.deadline) }).deadline
 	outcome, again := cluster.ErrUnavailable, false
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
 		answer, err := l.ask(ctx, batch)
@@ -297,7 +297,7 @@ func (l *publisher) send(ctx context.Context, batch []*parcel) {
 	}
 }
 
-func (l *publisher) ask(ctx context.Context, batch []*parcel) (string, error) {
+func (l *publisher) ask(ctx context.Context, batch []*queuedMessage) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	args := items(append(l.p.saying(), l.seq, l.gen), batch)
@@ -313,7 +313,7 @@ func (p *partition) saying() []any {
 }
 
 // accepted records a batch as accepted and answers its callers.
-func (l *publisher) accepted(batch []*parcel, answer string) error {
+func (l *publisher) accepted(batch []*queuedMessage, answer string) error {
 	_, rest, _ := strings.Cut(answer, " ")
 	at, _, _ := strings.Cut(rest, " ")
 	order, err := strconv.ParseInt(at, 10, 64)

@@ -92,7 +92,7 @@ func TestAPublisherThatStopsAnswersAllMessages(t *testing.T) {
 		n.life = life
 		close(n.started)
 		p := newPartition(n, keys{})
-		item := &parcel{ctx: life, done: make(chan error, 1)}
+		item := &queuedMessage{ctx: life, done: make(chan error, 1)}
 		if err := p.publisher.put(item, []byte("hello")); err != nil {
 			t.Fatal(err)
 		}

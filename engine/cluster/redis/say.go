@@ -243,13 +243,13 @@ end
 
 // items appends the number of a batch's last message, the bytes of its entries, and its messages in
 // the form of luaSay. It sorts the batch by room; the messages of a room keep their order.
-func items(args []any, batch []*parcel) []any {
+func items(args []any, batch []*queuedMessage) []any {
 	total, number := 0, uint64(0)
 	for _, item := range batch {
 		total += len(item.entry)
 		number = max(number, item.number)
 	}
-	slices.SortStableFunc(batch, func(a, b *parcel) int { return strings.Compare(a.room, b.room) })
+	slices.SortStableFunc(batch, func(a, b *queuedMessage) int { return strings.Compare(a.room, b.room) })
 	args = append(args, number, total)
 	var last *message
 	for i, item := range batch {
@@ -277,7 +277,7 @@ func sameTenant(a, b string) bool {
 }
 
 // tenantItem returns the item that begins the tenant of the first message of a sorted batch.
-func tenantItem(batch []*parcel) string {
+func tenantItem(batch []*queuedMessage) string {
 	first, bytes := batch[0].room, 0
 	for _, item := range batch {
 		if !sameTenant(first, item.room) {

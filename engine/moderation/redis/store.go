@@ -176,7 +176,7 @@ func (s *Store) page(ctx context.Context, tenant, low, high string, limit int) (
 		p.sanctions = append(p.sanctions, one)
 	}
 	if malformed > 0 {
-		s.log.Warn("malformed sanctions in Redis do not hold", "tenant", tenant, "sanctions", malformed, "first", first)
+		s.log.Warn("malformed sanctions in Redis are ignored", "tenant", tenant, "sanctions", malformed, "first", first)
 	}
 	return p, nil
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// TestCrowdOfTenantsWithLittleMemory calls hundreds of tenants at once, most of which share modules, with memory for a
+// TestManyTenantsWithLittleMemory calls hundreds of tenants at once, most of which share modules, with memory for a
 // few dozen instances. Meanwhile rules are reloaded, some tenants and modules come and go, and tenants try their modules.
 // Each event must be about its own tenant, no instance has marks of another tenant, a call fails for want of memory or time only, and the memory is free afterwards.
-func TestCrowdOfTenantsWithLittleMemory(t *testing.T) {
+func TestManyTenantsWithLittleMemory(t *testing.T) {
 	w := openWith(t, host.Config{VerifyResets: true})
 	defer w.end()
 	counted := func(n int) []byte { // denies an event that is not of the tenant in the instance's config
