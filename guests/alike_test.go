@@ -249,6 +249,21 @@ func TestInvitationsAreAlike(t *testing.T) {
 	}
 }
 
+// TestErrorOfALongWordNamesIt checks that a word longer than the error of a module does not hide the error.
+func TestErrorOfALongWordNamesIt(t *testing.T) {
+	want := `words[1]: "` + strings.Repeat("é", 63) + `+..." must begin and end with a letter or a digit`
+	for _, wasm := range [][]byte{guest(t, "builtin/blocklist"), guest(t, "blocklist")} {
+		config := `{"words":["darn","` + strings.Repeat("é", 63) + strings.Repeat("+", 2000) + `"]}`
+		m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Cache: cache, Timeout: time.Minute})
+		if err == nil {
+			m.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // TestBlocklistOf5000WordsFits checks that a list of 88 KB fits into an instance of 16 MiB.
 func TestBlocklistOf5000WordsFits(t *testing.T) {
 	var words []string

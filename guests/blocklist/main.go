@@ -57,11 +57,19 @@ func (r *rule) compile() error {
 	r.list.grow(len(r.Words), bytes)
 	for i, w := range r.Words {
 		if err := r.list.add(w); err != nil {
-			return fmt.Errorf("words[%d]: %q %w", i, w, err)
+			return fmt.Errorf("words[%d]: %q %w", i, cut(w), err)
 		}
 	}
 	r.list.automaton.finish()
 	return nil
+}
+
+// cut returns the beginning of a word for an error, which has at most 1024 bytes.
+func cut(word string) string {
+	if all := []rune(word); len(all) > 64 {
+		return string(all[:64]) + "..."
+	}
+	return word
 }
 
 func (r *rule) receive(e *moot.Event) moot.Verdict {

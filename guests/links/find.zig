@@ -1,5 +1,8 @@
 //! Finds links in a text, and their hosts, by the rules of browsers. Hosts are compared in ASCII:
 //! lower case, punycode, without a final dot.
+//!
+//! The meter charges a function, and an iteration of a loop, for all of its code, also for the part that does not run: what few texts
+//! need is therefore in functions that are not inlined.
 const std = @import("std");
 const moot = @import("moot");
 
@@ -10,22 +13,29 @@ pub fn init(memory: std.mem.Allocator) !void {
     var lines = std.mem.tokenizeScalar(u8, @embedFile("tlds.txt"), '\n');
     try tlds.ensureTotalCapacity(memory, 2048);
     while (lines.next()) |tld| tlds.putAssumeCapacity(tld, {});
+    try out.ensureTotalCapacity(8 * longest);
+    try label.ensureTotalCapacity(longest);
 }
 
 pub const Link = struct {
-    host: []const u8, // canonical
+    host: []const u8, // canonical; until the next link is searched
     start: usize, // in the text, path included
     end: usize,
 };
 
-/// Iterates over the links of a text in order.
+/// Iterates over the links of a text in order, in time linear in its length. A link can lie inside the authority or the path of
+/// another, and ends where that one ends: what one search of an end reads, the next does not read again.
 pub const Links = struct {
     text: []const u8,
     bare: bool,
     at: usize = 0,
     word_end: usize = 0, // end of the last link: bare links are not searched inside its path
+    authority_end: usize = 0, // of the last link with a scheme
+    host_start: usize = 0, // behind the last @ of that authority; 0: it has none
+    named: usize = 0, // start of the host of which name is the canonical form
+    name: []const u8 = "",
 
-    pub fn next(l: *Links) ?Link {
+    pub noinline fn next(l: *Links) ?Link {
         while (l.at < l.text.len) {
             const start = l.at;
             if (l.schemeAt(start)) |authority| {
@@ -34,20 +44,18 @@ pub const Links = struct {
                 if (link) |found| return found;
                 continue;
             }
-            if (!isHostByte(l.text[start])) {
-                l.at += 1;
+            const end = runEnd(l.text, start);
+            if (end == start) {
+                l.at = nextRun(l.text, start + 1);
                 continue;
             }
-            // A run of characters that names may contain.
-            var end = start;
-            while (end < l.text.len and isHostByte(l.text[end]) and (end == start or l.schemeAt(end) == null)) end += 1;
             if (l.schemeBehind(start, end)) |authority| {
                 l.at = authority;
                 if (l.url(start, authority)) |found| return found;
                 continue;
             }
-            l.at = @max(end, start + 1);
-            if (l.bare and start >= l.word_end) if (l.bareLink(start, end)) |found| return found;
+            l.at = end;
+            if (l.bare and start >= l.word_end and !isWord(l.text[start..end])) if (l.bareLink(start, end)) |found| return found;
         }
         return null;
     }
@@ -61,7 +69,7 @@ pub const Links = struct {
 
     /// Returns the start of the authority if the run is a scheme with "://". For http and similar
     /// schemes browsers accept any number of slashes.
-    fn schemeBehind(l: *Links, start: usize, end: usize) ?usize {
+    noinline fn schemeBehind(l: *Links, start: usize, end: usize) ?usize {
         if (end + 1 >= l.text.len or l.text[end] != ':') return null;
         const after = slashes(l.text, end + 1);
         if (after >= end + 3) return after;
@@ -72,30 +80,43 @@ pub const Links = struct {
         return null;
     }
 
-    fn url(l: *Links, start: usize, authority: usize) ?Link {
-        var end = authority;
-        while (end < l.text.len and !isSlash(l.text[end]) and !isEnd(l.text, end) and l.text[end] != '?' and l.text[end] != '#') end += 1;
-        l.word_end = wordEnd(l.text, end);
-        var host = l.text[authority..end];
-        if (std.mem.lastIndexOfScalar(u8, host, '@')) |i| host = host[i + 1 ..]; // text before it is a user name
-        host = std.mem.trimRight(u8, withoutPort(host), ",;!)'*_");
-        const name = canonical(decoded(host));
-        return if (name.len == 0) null else .{ .host = name, .start = start, .end = l.word_end };
+    noinline fn url(l: *Links, start: usize, authority: usize) ?Link {
+        if (authority > l.authority_end) l.readAuthority(authority);
+        l.endWord(l.authority_end);
+        const from = @max(authority, l.host_start);
+        if (from != l.named) {
+            const host = std.mem.trimRight(u8, withoutPort(l.text[from..l.authority_end]), ",;!)'*_");
+            l.name = canonical(decoded(host));
+            l.named = from;
+        }
+        return if (l.name.len == 0) null else .{ .host = l.name, .start = start, .end = l.word_end };
+    }
+
+    /// Finds the end of an authority, and its host: text before the last @ is a user name.
+    noinline fn readAuthority(l: *Links, authority: usize) void {
+        var i = authority;
+        while (i < l.text.len and !isSlash(l.text[i]) and !isEnd(l.text, i) and l.text[i] != '?' and l.text[i] != '#') : (i += 1) {
+            if (l.text[i] == '@') l.host_start = i + 1;
+        }
+        l.authority_end = i;
+    }
+
+    /// Sets word_end for a link whose host ends at from. A word_end behind from was searched from the same word.
+    fn endWord(l: *Links, from: usize) void {
+        if (from > l.word_end) l.word_end = wordEnd(l.text, from);
     }
 
     /// Returns a name with a dot whose last part is a top-level domain, or an IPv4 address with a path.
     /// A name next to an @ belongs to an e-mail address, and is not a link.
-    fn bareLink(l: *Links, start: usize, end: usize) ?Link {
+    noinline fn bareLink(l: *Links, start: usize, end: usize) ?Link {
         if (start > 0 and l.text[start - 1] == '@') return null;
         if (end < l.text.len and l.text[end] == '@') return null;
-        for (l.text[start..end]) |c| {
-            if (c == '.' or c >= 0x80) break;
-        } else return null; // the common case: an ordinary word
+        l.named = 0; // canonical overwrites the name
         const name = canonical(l.text[start..end]);
         const dot = std.mem.lastIndexOfScalar(u8, name, '.') orelse return null;
         const path = end < l.text.len and (isSlash(l.text[end]) or l.text[end] == ':');
         if (!tlds.contains(name[dot + 1 ..]) and !(path and isAddress(name))) return null;
-        l.word_end = wordEnd(l.text, end);
+        l.endWord(end);
         return .{ .host = name, .start = start, .end = if (path) l.word_end else end };
     }
 };
@@ -115,6 +136,26 @@ fn isHostByte(c: u8) bool {
     return std.ascii.isAlphanumeric(c) or c == '-' or c == '.' or c == '_' or c >= 0x80;
 }
 
+/// Returns the end of the run of characters from a start that names may contain.
+noinline fn runEnd(text: []const u8, start: usize) usize {
+    var i = start;
+    while (i < text.len and isHostByte(text[i])) i += 1;
+    return i;
+}
+
+/// Returns the start of the next run, or a slash before it.
+noinline fn nextRun(text: []const u8, from: usize) usize {
+    var i = from;
+    while (i < text.len and !isHostByte(text[i]) and !isSlash(text[i])) i += 1;
+    return i;
+}
+
+/// Reports whether a run is an ordinary word, without a dot of any script.
+noinline fn isWord(run: []const u8) bool {
+    for (run) |c| if (c == '.' or c >= 0x80) return false;
+    return true;
+}
+
 /// Reports whether a link ends at i: at a space, a quote or a bracket.
 fn isEnd(text: []const u8, i: usize) bool {
     const c = text[i];
@@ -122,14 +163,19 @@ fn isEnd(text: []const u8, i: usize) bool {
         std.mem.startsWith(u8, text[i..], "\u{a0}") or std.mem.startsWith(u8, text[i..], "\u{3000}");
 }
 
-fn wordEnd(text: []const u8, from: usize) usize {
+noinline fn wordEnd(text: []const u8, from: usize) usize {
     var i = from;
     while (i < text.len and !isEnd(text, i)) i += 1;
     return i;
 }
 
+/// An IPv6 address keeps its port, but no more than 64 bytes: others may begin in the same bytes, and the longest has 45.
 fn withoutPort(host: []const u8) []const u8 {
-    if (host.len > 0 and host[0] == '[') return host; // IPv6
+    if (host.len > 0 and host[0] == '[') {
+        var end = @min(host.len, 64);
+        while (end < host.len and host[end] & 0xc0 == 0x80) end -= 1; // whole characters
+        return host[0..end];
+    }
     return host[0 .. std.mem.indexOfScalar(u8, host, ':') orelse host.len];
 }
 
@@ -140,43 +186,58 @@ fn isAddress(name: []const u8) bool {
 }
 
 /// Returns the host with percent-encoding decoded.
-fn decoded(host: []const u8) []const u8 {
+noinline fn decoded(host: []const u8) []const u8 {
     if (std.mem.indexOfScalar(u8, host, '%') == null) return host;
-    const out = moot.arena().alloc(u8, host.len) catch @panic("out of memory");
+    const plain = moot.arena().alloc(u8, host.len) catch @panic("out of memory");
     var n: usize = 0;
     var i: usize = 0;
     while (i < host.len) : (i += 1) {
-        out[n] = host[i];
+        plain[n] = host[i];
         if (host[i] == '%' and i + 2 < host.len) if (std.fmt.parseInt(u8, host[i + 1 .. i + 3], 16)) |c| {
-            out[n] = c;
+            plain[n] = c;
             i += 2;
         } else |_| {};
         n += 1;
     }
-    return out[0..n];
+    return plain[0..n];
 }
+
+const longest = 1024; // bytes of a host that is read; names have at most 253
+
+// Buffers of canonical: memory that grew for each name would cost more than the search.
+var out = std.ArrayList(u8).init(std.heap.wasm_allocator);
+var label = std.ArrayList(u21).init(std.heap.wasm_allocator);
 
 /// Returns a host in the form in which hosts are compared; "" if it is not a host. Full-width
 /// letters and dots of all scripts become ASCII, invisible characters are removed, and other
-/// non-ASCII labels become punycode.
-pub fn canonical(host: []const u8) []const u8 {
-    if (host.len > 1024) return "";
-    var out = std.ArrayList(u8).init(moot.arena());
-    var label = std.ArrayList(u21).init(moot.arena());
+/// non-ASCII labels become punycode. The result is overwritten by the next call.
+pub noinline fn canonical(host: []const u8) []const u8 {
+    if (host.len > longest) return "";
+    out.clearRetainingCapacity();
+    if (isASCII(host)) {
+        for (host) |c| out.appendAssumeCapacity(std.ascii.toLower(c));
+        return std.mem.trim(u8, out.items, "._-");
+    }
+    label.clearRetainingCapacity();
     const view = std.unicode.Utf8View.init(host) catch return "";
     var chars = view.iterator();
     while (chars.nextCodepoint()) |c| {
         switch (c) {
             '.', 0x3002, 0xff0e, 0xff61, 0x2024 => {
-                finish(&out, &label);
+                finish();
                 out.append('.') catch @panic("out of memory");
             },
             0xad, 0x200b...0x200f, 0x2060...0x2064, 0xfe00...0xfe0f, 0xfeff => {},
             else => label.append(small(c)) catch @panic("out of memory"),
         }
     }
-    finish(&out, &label);
+    finish();
     return std.mem.trim(u8, out.items, "._-");
+}
+
+fn isASCII(text: []const u8) bool {
+    for (text) |c| if (c >= 0x80) return false;
+    return true;
 }
 
 /// Returns the lower case of a letter, for scripts that host names use.
@@ -193,7 +254,7 @@ fn small(c: u21) u21 {
 }
 
 /// Appends a label, in punycode (RFC 3492) if it is not ASCII.
-fn finish(out: *std.ArrayList(u8), label: *std.ArrayList(u21)) void {
+noinline fn finish() void {
     defer label.clearRetainingCapacity();
     var basic: u32 = 0;
     for (label.items) |c| {
@@ -206,22 +267,22 @@ fn finish(out: *std.ArrayList(u8), label: *std.ArrayList(u21)) void {
     if (basic == label.items.len) return;
     if (label.items.len > 63) return; // host names have no such label
     if (basic > 0) out.append('-') catch @panic("out of memory");
-    punycode(out, label.items, basic);
+    punycode(basic);
 }
 
-fn punycode(out: *std.ArrayList(u8), label: []const u21, basic: u32) void {
+noinline fn punycode(basic: u32) void {
     var n: u32 = 128;
     var delta: u32 = 0;
     var bias: u32 = 72;
     var done = basic;
-    while (done < label.len) {
+    while (done < label.items.len) {
         var least: u32 = 0x10ffff;
-        for (label) |c| {
+        for (label.items) |c| {
             if (c >= n and c < least) least = c;
         }
         delta += (least - n) * (done + 1);
         n = least;
-        for (label) |c| {
+        for (label.items) |c| {
             if (c < n) delta += 1;
             if (c != n) continue;
             var q = delta;

@@ -27,9 +27,15 @@ const Config = struct {
     exempt: []const []const u8 = &.{},
 };
 
+/// A list of domains. Of a host, only what is as long as the longest domain is looked up: one host can be that of many links.
+const Domains = struct {
+    set: std.StringHashMapUnmanaged(void) = .{},
+    longest: usize = 0,
+};
+
 const lasting = std.heap.wasm_allocator;
-var allowed: std.StringHashMapUnmanaged(void) = .{};
-var denied: std.StringHashMapUnmanaged(void) = .{};
+var allowed: Domains = .{};
+var denied: Domains = .{};
 var exempt: std.StringHashMapUnmanaged(void) = .{};
 var only_allowed = false;
 var bare = true;
@@ -37,6 +43,7 @@ var masks = false;
 var mask: []const u8 = "";
 
 pub fn init(source: []const u8) ?[]const u8 {
+    find.init(lasting) catch return "there is no memory";
     const c = std.json.parseFromSliceLeaky(Config, moot.arena(), source, .{}) catch |err| return switch (err) {
         error.UnknownField => "there is a setting that is not known; there are allow, deny, bare, action, mask and exempt",
         else => "allow, deny and exempt must be lists of texts, bare true or false, action and mask texts",
@@ -51,7 +58,6 @@ pub fn init(source: []const u8) ?[]const u8 {
         if (std.mem.eql(u8, domain, "*")) only_allowed = true else if (list(&denied, "deny: ", domain)) |why| return why;
     }
     for (c.exempt) |role| exempt.put(lasting, keep(role), {}) catch return "exempt: too many";
-    find.init(lasting) catch return "there is no memory";
     return null;
 }
 
@@ -60,28 +66,33 @@ fn keep(s: []const u8) []const u8 {
 }
 
 /// Adds a domain to a list, in the form in which hosts are compared.
-fn list(on: *std.StringHashMapUnmanaged(void), name: []const u8, domain: []const u8) ?[]const u8 {
+fn list(on: *Domains, name: []const u8, domain: []const u8) ?[]const u8 {
     const plain = if (std.mem.startsWith(u8, domain, "*.")) domain[2..] else domain;
     for (plain) |c| if (std.mem.indexOfScalar(u8, "/:@*? \t", c) != null)
         return moot.join(&.{ name, moot.json.quote(domain), " is not a domain: write example.com, without a scheme, port or path" });
     const host = find.canonical(plain);
     if (host.len == 0) return moot.join(&.{ name, moot.json.quote(domain), " is not a domain" });
-    on.put(lasting, keep(host), {}) catch return moot.join(&.{ name, "too many" });
+    on.set.put(lasting, keep(host), {}) catch return moot.join(&.{ name, "too many" });
+    on.longest = @max(on.longest, host.len);
     return null;
 }
 
 /// Returns the length of the longest listed domain that is the host or a parent of it; 0 if there is none.
-fn listed(on: *const std.StringHashMapUnmanaged(void), host: []const u8) usize {
+fn listed(on: *const Domains, host: []const u8) usize {
     var rest = host;
+    if (host.len > on.longest) {
+        const dot = std.mem.indexOfScalarPos(u8, host, host.len - on.longest - 1, '.') orelse return 0;
+        rest = host[dot + 1 ..];
+    }
     while (true) {
-        if (on.contains(rest)) return rest.len;
+        if (on.set.contains(rest)) return rest.len;
         const dot = std.mem.indexOfScalar(u8, rest, '.') orelse return 0;
         rest = rest[dot + 1 ..];
     }
 }
 
 /// The longer match of the two lists decides; deny decides if both are equally long.
-fn good(host: []const u8) bool {
+noinline fn good(host: []const u8) bool {
     const yes = listed(&allowed, host);
     const no = listed(&denied, host);
     if (yes == 0 and no == 0) return !only_allowed;
@@ -129,19 +140,21 @@ fn inStrings(json: []const u8, bad: *[]const u8) bool {
     return true;
 }
 
-/// Returns the text with unwanted links masked. bad is the first of their hosts.
+/// Returns the text with unwanted links masked, if they are masked. bad is the first of their hosts.
 fn inText(text: []const u8, bad: *[]const u8) []const u8 {
     var out = std.ArrayList(u8).init(moot.arena());
     var links = find.Links{ .text = text, .bare = bare };
     var done: usize = 0;
     while (links.next()) |link| {
         if (good(link.host)) continue;
-        if (bad.len == 0) bad.* = link.host;
+        if (bad.len == 0) bad.* = moot.arena().dupe(u8, link.host) catch @panic("out of memory");
+        if (!masks) return text;
         if (link.start < done) continue; // inside a link that is masked already
         out.appendSlice(text[done..link.start]) catch @panic("out of memory");
         out.appendSlice(mask) catch @panic("out of memory");
         done = link.end;
     }
+    if (done == 0) return text;
     out.appendSlice(text[done..]) catch @panic("out of memory");
     return out.items;
 }

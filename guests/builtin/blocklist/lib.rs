@@ -44,7 +44,7 @@ impl Module for Blocklist {
         }
         for (i, word) in words.iter().enumerate() {
             if !list.add(word) {
-                return Err(format!("words[{}]: {} must begin and end with a letter or a digit", i, json::quote(word)));
+                return Err(format!("words[{}]: {} must begin and end with a letter or a digit", i, json::quote(&cut(word))));
             }
         }
         list.finish();
@@ -59,6 +59,14 @@ impl Module for Blocklist {
             Some(json) if e.is_json() => Verdict::rewrite().with_json(json),
             Some(text) => Verdict::text(text),
         }
+    }
+}
+
+/// The beginning of a word for an error, which has at most 1024 bytes.
+fn cut(word: &str) -> String {
+    match word.char_indices().nth(64) {
+        Some((end, _)) => format!("{}...", &word[..end]),
+        None => word.to_string(),
     }
 }
 

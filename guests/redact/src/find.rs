@@ -143,13 +143,15 @@ fn joins(c: char) -> bool {
 fn numbers(chars: &Chars, start: usize, found: &mut Vec<Found>) -> Hit {
     let (groups, end) = row(chars, start);
     let offset = |k: usize| chars.get(k).map_or_else(|| chars.last().map_or(0, |c| c.0 + c.1.len_utf8()), |c| c.0);
+    // The sign or bracket at the start of the row belongs to its first group.
+    let head = |first: usize| if first == 0 { start } else { groups.get(first).map_or(end, |g| g.start) };
     let mut push = |kind, from, to| found.push(Found { kind, start: offset(from), end: offset(to) });
     let (mut first, mut g) = (0, 0);
     while g < groups.len() {
         match card(chars, &groups[g..]) {
             None => g += 1,
             Some(n) => {
-                if let Some((from, to)) = phone(chars, &groups[first..g], start) {
+                if let Some((from, to)) = phone(chars, &groups[first..g], head(first)) {
                     push(Kind::Phone, from, to);
                 }
                 push(Kind::Card, groups[g].start, groups[g + n - 1].end);
@@ -158,7 +160,7 @@ fn numbers(chars: &Chars, start: usize, found: &mut Vec<Found>) -> Hit {
             }
         }
     }
-    if let Some((from, to)) = phone(chars, &groups[first..], start) {
+    if let Some((from, to)) = phone(chars, &groups[first..], head(first)) {
         push(Kind::Phone, from, to);
     }
     Some((None, start, end))
@@ -196,11 +198,23 @@ fn digits(chars: &Chars, groups: &[Group]) -> Vec<u8> {
 /// Returns how many groups form a card number: 13 to 19 digits with a known prefix and a
 /// valid checksum.
 fn card(chars: &Chars, groups: &[Group]) -> Option<usize> {
-    let mut len = 0;
-    (1..=groups.len()).take_while(|&n| { len += groups[n - 1].end - groups[n - 1].start; len <= 19 }).filter(|&n| {
-        let d = digits(chars, &groups[..n]);
-        d.len() >= 13 && (2..=6).contains(&d[0]) && luhn(&d)
-    }).last()
+    if !(2..=6).contains(&digit(chars[groups[0].start].1)?) {
+        return None;
+    }
+    let (mut all, mut len, mut good) = ([0; 19], 0, None);
+    for (n, group) in groups.iter().enumerate() {
+        if len + group.end - group.start > all.len() {
+            break;
+        }
+        for c in &chars[group.start..group.end] {
+            all[len] = digit(c.1)?;
+            len += 1;
+        }
+        if len >= 13 && luhn(&all[..len]) {
+            good = Some(n + 1);
+        }
+    }
+    good
 }
 
 fn luhn(digits: &[u8]) -> bool {
@@ -217,8 +231,7 @@ fn luhn(digits: &[u8]) -> bool {
 fn phone(chars: &Chars, groups: &[Group], row: usize) -> Option<(usize, usize)> {
     let first = groups.first()?;
     let d = digits(chars, groups);
-    let before = |c: char| first.start > row && chars[row..first.start].iter().any(|x| x.1 == c);
-    let plus = before('+') && chars.get(row + 1).map_or(false, |c| c.1 == '(' || digit(c.1).is_some());
+    let plus = chars[row].1 == '+' && chars.get(row + 1).map_or(false, |c| c.1 == '(' || digit(c.1).is_some());
     let american = |g: &[Group]| g.len() == 3 && g.iter().map(|g| g.end - g.start).eq([3, 3, 4]);
     let national = american(groups) || groups.len() == 4 && d[0] == 1 && american(&groups[1..]);
     let good = if plus { (8..=15).contains(&d.len()) } else { (9..=15).contains(&d.len()) && (d[0] == 0 || national) };
