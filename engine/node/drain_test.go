@@ -92,6 +92,20 @@ func TestClientsAreClosedInBatches(t *testing.T) {
 
 // TestADrainEndsTheNode checks that the node ends without an error when the last client is
 // closed.
+// TestASilentConnectionDoesNotFailAShutdown connects and sends no request, as browsers do in advance.
+func TestASilentConnectionDoesNotFailAShutdown(t *testing.T) {
+	s, _ := drained(t, "0s", 0)
+	c, err := net.Dial("tcp", s.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	terminate(t, s)
+	if err := s.Wait(); err != nil {
+		t.Errorf("the node ends with %v", err)
+	}
+}
+
 func TestADrainEndsTheNode(t *testing.T) {
 	s, clients := drained(t, "200ms", 20)
 	terminate(t, s)

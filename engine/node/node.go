@@ -282,13 +282,19 @@ func (n *Node) notStopping(context.Context) error {
 }
 
 // drain closes the clients over a time. Readiness fails before a listener is closed, and running
-// handshakes delay no client.
+// handshakes delay no client. Handshakes that last longer are cut off.
 func (n *Node) drain(ctx context.Context, open *listeners, over time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
 	defer cancel()
 	n.engine.Refuse()
 	handshakes := make(chan error, 1)
-	go func() { handshakes <- n.http.Shutdown(ctx) }()
+	go func() {
+		if err := n.http.Shutdown(ctx); err == nil || ctx.Err() == nil {
+			handshakes <- err
+			return
+		}
+		handshakes <- n.http.Close() // also of clients that have connected and sent nothing
+	}()
 	return errors.Join(open.closeSockets(), n.engine.Shutdown(ctx, over), <-handshakes)
 }
 
