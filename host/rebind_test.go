@@ -22,7 +22,7 @@ var methods = map[string]func(h *Host){
 }
 
 // guests are modules that the tests of resets use: by hand, in Go, scripts of each language, and the guests that are
-// built: those in guests/builtin are written in Rust, C, C++, Zig and Go. Package sdk resets those of AssemblyScript.
+// built: those in guests/builtin are written in Rust, C, C++ and Zig, blocklist in Go. Package sdk resets those of AssemblyScript.
 func guests(t *testing.T) map[string]Module {
 	all := map[string]Module{
 		"by hand":    {Wasm: handMade("allow")},
@@ -31,7 +31,7 @@ func guests(t *testing.T) map[string]Module {
 		"TypeScript": {Script: "rule.ts", Wasm: []byte("moot.on(\"onSayReceive\", (e: moot.SayReceive) => moot.rewrite(e.message + \"!\" as string));")},
 		"Lua":        {Script: "rule.lua", Wasm: []byte(`moot.on("onSayReceive", function(e) return moot.rewrite(e.message .. "!") end)`)},
 	}
-	files, err := filepath.Glob("../guests/*/*.wasm")
+	files, err := filepath.Glob("../guests/b*/*.wasm") // builtin and, in Go, blocklist
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +54,10 @@ func guests(t *testing.T) map[string]Module {
 // instance, and checks that the next tenant gets it as if it were new.
 func TestNothingIsLeftAfterARebind(t *testing.T) {
 	for name, module := range guests(t) {
+		cache := new(memoryCache) // compiles each guest once for all methods
 		for method, prepare := range methods {
 			t.Run(name+", "+method, func(t *testing.T) {
-				h, log := start(t, Config{VerifyResets: true, Scripts: script.New(script.Config{Command: script.Self()})})
+				h, log := start(t, Config{VerifyResets: true, Cache: cache, Scripts: script.New(script.Config{Command: script.Self()})})
 				if method == "pagemap" && h.codes.pagemap == nil {
 					t.Fatal("this system has no pagemap")
 				}
