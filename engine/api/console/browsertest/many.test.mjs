@@ -155,8 +155,11 @@ test("modules, rooms, decisions and the playground find a tenant by name", { tim
   await page.keyboard.press("Enter");
   await page.getByTestId("message").fill("no");
   await page.getByLabel("Module").waitFor();
-  await page.getByRole("button", { name: "Call the module" }).click();
-  await page.getByTestId("verdict").filter({ hasText: "deny" }).waitFor();
+  const verdict = page.getByTestId("verdict");
+  do { // on a busy machine the first call may exceed the time limit of the module
+    await page.getByRole("button", { name: "Call the module" }).click();
+    await verdict.waitFor();
+  } while (!(await verdict.textContent()).includes("deny"));
   await close(page);
 });
 
