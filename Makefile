@@ -78,7 +78,7 @@ PLAIN := moot/sdk$$\|hosttest/density$$
 # All tests, under the race detector. The target check first compiles the rules of config.yaml into the user's cache, because that
 # takes minutes under the race detector.
 race: tools guests check-builtin check
-	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
+	go test -race -timeout 25m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
 	go test -timeout 15m -run TestSlicesAreShort ./$(ALONE)
 	go test ./sdk ./host/hosttest/density
