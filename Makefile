@@ -120,7 +120,7 @@ soak: guests
 	for package in $(SOAKS); do SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat $$package; done
 
 # Faults of a cluster on Redis that take minutes, in addition to those of make test.
-chaos: redis
+chaos: redis guests
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/node
 
 # Random faults against nodes under load, for TORTURE. A failed round prints its seed;
