@@ -62,10 +62,7 @@ func TestAnAddressCannotHoldThePort(t *testing.T) {
 	for _, address := range []string{"192.0.2.1:%d", "[2001:db8::%x]:1"} {
 		synctest.Test(t, func(t *testing.T) {
 			n := alone(t)
-			port := &clients{make(chan net.Conn), make(chan struct{})}
-			ctx, stop := context.WithCancel(t.Context())
-			ended := make(chan error)
-			go func() { ended <- n.api.Serve(ctx, port) }()
+			port, end := serveClients(t, n)
 			var idle []net.Conn
 			for i := range 600 {
 				idle = append(idle, port.connect(fmt.Sprintf(address, i+1)))
@@ -95,11 +92,22 @@ func TestAnAddressCannotHoldThePort(t *testing.T) {
 				t.Errorf("after the sockets were closed: %v, %v", answer, err)
 			}
 			again.Close()
-			stop()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
+			end()
 		})
+	}
+}
+
+// serveClients serves the admin port of a node to the clients that the test connects. end stops it.
+func serveClients(t *testing.T, n *node) (port *clients, end func()) {
+	port = &clients{make(chan net.Conn), make(chan struct{})}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- n.api.Serve(ctx, port) }()
+	return port, func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -108,10 +116,7 @@ func TestAnAddressCannotHoldThePort(t *testing.T) {
 func TestARightKeyAlwaysGetsIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := alone(t)
-		port := &clients{make(chan net.Conn), make(chan struct{})}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- n.api.Serve(ctx, port) }()
+		port, end := serveClients(t, n)
 		ask := func(c net.Conn, key string) bool {
 			answered := false
 			go func() {
@@ -144,9 +149,6 @@ func TestARightKeyAlwaysGetsIn(t *testing.T) {
 		for _, c := range append(idle, admin, tenant, beside) {
 			c.Close()
 		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }

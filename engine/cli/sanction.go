@@ -24,8 +24,7 @@ type sanctionCommand struct {
 
 // sanctionFlags are the flags of a new sanction.
 type sanctionFlags struct {
-	adminFlags
-	Tenant  string        `default:"default" help:"Tenant of the user." placeholder:"NAME"`
+	tenantFlags
 	User    string        `xor:"subject" required:"" help:"User of a token." placeholder:"NAME"`
 	Address string        `xor:"subject" required:"" help:"Address or network, such as 192.0.2.7 or 192.0.2.0/24; an IPv6 address stands for its /64." placeholder:"ADDRESS"`
 	Wide    bool          `help:"Accept a network of more than a /24, or of more than an IPv6 /48."`
@@ -74,8 +73,7 @@ func (c *sanctionFlags) set(ctx context.Context, t terminal, kind moderation.Kin
 }
 
 type sanctionListCommand struct {
-	adminFlags
-	Tenant  string `default:"default" help:"Tenant." placeholder:"NAME"`
+	tenantFlags
 	User    string `xor:"subject" help:"Only the sanctions of this user." placeholder:"NAME"`
 	Address string `xor:"subject" help:"Only the sanctions of exactly this address or network." placeholder:"ADDRESS"`
 	JSON    bool   `name:"json" help:"Print JSON, one object per line."`
@@ -95,9 +93,8 @@ func (c *sanctionListCommand) Run(ctx context.Context, t terminal) error {
 }
 
 type sanctionRemoveCommand struct {
-	adminFlags
-	Tenant string `default:"default" help:"Tenant." placeholder:"NAME"`
-	ID     string `arg:"" help:"ID of the sanction, as listed."`
+	tenantFlags
+	ID string `arg:"" help:"ID of the sanction, as listed."`
 }
 
 // Run removes the sanction.

@@ -14,46 +14,58 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
+// damageable is a room with one message, whose state in Redis a test damages.
+type damageable struct {
+	*testCluster
+	t         *testing.T
+	node      *recorder
+	client    *redis.Client
+	partition *partition
+	key       string
+}
+
+func newDamageable(t *testing.T) *damageable {
+	server, tr := redistest.Start(t), emptyTestCluster(t)
+	r := &damageable{testCluster: tr, t: t, client: server.Client()}
+	t.Cleanup(func() { r.client.Close() })
+	r.node = tr.impatient(Config{Addresses: []string{server.Address()}}, "a")
+	r.partition, r.key = r.node.at(tr.rooms[0])
+	tr.must(r.publish())
+	return r
+}
+
+// publish publishes a message that fills an eighth of the bytes of history several times.
+func (r *damageable) publish() error {
+	return r.node.Publish(r.ctx, r.rooms[0], bytes.Repeat([]byte("x"), 950), cluster.Retention{Messages: 1000, For: time.Minute, Bytes: 1000})
+}
+
+// overwrite writes junk into the state, publishes a message, which may fail, and checks that Redis answers.
+func (r *damageable) overwrite(from int64, junk string) {
+	r.t.Helper()
+	r.must(r.client.SetRange(r.ctx, r.partition.keys.of("m", r.key), from, junk).Err())
+	_ = r.publish()
+	checkAnswers(r.t, r.client)
+}
+
 // TestDamagedNumbersDoNotHoldRedisUp checks that a message to a room whose numbers are damaged ends: a script
 // that has written cannot be stopped, and Redis serves nobody while it runs.
 func TestDamagedNumbersDoNotHoldRedisUp(t *testing.T) {
-	server := redistest.Start(t)
-	tr := emptyTestCluster(t)
-	a := tr.impatient(Config{Addresses: []string{server.Address()}}, "a")
-	client := server.Client()
-	defer client.Close()
-	keep := cluster.Retention{Messages: 1000, For: time.Minute, Bytes: 1000}
-	hall, payload := tr.rooms[0], bytes.Repeat([]byte("x"), 950)
-	tr.must(a.Publish(tr.ctx, hall, payload, keep))
-	p, key := a.at(hall)
-	state := p.keys.of("m", key)
+	r := newDamageable(t)
 	const first, last = 1 << 62, 1<<62 + 3<<10 // a number of Lua of this size plus 1 is itself
 	var numbers [16]byte
 	binary.BigEndian.PutUint64(numbers[:], math.Float64bits(last))
 	binary.BigEndian.PutUint64(numbers[8:], math.Float64bits(first))
-	tr.must(client.SetRange(tr.ctx, state, 0, string(numbers[:])).Err())
-	_ = a.Publish(tr.ctx, hall, payload, keep) // may fail
-	checkAnswers(t, client)
+	r.overwrite(0, string(numbers[:]))
 }
 
 // TestALongStateDoesNotHoldRedisUp checks the same for a state whose search would take minutes. After that the room works.
 func TestALongStateDoesNotHoldRedisUp(t *testing.T) {
-	server := redistest.Start(t)
-	tr := emptyTestCluster(t)
-	a := tr.impatient(Config{Addresses: []string{server.Address()}}, "a")
-	client := server.Client()
-	defer client.Close()
-	keep := cluster.Retention{Messages: 1000, For: time.Minute, Bytes: 1000}
-	hall, payload := tr.rooms[0], bytes.Repeat([]byte("x"), 950)
-	tr.must(a.Publish(tr.ctx, hall, payload, keep))
-	p, key := a.at(hall)
-	state := p.keys.of("m", key)
+	r := newDamageable(t)
 	for _, from := range []int64{0, 88, 108} { // all of it, the generation and the rest, the rest
 		for _, junk := range []string{"x", "1"} {
-			tr.must(client.SetRange(tr.ctx, state, from, strings.Repeat(junk, 300_000)).Err())
-			_ = a.Publish(tr.ctx, hall, payload, keep) // may fail
-			_, _ = p.since(tr.ctx, key, []position{{epoch: "e"}})
-			checkAnswers(t, client)
+			r.overwrite(from, strings.Repeat(junk, 300_000))
+			_, _ = r.partition.since(r.ctx, r.key, []position{{epoch: "e"}})
+			checkAnswers(t, r.client)
 		}
 	}
 }

@@ -35,9 +35,9 @@
 // node that reads it in a later epoch passes it with the epoch in which it got its place (heal.go).
 // Read returns the ends of the former epochs (cluster.Page.Former). A member that reads missed
 // messages is thus not sent a message that it has, whether its node is behind history or the
-// epoch ends after the read. Where positions do not tell, because lost messages are among those
-// that the member has read, its connection is closed like that of a slow reader (fanout.Gate), and
-// the client comes back with its last position.
+// epoch ends after the read. Positions cannot decide this for a member that has read a lost message:
+// its connection is closed like that of a slow reader (fanout.Gate), and the client comes back
+// with its last position.
 //
 // Lock order: the lock of a subscriber, of a partition, of a sub. No lock is held during a call
 // of the engine, and only roster.settled is held during a call of Redis.

@@ -26,12 +26,12 @@ const stateTop = 88 // bytes of a state up to the end of the epoch
 // has less than 2 KiB. A longer one is damaged, and is treated as missing: to search it could take
 // minutes, in which Redis serves nobody.
 const luaState = `
-local numbers = '>ddddddddd'
+local numbers, maxState = '>ddddddddd', 4096
 local function newState(now, epoch, gen)
   return struct.pack(numbers, 0, 0, 0, 0, now, 0, 0, 300000, 0) .. epoch .. gen .. '\n'
 end
 local function state(w)
-  if not w or #w > 4096 then return end
+  if not w or #w > maxState then return end
   local o, k = struct.unpack('>dd', w)
   return o, k, string.sub(w, 73, 88), string.sub(w, 89, 108), string.match(w, '^[^\n]*', 109)
 end
@@ -117,7 +117,7 @@ local function publish(items, at, total, base, gen, command, token, window, room
 
   local function mark()
     local w, marks = call('GET', m), {}
-    if #w > 4096 then w = sub(w, 1, 108) .. '\n' end -- damaged
+    if #w > maxState then w = sub(w, 1, 108) .. '\n' end -- damaged
     for t, o, b in string.gmatch(match(w, '\n.*', 109) or '', '(%d+),(%d+),(%d+)') do
       marks[#marks + 1] = {min(tonumber(t), now), tonumber(o), tonumber(b)} -- the clock may have gone back
     end
