@@ -129,7 +129,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 	case err != nil:
 		return result{}, c.tokenRefused(err)
 	case !c.admitted.Load():
-		if err := c.letIn(ctx); err != nil {
+		if err := c.runConnect(ctx); err != nil {
 			return result{}, err
 		}
 	}

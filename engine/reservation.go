@@ -155,15 +155,15 @@ func (c *Connection) open(ctx context.Context, info Info) error {
 	if later {
 		return c.awaitToken(running)
 	}
-	if err := c.letIn(running); err != nil {
+	if err := c.runConnect(running); err != nil {
 		return err
 	}
 	c.closeWithToken(id.Expires)
 	return nil
 }
 
-// letIn runs the connect chain and accepts the connection. The error is a Close.
-func (c *Connection) letIn(ctx context.Context) error {
+// runConnect runs the connect chain and accepts the connection. The error is a Close.
+func (c *Connection) runConnect(ctx context.Context) error {
 	if err := c.refusedBy(moderation.Ban, ""); err != nil {
 		return Close{Code: CloseBanned.Code, Reason: err.Error()}
 	}

@@ -29,7 +29,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	if script.Asked(os.Args[1:]) {
+	if script.IsTranslator(os.Args[1:]) {
 		os.Exit(script.Answer(os.Stdin, os.Stdout))
 	}
 	var err error

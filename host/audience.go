@@ -67,7 +67,7 @@ func (s *scratch) audience(d *declared) *audience {
 func newAudience(key audienceKey, members []hook.Member, shows *shape) *audience {
 	a := &audience{key: key}
 	switch {
-	case key.classes && shows.blind():
+	case key.classes && shows.empty():
 		a.units, a.unitOf = []unit{{encoded: &nobody}}, make([]int32, len(members))
 	case key.classes:
 		a.classify(members, shows)

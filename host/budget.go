@@ -143,7 +143,7 @@ func (m *memory) charge(n int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if most := (m.limit + m.coming) / 4 * 3; m.code+n > most {
-		return fmt.Errorf("the node has %w for %d bytes of compiled code more: that of all modules takes %d, and may take %d: "+
+		return fmt.Errorf("the node has %w for %d more bytes of compiled code: all modules use %d of at most %d: "+
 			"raise limits.moduleMemory, or use fewer modules", errNoMemory, n, m.code, most)
 	}
 	m.code += n

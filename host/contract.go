@@ -65,7 +65,7 @@ func parseGrants(list []string) (grants, error) {
 				continue
 			}
 		}
-		return g, fmt.Errorf("grants: there is no capability %q; there are kv, rate, emit, rooms and properties:NAME[,NAME]", grant)
+		return g, fmt.Errorf("grants: unknown capability %q; known are kv, rate, emit, rooms and properties:NAME[,NAME]", grant)
 	}
 	return g, nil
 }

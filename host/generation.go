@@ -62,13 +62,13 @@ func (g *generation) compile(ctx context.Context) error {
 	if m := g.code.module; m.Unsaved != nil {
 		g.images.refuse(strings.Join(m.Unsaved, ", "))
 	}
-	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory)
+	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.noInstance, g.memory)
 	g.pool.wakes, g.pool.awakePools = &g.host.usage.wakes, &g.code.awakePools
 	return nil
 }
 
-// lost counts and logs that no new instance could be made.
-func (g *generation) lost(f *failure) {
+// noInstance counts and logs that no new instance could be made.
+func (g *generation) noInstance(f *failure) {
 	g.counters.errors[f.kind].Add(1)
 	g.host.line(slog.LevelError, g.counters, "no new instance", "module", g.name, "tenant", g.binding.tenant,
 		"kind", f.kind.String(), "error", brief(f.err))

@@ -115,7 +115,7 @@ func (h *Host) Swap(r *Revision) {
 		}
 	}
 	old := h.current.Swap(r)
-	old.rest(r)
+	old.retire(r)
 	h.counted.prune(r)
 	if old != nil {
 		old.release()

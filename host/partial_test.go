@@ -24,7 +24,7 @@ func manyTenants(names ...string) Rules {
 var spoil = map[string]func(r *Rules) string{
 	"entry": func(r *Rules) string {
 		r.Tenants[1].Chain[0].Grants = []string{"telepathy"}
-		return `b:1: module allow: grants: there is no capability "telepathy"`
+		return `b:1: module allow: grants: unknown capability "telepathy"`
 	},
 	"unknown module": func(r *Rules) string {
 		r.Tenants[1].Chain[0].Module = "nobody"

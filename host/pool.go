@@ -84,7 +84,7 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 	}
 	p.waiting.Add(1) // before free: see offer and put
 	defer p.waiting.Add(-1)
-	failed := p.failed.Load() // before grow: see tell
+	failed := p.failed.Load() // before grow: see failWaiting
 	p.grow()
 	return p.await(ctx, failed, t, deadline)
 }
@@ -193,14 +193,14 @@ func (p *pool) adopt(in *instance) {
 func (p *pool) discard(in *instance) {
 	in.close()
 	p.ready.Add(-1)
-	p.gone()
+	p.countClosed()
 }
 
 // retire removes an instance that is no longer needed.
 func (p *pool) retire(in *instance) {
 	in.park()
 	p.ready.Add(-1)
-	p.gone()
+	p.countClosed()
 }
 
 // takeIdle resets an idle instance for another entry of the module; nil if there is none that starts from the image.
@@ -216,7 +216,7 @@ func (p *pool) takeIdle(im *image) *instance {
 		return nil
 	}
 	p.ready.Add(-1)
-	p.gone()
+	p.countClosed()
 	if p.waiting.Load() > 0 { // as in sacrifice
 		p.grow()
 	}
@@ -231,8 +231,8 @@ func (p *pool) note() {
 	}
 }
 
-// gone decrements the number of instances and returns it.
-func (p *pool) gone() int32 {
+// countClosed decrements the number of instances and returns it.
+func (p *pool) countClosed() int32 {
 	n := p.alive.Add(-1)
 	if n == 0 {
 		p.note()
@@ -308,7 +308,7 @@ func (p *pool) grow() {
 	p.makers.Go(func() {
 		in, f := p.makeWhileWanted()
 		if f != nil {
-			if told := p.gone() == 0 && p.tell(f); !told {
+			if told := p.countClosed() == 0 && p.failWaiting(f); !told {
 				p.report(f)
 			}
 			return
@@ -317,10 +317,10 @@ func (p *pool) grow() {
 	})
 }
 
-// tell passes the failure to the calls that wait for an instance, and reports whether there were any. The pool has no
+// failWaiting passes the failure to the calls that wait for an instance, and reports whether there were any. The pool has no
 // instance, and none is being made. A call that does not hear of it has read p.failed afterwards, so that its own grow
 // makes an instance.
-func (p *pool) tell(f *failure) (told bool) {
+func (p *pool) failWaiting(f *failure) (told bool) {
 	told = p.waiting.Load() > 0
 	failed := p.failed.Swap(&broadcast{done: make(chan struct{})})
 	failed.failure = &failure{f.kind, fmt.Errorf("no new instance: %w", f.err)}

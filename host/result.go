@@ -61,7 +61,7 @@ func (r *results) message(record []byte, slot, kindSlot int) (m wire.Message, gi
 	case kind == abi.KindJSON:
 		m.JSON, m.Text = true, string(r.compact(b, "message"))
 	default:
-		r.err = fail(Protocol, "message: there is no kind %d", kind)
+		r.err = fail(Protocol, "message: unknown kind %d", kind)
 	}
 	return m, r.err == nil
 }

@@ -69,9 +69,9 @@ func (r *Revision) release() {
 	}()
 }
 
-// rest closes the instances that next does not use, so that a revision kept for a rollback uses no memory of guests.
+// retire closes the instances that next does not use, so that a revision kept for a rollback uses no memory of guests.
 // Instances of calls in flight are closed at the end of the call. r may be nil.
-func (r *Revision) rest(next *Revision) {
+func (r *Revision) retire(next *Revision) {
 	stays := make(map[*generation]bool, len(next.generations))
 	for _, g := range next.generations {
 		stays[g] = true

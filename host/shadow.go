@@ -178,8 +178,8 @@ type shadowed struct {
 	took  int64
 }
 
-// begun returns the place for the answers of a shadow.
-func (s *scratch) begun(e *entry) *shadowed {
+// addShadow returns the place for the answers of a shadow.
+func (s *scratch) addShadow(e *entry) *shadowed {
 	if len(s.shadows) < cap(s.shadows) {
 		s.shadows = s.shadows[:len(s.shadows)+1]
 	} else {
@@ -251,7 +251,7 @@ func (s *scratch) compare() {
 // askShadow calls a shadow for the members that still get the message.
 func (s *scratch) askShadow(e *entry) {
 	start := now()
-	d := s.begun(e)
+	d := s.addShadow(e)
 	s.askBy(e, start, start+s.chain-s.shadowTime)
 	d.took = now() - start
 	s.shadowTime += d.took

@@ -51,7 +51,7 @@ func viewOf(reads []string) (view, error) {
 			v.fields = append(v.fields, field)
 		}
 		if !v.conn.add(name) && !ofEvent {
-			errs = append(errs, fmt.Errorf("reads: there is no field %q; there are %s", name, fieldNames()))
+			errs = append(errs, fmt.Errorf("reads: unknown field %q; known are %s", name, fieldNames()))
 		}
 	}
 	slices.Sort(v.fields)
@@ -117,8 +117,8 @@ func (s *shape) seal() {
 	s.key = unique.Make(fmt.Sprintf("%v %v %v %q", s.fields, s.connected, s.joined, s.properties))
 }
 
-// blind reports whether nothing is shown.
-func (s *shape) blind() bool {
+// empty reports whether nothing is shown.
+func (s *shape) empty() bool {
 	return !s.connected && !s.joined && s.fields == [abi.ConnFieldCount]bool{}
 }
 

@@ -206,7 +206,7 @@ type outside struct {
 
 var outsides = map[string]outside{
 	abi.ImportNow:      {wrote: nothingWritten},
-	abi.ImportRandom:   {wrote: filled(0, 1)},
+	abi.ImportRandom:   {wrote: writesRegion(0, 1)},
 	abi.ImportRoomSize: {wrote: nothingWritten},
 	abi.ImportRoomGet:  {keyed: true, wrote: given},
 	abi.ImportKVGet:    {keyed: true, wrote: given},
@@ -214,14 +214,14 @@ var outsides = map[string]outside{
 	abi.ImportKVDel:    {keyed: true, wrote: nothingWritten},
 	abi.ImportKVCAS:    {keyed: true, wrote: nothingWritten},
 	abi.ImportRateTake: {keyed: true, wrote: nothingWritten},
-	abi.ImportKVAdd:    {keyed: true, wrote: number(4)},
-	"clock_time_get":   {wrote: number(2)},
-	"random_get":       {wrote: filled(0, 1)},
+	abi.ImportKVAdd:    {keyed: true, wrote: writesNumber(4)},
+	"clock_time_get":   {wrote: writesNumber(2)},
+	"random_get":       {wrote: writesRegion(0, 1)},
 }
 
 func nothingWritten(*[8]uint64, int32) (p, n, size uint32) { return 0, 0, 0 }
 
-func filled(p, n int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
+func writesRegion(p, n int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
 	return func(args *[8]uint64, result int32) (uint32, uint32, uint32) {
 		if result != 0 {
 			return 0, 0, uint32(args[n])
@@ -230,7 +230,7 @@ func filled(p, n int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
 	}
 }
 
-func number(p int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
+func writesNumber(p int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
 	return func(args *[8]uint64, result int32) (uint32, uint32, uint32) {
 		if result != 0 {
 			return 0, 0, 8

@@ -27,7 +27,7 @@ var languages = []string{"go", "rust", "c", "cpp", "assemblyscript", "zig"}
 var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
-	if script.Asked(os.Args[1:]) {
+	if script.IsTranslator(os.Args[1:]) {
 		os.Exit(script.Answer(os.Stdin, os.Stdout))
 	}
 	dir, err := os.MkdirTemp("", "moot-sdk")

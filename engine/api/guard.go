@@ -40,7 +40,7 @@ func (s *Server) guard(api http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
-		if !s.knows(r.Host) && !strings.HasPrefix(r.URL.Path, "/health/") {
+		if !s.accepts(r.Host) && !strings.HasPrefix(r.URL.Path, "/health/") {
 			write(w, fault(http.StatusMisdirectedRequest, CodeWrongHost, "unknown host %.100q: add it to admin.hosts, or use an IP address", r.Host))
 			return
 		}
@@ -48,8 +48,8 @@ func (s *Server) guard(api http.Handler) http.Handler {
 	})
 }
 
-// knows reports whether a Host is accepted: localhost, an IP address, or a name in admin.hosts.
-func (s *Server) knows(host string) bool {
+// accepts reports whether a Host is accepted: localhost, an IP address, or a name in admin.hosts.
+func (s *Server) accepts(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

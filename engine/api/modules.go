@@ -14,7 +14,7 @@ type Modules interface {
 	// Stats returns one report for each module of each of the tenants, in the order of the chains. Without
 	// arguments it returns the reports of all tenants.
 	Stats(tenants ...string) []report.Module
-	// Total returns the sums of the counters of the modules of all tenants for which of returns true.
+	// Total returns the sums of the counters of the modules of all tenants that satisfy of.
 	Total(of func(tenant string) bool) report.Module
 	// Usage returns what all modules use.
 	Usage(q report.UsageQuery) report.Usage

@@ -80,7 +80,7 @@ func (s *tenantSeries) modules(from Modules, shown []engine.TenantStats, left bo
 	if !left {
 		return all
 	}
-	return append(all, s.rest(from.Total(func(tenant string) bool { return !s.has(tenant) })))
+	return append(all, s.toOtherSeries(from.Total(func(tenant string) bool { return !s.has(tenant) })))
 }
 
 // usage returns what the modules of the tenants that choose returned use.
@@ -132,8 +132,8 @@ func (s *tenantSeries) admit(tenants []engine.TenantStats) {
 	}
 }
 
-// rest makes a sum over the other tenants' modules the report of a module.
-func (s *tenantSeries) rest(sum report.Module) report.Module {
+// toOtherSeries makes a sum over the other tenants' modules the report of a module.
+func (s *tenantSeries) toOtherSeries(sum report.Module) report.Module {
 	sum.Tenant, sum.Name = otherTenants, otherTenants
 	for name, n := range sum.Counters.ByName() {
 		*n = s.other.of(name, *n)

@@ -68,7 +68,7 @@ type terminal struct {
 // "moot config init" writes: config.yaml and files that it names. The first SIGTERM or
 // SIGINT ends the context of the command, and a second one ends the process at once.
 func Run(starter fs.FS, args []string, in io.Reader, out, err io.Writer) int {
-	if script.Asked(args) {
+	if script.IsTranslator(args) {
 		return script.Answer(in, out)
 	}
 	if len(args) > 0 && args[0] == "help" { // moot help COMMAND

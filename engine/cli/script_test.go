@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if script.Asked(os.Args[1:]) {
+	if script.IsTranslator(os.Args[1:]) {
 		os.Exit(script.Answer(os.Stdin, os.Stdout))
 	}
 	_, file, _, _ := runtime.Caller(0)

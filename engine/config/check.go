@@ -168,7 +168,7 @@ func checkCapability(text string) error {
 
 // check reports problems that concern more than one setting.
 func (l *load) check(c *Config) {
-	names, modules, lost := sorted(c.Tenants), sorted(c.Modules), l.lost()
+	names, modules, lost := sorted(c.Tenants), sorted(c.Modules), l.incomplete()
 	for _, name := range names {
 		t := c.Tenants[name]
 		for i, r := range t.Rooms.Settings {
@@ -271,7 +271,7 @@ func (l *load) checkKeys(c *Config) {
 	claim("admin.key", c.Admin.Key)
 	for _, name := range sorted(c.Admin.TenantKeys) {
 		path := cursor{path: "admin.tenantKeys"}.key(name).path
-		if _, ok := c.Tenants[name]; !ok && !l.lost() {
+		if _, ok := c.Tenants[name]; !ok && !l.incomplete() {
 			l.problem(l.pos(path), path, l.unknown(path, "tenant", name, sorted(c.Tenants)))
 		}
 		if c.Admin.TenantKeys[name].Reveal() == "" {

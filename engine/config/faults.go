@@ -22,8 +22,8 @@ type Fault struct {
 	Problems Problems // at least one
 }
 
-// lost reports whether tenants or modules of an included file may be unknown.
-func (l *load) lost() bool {
+// incomplete reports whether tenants or modules of an included file may be unknown.
+func (l *load) incomplete() bool {
 	return slices.ContainsFunc(l.parts, func(p *part) bool { return p.failed != nil || p.own.unread })
 }
 
@@ -305,7 +305,7 @@ func (s *settling) contested(c claim, text string) bool {
 // apply sets the Faults, and replaces or removes their tenants.
 func (s *settling) apply() {
 	if len(s.unused) > 0 {
-		s.others()
+		s.addSecondDefinitions()
 	}
 	for name, f := range s.faults {
 		if f.Kept {
@@ -331,8 +331,8 @@ func (s *settling) apply() {
 	})
 }
 
-// others adds the hosts and paths of the second definitions of tenants that are defined twice.
-func (s *settling) others() {
+// addSecondDefinitions adds the hosts and paths of the second definitions of tenants that are defined twice.
+func (s *settling) addSecondDefinitions() {
 	again := map[definition]bool{}
 	for _, d := range s.unused {
 		again[d] = true

@@ -62,7 +62,7 @@ func (l *load) checkListeners(c *Config) {
 	l.checkAdmin(c.Admin)
 	for i, tenant := range c.Admin.Metrics.Named {
 		path := l.item("admin.metrics.named", i)
-		if _, ok := c.Tenants[tenant]; !ok && !l.isBad(path) && !l.lost() {
+		if _, ok := c.Tenants[tenant]; !ok && !l.isBad(path) && !l.incomplete() {
 			l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
 		}
 	}
@@ -111,7 +111,7 @@ func (l *load) checkAdmin(a Admin) {
 
 func (l *load) checkTenantOf(c *Config, at cursor, tenant string) {
 	path := at.key("tenant").path
-	if _, ok := c.Tenants[tenant]; !ok && tenant != "" && !l.isBad(path) && !l.lost() {
+	if _, ok := c.Tenants[tenant]; !ok && tenant != "" && !l.isBad(path) && !l.incomplete() {
 		l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
 	}
 }

@@ -127,7 +127,7 @@ func (l *load) finish(c *Config) {
 	if c.Tenants == nil {
 		c.Tenants = map[string]Tenant{}
 	}
-	if len(c.Tenants) == 0 && !l.lost() {
+	if len(c.Tenants) == 0 && !l.incomplete() {
 		v := l.decoder(c.File).element(reflect.TypeFor[Tenant](), Pos{File: c.File.Written})
 		c.Tenants["default"] = v.Interface().(Tenant)
 	}

@@ -16,7 +16,7 @@ import (
 // fit the field, it adds a problem and ok is false. Messages use shown for the value:
 // it has ${...} as written, because a substituted value may be a secret.
 func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) (text, shown string, ok bool) {
-	want, is := wants(n, v)
+	want, is := expectedType(n, v)
 	text, filled, err := n.Value, false, error(nil)
 	if n.Kind == yaml.ScalarNode {
 		d.visible = visibilityOf(v, tag)
@@ -30,9 +30,9 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 		d.problem(d.place(n.Line), at.path, "must be "+want+", not "+describe(n)+hint(n, want))
 	case filled:
 		if _, first := d.shown[at.path]; !first || d.loose {
-			d.shown[at.path] = asFilled(n.Value)
+			d.shown[at.path] = maskedText(n.Value)
 		}
-		return text, asFilled(n.Value), true
+		return text, maskedText(n.Value), true
 	default:
 		if d.loose { // an override replaces the value; a second file with the setting does not
 			delete(d.shown, at.path)
@@ -42,8 +42,8 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 	return "", "", false
 }
 
-// wants returns the name of a field's type, and whether the scalar as written has it.
-func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
+// expectedType returns the name of a field's type, and whether the scalar as written has it.
+func expectedType(n *yaml.Node, v reflect.Value) (what string, is bool) {
 	tag := n.ShortTag()
 	switch v.Interface().(type) {
 	case time.Duration:

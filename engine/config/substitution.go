@@ -120,8 +120,8 @@ func (l *load) filledIn() (all []Substitution) {
 	return all
 }
 
-// asFilled returns the text by which a message shows a value with ${...}.
-func asFilled(written string) string { return theValueOf + quote(written) }
+// maskedText returns the text by which a message shows a value with ${...}.
+func maskedText(written string) string { return theValueOf + quote(written) }
 
 const theValueOf = "the value of "
 

@@ -26,7 +26,7 @@ func (c *Config) sums(overrides []string) {
 	}
 }
 
-// summer encodes settings for a digest.
+// digester encodes settings for a digest.
 type summer struct {
 	text    []byte
 	secrets bool // with secrets and places; false: 16 bits of a digest of each secret

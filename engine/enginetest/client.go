@@ -125,7 +125,7 @@ func (c *Client) Await(text string) {
 	}
 }
 
-// HangUp closes the connection without a farewell and waits until the engine has ended it.
+// HangUp closes the connection without a close frame and waits until the engine has ended it.
 func (c *Client) HangUp() {
 	c.Sink.Close()
 	<-c.Gone

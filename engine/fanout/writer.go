@@ -241,7 +241,7 @@ func (s *backlog) write(scratch []byte) []byte {
 	to := s.batch[0].to
 	end := min(s.next+slice, len(to))
 	if s.next == 0 {
-		s.joint = joint(s.batch)
+		s.joint = commonFrame(s.batch)
 	}
 	for i := s.next; i < end; i++ {
 		o := to[i].Outbox
@@ -282,8 +282,8 @@ func (s *backlog) writeApart(r *Receiver, i int, scratch []byte) []byte {
 	return r.Outbox.flush(scratch)
 }
 
-// joint returns one frame for all members; nil if members get different frames.
-func joint(batch []job) *wire.Frame {
+// commonFrame returns one frame for all members; nil if members get different frames.
+func commonFrame(batch []job) *wire.Frame {
 	if len(batch) == 1 {
 		if batch[0].Which == nil {
 			return batch[0].Frame

@@ -64,7 +64,7 @@ func (c *certificate) refresh(now time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	state, err := c.stat(ctx)
-	if err == nil && same(state[0], c.state[0]) && same(state[1], c.state[1]) {
+	if err == nil && sameFile(state[0], c.state[0]) && sameFile(state[1], c.state[1]) {
 		c.hangs = false
 		return
 	}
@@ -98,7 +98,7 @@ func (c *certificate) stat(ctx context.Context) ([2]os.FileInfo, error) {
 	}, nil)
 }
 
-func same(a, b os.FileInfo) bool {
+func sameFile(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}

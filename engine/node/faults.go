@@ -91,7 +91,7 @@ func (l *loading) fail(f fault) {
 		l.faults[at].lines = append(l.faults[at].lines, f.lines...)
 		return
 	}
-	l.wanted = l.wants(l.wanted, l.cfg.Tenants[f.tenant])
+	l.wanted = l.addModules(l.wanted, l.cfg.Tenants[f.tenant])
 	delete(l.parts, f.tenant)
 	if was := l.inUse(f.tenant); was != nil {
 		if f.kept = true; !slices.ContainsFunc(l.faults, func(f fault) bool { return f.kept }) {
@@ -188,8 +188,8 @@ type errorLines []string
 
 func (e errorLines) Error() string { return strings.Join(e, "\n") }
 
-// shown returns the faults for operators.
-func (l *loaded) shown() []api.TenantFault {
+// forOperators returns the faults for operators.
+func (l *loaded) forOperators() []api.TenantFault {
 	all := make([]api.TenantFault, len(l.faults))
 	for i, f := range l.faults {
 		all[i] = api.TenantFault{Tenant: f.tenant, Kept: f.kept, Problems: f.lines}

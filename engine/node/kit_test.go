@@ -21,7 +21,7 @@ import (
 // TestMain also runs the processes that tests start: a node, and the translator of scripts.
 func TestMain(m *testing.M) {
 	switch {
-	case script.Asked(os.Args[1:]):
+	case script.IsTranslator(os.Args[1:]):
 		os.Exit(script.Answer(os.Stdin, os.Stdout))
 	case os.Args[0] == processName:
 		os.Exit(runProcess(os.Args[1:]))

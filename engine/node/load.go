@@ -155,13 +155,13 @@ func (l *loading) loadRevision(ctx context.Context, modules []host.Module) error
 	var err error
 	l.revision, err = files.Wait(ctx, &l.from.disk, "load", func() (*host.Revision, error) { return l.host.Load(ctx, rules) }, (*host.Revision).Close)
 	if problems := (host.Problems)(nil); errors.As(err, &problems) {
-		placed(l.cfg, problems)
+		setLines(l.cfg, problems)
 	}
 	if err != nil {
 		return unfinished(err, context.Cause(ctx), l.host.Progress())
 	}
 	for _, f := range l.revision.Faults() {
-		placed(l.cfg, f.Problems)
+		setLines(l.cfg, f.Problems)
 		t := l.cfg.Tenants[f.Tenant]
 		l.fail(fault{tenant: f.Tenant, match: t.Match, lines: linesOf(f.Problems), file: t.Pos.File})
 	}
@@ -181,8 +181,8 @@ func unfinished(err, cause error, p host.Progress) error {
 		cause, p.Checked, p.All, cmp.Or(p.Step, "preparing the next one"))
 }
 
-// placed sets the positions of problems in configs of entries to the lines of their values.
-func placed(cfg *config.Config, problems host.Problems) {
+// setLines sets the positions of problems in configs of entries to the lines of their values.
+func setLines(cfg *config.Config, problems host.Problems) {
 	for i := range problems {
 		if p := &problems[i]; p.Path != nil {
 			pos := cfg.Tenants[p.Tenant].Chain[p.Entry].PosOf(p.Path)

@@ -204,7 +204,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 
 // showFaults sets the faults that operators see.
 func (r *reloader) showFaults(l *loaded) {
-	faults := l.shown()
+	faults := l.forOperators()
 	r.faults.Store(&faults)
 	r.kept.Store(&l.kept)
 }

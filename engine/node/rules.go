@@ -73,7 +73,7 @@ func (l *loading) digest(failed []host.Fault) []byte {
 	}
 	for _, f := range failed {
 		fails[f.Tenant] = true
-		theirs = l.wants(theirs, c.Tenants[f.Tenant])
+		theirs = l.addModules(theirs, c.Tenants[f.Tenant])
 		delete(c.Tenants, f.Tenant)
 		if was := l.inUse(f.Tenant); was != nil {
 			c.Tenants[f.Tenant] = l.before.cfg.Tenants[f.Tenant]
@@ -102,8 +102,8 @@ func (l *loading) digest(failed []host.Fault) []byte {
 	return digest[:]
 }
 
-// wants adds the modules that a tenant's chain names.
-func (l *loading) wants(all map[string]bool, t config.Tenant) map[string]bool {
+// addModules adds the modules that a tenant's chain names.
+func (l *loading) addModules(all map[string]bool, t config.Tenant) map[string]bool {
 	if all == nil {
 		all = map[string]bool{}
 	}

@@ -63,7 +63,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 		Timeout: entry.Timeout, Memory: entry.Memory, Isolation: entry.Isolation, Scripts: t.from.scripts, Tenant: tenant, Account: account, Abort: ctx.Done(),
 	})
 	if err != nil {
-		return api.Tried{}, gone(ctx, refused("module", err))
+		return api.Tried{}, endedOr(ctx, refused("module", err))
 	}
 	out := api.Tried{Config: shownConfig(written), Hooks: hooksOf(tried, tenant)}
 	if q.Event != nil {
@@ -72,7 +72,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	if err = errors.Join(err, tried.Close()); err != nil {
 		return api.Tried{}, refused("event", err)
 	}
-	return out, gone(ctx, nil)
+	return out, endedOr(ctx, nil)
 }
 
 // edited returns a config that an operator sent, in two forms: as shown, and as the module gets it, with
@@ -93,9 +93,9 @@ func shownConfig(e config.Entry) json.RawMessage {
 	return e.Config
 }
 
-// gone returns the error of ctx if ctx has ended, because a later answer is not the module's. Otherwise it
+// endedOr returns the error of ctx if ctx has ended, because a later answer is not the module's. Otherwise it
 // returns err.
-func gone(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) }
+func endedOr(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) }
 
 func hooksOf(m *trial.Module, tenant string) []string {
 	hooks := []string{}

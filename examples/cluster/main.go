@@ -99,10 +99,10 @@ func leave(witness *stage.Person, leaves map[string]int) error {
 	}
 	for text, times := range leaves {
 		if times != 1 {
-			return fmt.Errorf("%q was heard %d times", text, times)
+			return fmt.Errorf("%q was announced %d times", text, times)
 		}
 	}
-	fmt.Printf("%s hears that %d left, each once\n", witness.Name, len(leaves))
+	fmt.Printf("%s received %d leaves, each once\n", witness.Name, len(leaves))
 	return nil
 }
 

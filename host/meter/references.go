@@ -83,8 +83,8 @@ const (
 	decodedSegment  = 96
 )
 
-// weigh estimates the sizes of the decoded module and of an instance.
-func (w *rewriter) weigh() {
+// estimateSizes estimates the sizes of the decoded module and of an instance.
+func (w *rewriter) estimateSizes() {
 	items := int64(w.budget.used[elements]) + int64(len(w.referred))
 	cells := int64(w.least) * elementBytes
 	if w.growsTables {

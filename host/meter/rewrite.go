@@ -34,7 +34,7 @@ func rewrite(wasm []byte, limits Limits, splits bool) (m *Module, err error) {
 	w.read(&reader{b: wasm, fn: -1})
 	w.state.describe(w.module)
 	w.module.Wasm = w.write()
-	w.weigh()
+	w.estimateSizes()
 	w.module.Usage = w.budget.usage()
 	return w.module, nil
 }

@@ -27,7 +27,7 @@ const (
 )
 
 // ErrTooExpensive is the error, for errors.Is, of a script whose translation exceeds a limit.
-var ErrTooExpensive = errors.New("its translation takes too much")
+var ErrTooExpensive = errors.New("translation exceeds a limit")
 
 // costError is the error of a script that exceeds a limit.
 type costError string
@@ -56,11 +56,11 @@ func permanent(err error) bool {
 // Command is the argument with which [Self] starts a program as a translator.
 const Command = "translate-script"
 
-// Asked reports whether a program with these arguments, without its name, was started as a translator. If so, it must
+// IsTranslator reports whether a program with these arguments, without its name, was started as a translator. If so, it must
 // call [Answer] before it does anything else.
-func Asked(args []string) bool { return len(args) == 1 && args[0] == Command }
+func IsTranslator(args []string) bool { return len(args) == 1 && args[0] == Command }
 
-// Self returns a command, for [Config], that starts this program as a translator. The program must check [Asked]; that
+// Self returns a command, for [Config], that starts this program as a translator. The program must check [IsTranslator]; that
 // of a test does so in TestMain.
 func Self() []string {
 	if runtime.GOOS == "linux" { // the file that runs, even if an upgrade has replaced it
@@ -78,7 +78,7 @@ func Self() []string {
 // translate starts a translator and returns its answer. The process shares only its pipes with this one: it has no
 // environment and no files. It ends when ctx or this process ends.
 func translate(ctx context.Context, command []string, q request) ([]byte, error) {
-	if len(command) == 0 || Asked(os.Args[1:]) { // a translator must not start itself again
+	if len(command) == 0 || IsTranslator(os.Args[1:]) { // a translator must not start itself again
 		return nil, errors.New("this program has no translator of scripts")
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, errWait)

@@ -22,7 +22,7 @@ import (
 // TestMain makes the test program a translator, or one of several faulty translators, if its arguments ask for
 // that.
 func TestMain(m *testing.M) {
-	if Asked(os.Args[1:]) {
+	if IsTranslator(os.Args[1:]) {
 		os.Exit(Answer(os.Stdin, os.Stdout))
 	}
 	if len(os.Args) == 2 && os.Args[1] == "short" {

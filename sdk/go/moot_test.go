@@ -223,7 +223,7 @@ func TestDeclarationsAreChecked(t *testing.T) {
 		module moot.Module
 		want   string
 	}{
-		{moot.Module{Reads: []string{"mesage"}}, `reads: there is no field "mesage"`},
+		{moot.Module{Reads: []string{"mesage"}}, `reads: unknown field "mesage"`},
 		{moot.Module{Reads: []string{"id"}, Vary: []string{"locale"}}, `vary: "locale" is not among reads`},
 		{moot.Module{ConfigSchema: "{"}, "manifest: unexpected end of JSON input"},
 	}

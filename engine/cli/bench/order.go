@@ -55,8 +55,8 @@ func (o *order) passOver(g gap) {
 	o.gaps = append(o.gaps, g)
 }
 
-// lost returns the number of messages of the sender that did not arrive.
-func (o *order) lost(sent int) int {
+// countLost returns the number of messages of the sender that did not arrive.
+func (o *order) countLost(sent int) int {
 	n := o.forgotten + sent - int(o.next)
 	for _, g := range o.gaps {
 		n += int(g.end - g.first)

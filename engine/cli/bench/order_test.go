@@ -34,7 +34,7 @@ func TestOrderTellsLossDuplicationAndReordering(t *testing.T) {
 			times[a]++
 			settled += n
 		}
-		if lost := o.lost(c.sent); lost != c.lost || times[late] != c.late || times[duplicate] != c.duplicate {
+		if lost := o.countLost(c.sent); lost != c.lost || times[late] != c.late || times[duplicate] != c.duplicate {
 			t.Errorf("%s: %d lost, %d late, %d duplicate; want %d, %d, %d", c.name, lost, times[late], times[duplicate], c.lost, c.late, c.duplicate)
 		}
 		if settled != int(o.next) { // the number that a sender waits for
@@ -51,8 +51,8 @@ func TestOrderForgetsTheOldestGaps(t *testing.T) {
 	for i := range uint32(n) {
 		o.add(2*i + 1)
 	}
-	if len(o.gaps) != maxGaps || o.lost(2*n) != n {
-		t.Fatalf("%d gaps are kept, %d lost; want %d and %d", len(o.gaps), o.lost(2*n), maxGaps, n)
+	if len(o.gaps) != maxGaps || o.countLost(2*n) != n {
+		t.Fatalf("%d gaps are kept, %d lost; want %d and %d", len(o.gaps), o.countLost(2*n), maxGaps, n)
 	}
 	if a, _ := o.add(2*n - 2); a != late {
 		t.Errorf("the message of the last gap is %v; want it late", a)

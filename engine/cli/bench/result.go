@@ -76,7 +76,7 @@ func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin,
 	}
 	for _, m := range r.members {
 		for i, s := range m.room.senders {
-			res.Lost += m.orders[i].lost(int(s.sent.Load()))
+			res.Lost += m.orders[i].countLost(int(s.sent.Load()))
 		}
 		res.Duplicated += m.duplicated
 		res.OutOfOrder += m.late

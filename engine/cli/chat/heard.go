@@ -15,26 +15,26 @@ import (
 // fails, so that the first failure ends connect.
 func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 	return client.Options{
-		OnMessage:  func(m client.Message) { s.tell(s.message(m)) },
-		OnPresence: func(p client.Presence) { s.tell(presence(p)) },
-		OnNotice:   func(n client.Notice) { s.tell(announced(n)) },
+		OnMessage:  func(m client.Message) { s.print(s.message(m)) },
+		OnPresence: func(p client.Presence) { s.print(presence(p)) },
+		OnNotice:   func(n client.Notice) { s.print(announced(n)) },
 		OnConnected: func(id string, _ bool) {
 			s.me.Store(&id)
-			s.tell(notice("you are %s", id))
+			s.print(notice("you are %s", id))
 		},
-		OnGap:  func(room string) { s.tell(notice("messages were lost in %s", room)) },
-		OnLeft: func(room string, reason error) { s.tell(denied("you are no longer in %s: %v", room, reason)) },
+		OnGap:  func(room string) { s.print(notice("messages were lost in %s", room)) },
+		OnLeft: func(room string, reason error) { s.print(denied("you are no longer in %s: %v", room, reason)) },
 		OnState: func(c client.StateChange) {
 			if c.State == client.Waiting {
 				giveUp(c.Err)
-				s.tell(denied("%v; the next attempt is in %v", c.Err, c.Delay.Round(tenths)))
+				s.print(denied("%v; the next attempt is in %v", c.Err, c.Delay.Round(tenths)))
 			}
 		},
 	}
 }
 
-// tell sends a line to the screen, unless the session has stopped.
-func (s *session) tell(l line) {
+// print sends a line to the screen, unless the session has stopped.
+func (s *session) print(l line) {
 	select {
 	case s.events <- l:
 	case <-s.stopped:

@@ -131,7 +131,7 @@ func (s *session) typed(ctx context.Context, text string) (lines []line, quit bo
 		return []line{notice("you are in %s", cmp.Or(strings.Join(s.server.Rooms(), ", "), "no room"))}, false
 	case "/actions":
 		all, err := s.server.Actions(ctx)
-		return shown(ctx, err, "actions", actions(all)...), false
+		return linesOr(ctx, err, "actions", actions(all)...), false
 	case "/do":
 		return s.do(ctx, strings.Fields(arg)), false
 	case "/help":
@@ -140,8 +140,8 @@ func (s *session) typed(ctx context.Context, text string) (lines []line, quit bo
 	return []line{denied("unknown command %s: see /help", command)}, false
 }
 
-// shown returns the lines, or a line with the error.
-func shown(ctx context.Context, err error, what string, lines ...line) []line {
+// linesOr returns the lines, or a line with the error.
+func linesOr(ctx context.Context, err error, what string, lines ...line) []line {
 	switch {
 	case err == nil:
 		return lines
@@ -156,7 +156,7 @@ func (s *session) say(ctx context.Context, text string) []line {
 	if room == "" {
 		return []line{denied("no current room: join one with /join ROOM")}
 	}
-	return shown(ctx, s.server.Say(ctx, room, text), "say "+room)
+	return linesOr(ctx, s.server.Say(ctx, room, text), "say "+room)
 }
 
 func (s *session) join(ctx context.Context, room string) []line {
@@ -167,7 +167,7 @@ func (s *session) join(ctx context.Context, room string) []line {
 	if err == nil {
 		s.room.Store(&room)
 	}
-	return shown(ctx, err, "join "+room, notice("joined %s", room))
+	return linesOr(ctx, err, "join "+room, notice("joined %s", room))
 }
 
 func (s *session) leave(ctx context.Context, room string) []line {
@@ -181,12 +181,12 @@ func (s *session) leave(ctx context.Context, room string) []line {
 			s.room.Store(&rooms[0])
 		}
 	}
-	return shown(ctx, err, "leave "+room, notice("left %s", room))
+	return linesOr(ctx, err, "leave "+room, notice("left %s", room))
 }
 
 func (s *session) who(ctx context.Context, room string) []line {
 	r, err := s.server.View(ctx, room, client.Page{})
-	return shown(ctx, err, "who "+room, members(r))
+	return linesOr(ctx, err, "who "+room, members(r))
 }
 
 func (s *session) history(ctx context.Context, room string) []line {
@@ -195,7 +195,7 @@ func (s *session) history(ctx context.Context, room string) []line {
 	for _, m := range h.Messages {
 		lines = append(lines, s.message(m))
 	}
-	return shown(ctx, err, "history "+room, lines...)
+	return linesOr(ctx, err, "history "+room, lines...)
 }
 
 func (s *session) speak(room string) []line {
@@ -219,7 +219,7 @@ func (s *session) do(ctx context.Context, words []string) []line {
 		params[name] = value
 	}
 	reply, err := s.server.Action(ctx, words[0], params)
-	return shown(ctx, err, words[0], notice("%s: %s", words[0], text(reply)))
+	return linesOr(ctx, err, words[0], notice("%s: %s", words[0], text(reply)))
 }
 
 // harmless replaces control characters, because other users choose the text.

@@ -20,7 +20,7 @@ func broker() []promise {
 		{"PublishingToNobodyIsFine", publishingToNobody},
 		{"ManyRoomsAtOnce", manyRoomsAtOnce},
 		{"SlowRoomDoesNotHoldUpOthers", slowRoomDoesNotHoldUpOthers},
-		{"PayloadIsThePublishersAgain", payloadIsThePublishersAgain},
+		{"PayloadIsThePublishersAgain", payloadMayBeReused},
 		{"PayloadArrivesAsItWas", payloadArrivesAsItWas},
 		{"RoomsOfAnyNameAreApart", roomsOfAnyNameAreApart},
 		{"FlushedHasHeardAll", flushedHasHeardAll},
@@ -254,7 +254,7 @@ func slowRoomDoesNotHoldUpOthers(w *world) {
 	w.hears(peers[1], slow, held)
 }
 
-func payloadIsThePublishersAgain(w *world) {
+func payloadMayBeReused(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers...)
 	var want []string

@@ -15,7 +15,7 @@ func lost() []promise {
 		{"DeadNodesMembersAreNotReadWhileTheyAreLetGo", deadMembersAreNotRead},
 		{"DeadNodeIsOffTheList", deadNodeIsOffTheList},
 		{"SurvivorsGoOnTalking", survivorsGoOnTalking},
-		{"WhoPartsIsNotHandedOver", whoPartsIsNotHandedOver},
+		{"WhoPartsIsNotHandedOver", leavingMembersAreNotHandedOver},
 	}
 }
 
@@ -42,9 +42,9 @@ func halls(n int) []cluster.RoomID {
 	return rooms
 }
 
-// handed waits until Lost has passed all of want to the peers, and fails the test if it passed a
+// awaitHandOver waits until Lost has passed all of want to the peers, and fails the test if it passed a
 // member twice or another member.
-func (w *world) handed(peers []*peer, want []member) {
+func (w *world) awaitHandOver(peers []*peer, want []member) {
 	w.Helper()
 	total := func() map[member]int {
 		all := map[member]int{}
@@ -96,12 +96,12 @@ func deadNodesMembersAreHandedOverOnce(w *world) {
 	w.must(peers[0].Presence.Remove(w.ctx, rooms[0], gone.ID))
 
 	w.kill(peers[0])
-	w.handed(peers[1:], mine)
+	w.awaitHandOver(peers[1:], mine)
 	w.counts(peers[1:], rooms, 8)
 	w.kill(peers[1])
-	w.handed(peers[1:], append(mine, others...))
+	w.awaitHandOver(peers[1:], append(mine, others...))
 	w.counts(peers[2:], rooms, 3)
-	w.handed(peers[1:], append(mine, others...))
+	w.awaitHandOver(peers[1:], append(mine, others...))
 }
 
 func leavingNodesMembersAreHandedOverOnce(w *world) {
@@ -110,10 +110,10 @@ func leavingNodesMembersAreHandedOverOnce(w *world) {
 	mine := w.seats(peers[0], rooms, 5)
 	others := w.seats(peers[1], rooms, 2)
 	w.leaves(peers[0])
-	w.handed(peers[1:], mine)
+	w.awaitHandOver(peers[1:], mine)
 	w.counts(peers[1:], rooms, 2)
 	w.leaves(peers[1])
-	w.handed(peers[1:], append(mine, others...))
+	w.awaitHandOver(peers[1:], append(mine, others...))
 	w.counts(peers[2:], rooms, 0)
 }
 
@@ -123,7 +123,7 @@ func newcomerTakesWhatWasLeft(w *world) {
 	mine := w.seats(old, rooms, 5)
 	w.kill(old)
 	heir := w.node("b")
-	w.handed([]*peer{heir}, mine)
+	w.awaitHandOver([]*peer{heir}, mine)
 	w.counts([]*peer{heir}, rooms, 0)
 }
 
@@ -137,7 +137,7 @@ func deadMembersAreNotRead(w *world) {
 	w.kill(peers[0])
 	w.counts(peers[1:], rooms, 0)
 	close(peers[1].letGo)
-	w.handed(peers[1:], mine)
+	w.awaitHandOver(peers[1:], mine)
 }
 
 func deadNodeIsOffTheList(w *world) {
@@ -162,9 +162,9 @@ func survivorsGoOnTalking(w *world) {
 	}
 }
 
-// whoPartsIsNotHandedOver checks that a leaving member is not handed over, because its node may
+// leavingMembersAreNotHandedOver checks that a leaving member is not handed over, because its node may
 // have run leave, and that a member that was added again is handed over.
-func whoPartsIsNotHandedOver(w *world) {
+func leavingMembersAreNotHandedOver(w *world) {
 	peers, rooms := w.nodes("a", "b"), halls(2)
 	w.create(peers[0], rooms...)
 	mine := w.seats(peers[0], rooms, 3)
@@ -186,6 +186,6 @@ func whoPartsIsNotHandedOver(w *world) {
 	w.must(peers[0].Presence.Remove(w.ctx, rooms[1], peers[0].member(2).ID))
 	w.count(peers[1], rooms[1], 2)
 	w.kill(peers[0])
-	w.handed(peers[1:], []member{mine[1], mine[2], mine[3], mine[4]})
+	w.awaitHandOver(peers[1:], []member{mine[1], mine[2], mine[3], mine[4]})
 	w.counts(peers[1:], rooms, 0)
 }

@@ -169,7 +169,7 @@ func (ts *topics) subscribe(room cluster.RoomID, s *process) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if s.ctx.Err() != nil { // checked under the lock, because forget misses a later subscriber
-		return s.gone()
+		return s.errStopped()
 	}
 	t := ts.at(room)
 	subscribers := *t.subscribers.Load()

@@ -185,7 +185,7 @@ func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *process)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s.ctx.Err() != nil { // checked under the lock, because removeAllOf misses a later member
-		return s.gone()
+		return s.errStopped()
 	}
 	if !d.has(room) {
 		return fmt.Errorf("add to %q: %w", room.Room, cluster.ErrNoRoom)

@@ -109,7 +109,7 @@ func (h *Hub) leave(s *process) {
 	if !here {
 		return
 	}
-	s.shut()
+	s.markOver()
 	h.topics.forget(s)
 	h.addLosses(h.directory.removeAllOf(s))
 }

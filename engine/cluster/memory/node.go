@@ -88,7 +88,7 @@ func (n *node) Self() string { return n.name }
 
 // List implements cluster.Nodes, sorted by name.
 func (n *node) List(ctx context.Context) ([]string, error) {
-	if err := n.begun(ctx); err != nil {
+	if err := n.awaitStart(ctx); err != nil {
 		return nil, err
 	}
 	return n.hub.names(), nil
@@ -137,18 +137,18 @@ func (s *process) answer(ctx context.Context, call []byte) <-chan answer {
 
 // up waits for the node's run to begin and returns it.
 func (n *node) up(ctx context.Context) (*process, error) {
-	if err := n.begun(ctx); err != nil {
+	if err := n.awaitStart(ctx); err != nil {
 		return nil, err
 	}
 	s := n.process.Load()
 	if s.ctx.Err() != nil {
-		return nil, s.gone()
+		return nil, s.errStopped()
 	}
 	return s, nil
 }
 
-// begun waits until Run has put the node on the list or has failed.
-func (n *node) begun(ctx context.Context) error {
+// awaitStart waits until Run has put the node on the list or has failed.
+func (n *node) awaitStart(ctx context.Context) error {
 	select {
 	case <-n.started:
 		return nil
@@ -162,7 +162,7 @@ func (n *node) begun(ctx context.Context) error {
 	}
 }
 
-func (s *process) gone() error {
+func (s *process) errStopped() error {
 	return fmt.Errorf("node %q has stopped: %w", s.name, cluster.ErrUnavailable)
 }
 
@@ -177,7 +177,7 @@ func (s *process) enter() bool {
 	return !s.over
 }
 
-func (s *process) shut() {
+func (s *process) markOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true

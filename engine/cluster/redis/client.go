@@ -127,7 +127,7 @@ func (c *Config) judge(info map[string]string) error {
 		want = "cluster"
 	}
 	if got := info["redis_mode"]; got != want {
-		return fmt.Errorf("%w: %s runs in mode %.20q: mode %q is not for it", errUnfit, c.where(), got, c.Mode)
+		return fmt.Errorf("%w: %s runs in mode %.20q, but cluster.redis.mode is %q", errUnfit, c.where(), got, c.Mode)
 	}
 	if c.Mode == Standalone && info["role"] != "master" {
 		return fmt.Errorf("%w: %s is a replica: want its master, or mode sentinel", errUnfit, c.where())
@@ -173,7 +173,7 @@ func (c *Config) explain(err error) error {
 		return fmt.Errorf("redis: %s: the user lacks a permission: %w; it needs: ACL SETUSER %s %s", c.where(), err,
 			cmp.Or(c.Username, "default"), strings.Join(ACL(c.Prefix, c.Mode, c.WaitReplicas), " "))
 	case has("cluster support disabled"):
-		return fmt.Errorf("redis: %s is no Redis Cluster: mode %q is not for it: %w", c.where(), c.Mode, err)
+		return fmt.Errorf("redis: %s is not a Redis Cluster, which mode %q needs: %w", c.where(), c.Mode, err)
 	case c.Mode == Sentinel:
 		return fmt.Errorf("redis: %s: no sentinel leads to a master named %q: %w", c.where(), c.MasterName, err)
 	}

@@ -91,7 +91,7 @@ func TestUnsuitableServersAreRefused(t *testing.T) {
 		t.Errorf("Redis 6.2: error %v", err)
 	}
 	clustered := map[string]string{"redis_version": "7.0.15", "redis_mode": "cluster", "role": "master"}
-	if err := cfg.judge(clustered); err == nil || !strings.Contains(err.Error(), `mode "standalone" is not for it`) {
+	if err := cfg.judge(clustered); err == nil || !strings.Contains(err.Error(), `cluster.redis.mode is "standalone"`) {
 		t.Errorf("a cluster's server: error %v", err)
 	}
 }

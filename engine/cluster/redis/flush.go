@@ -45,7 +45,7 @@ func (n *Node) Flush(ctx context.Context, room cluster.RoomID) error {
 	case <-ctx.Done():
 		return fmt.Errorf("flush: %w: %w", cluster.ErrUnavailable, ctx.Err())
 	case <-n.life.Done():
-		return n.gone()
+		return n.errStopped()
 	}
 }
 

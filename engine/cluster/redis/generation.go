@@ -66,10 +66,10 @@ func (p *partition) known() string {
 	return p.current
 }
 
-// learn records the partition's generation from a beat. Subscriptions of an earlier generation
+// setGeneration records the partition's generation from a beat. Subscriptions of an earlier generation
 // may be on a server that is no longer the master, and are opened again. With unsettled the
 // publisher reports its lost messages.
-func (p *partition) learn(generation string, unsettled bool) {
+func (p *partition) setGeneration(generation string, unsettled bool) {
 	p.mu.Lock()
 	changed := p.current != generation && generation != ""
 	if changed {

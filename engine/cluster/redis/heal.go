@@ -60,7 +60,7 @@ func (s *sub) heal(ctx context.Context, life uint64) error {
 	for {
 		page, err := s.p.since(ctx, s.key, s.places())
 		if err != nil {
-			s.again(life)
+			s.healAgain(life)
 			return err
 		}
 		if page.epoch == "" {
@@ -114,7 +114,7 @@ func (s *sub) missed(ctx context.Context, from, to uint64) {
 	if to <= from {
 		return
 	}
-	s.lost(ctx, to-from, "the room no longer keeps them (cluster.heal)", "from", from, "to", to-1)
+	s.reportLost(ctx, to-from, "the room no longer keeps them (cluster.heal)", "from", from, "to", to-1)
 }
 
 // paceBytes is the number of bytes of missed messages between calls of Pace.

@@ -116,7 +116,7 @@ func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, erro
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-n.life.Done():
-			return nil, n.gone()
+			return nil, n.errStopped()
 		case <-look.C:
 			if n.isOver(ctx, node, process) {
 				return nil, fmt.Errorf("its lease ended before it answered: %w", cluster.ErrNoNode)
@@ -201,7 +201,7 @@ func (n *Node) readSome(ctx context.Context, stream, last string) ([]redis.XMess
 }
 
 // received handles a message of the inbox.
-func (n *Node) received(m redis.XMessage, done *done) {
+func (n *Node) received(m redis.XMessage, done *completedCalls) {
 	text := func(field string) string { s, _ := m.Values[field].(string); return s }
 	if text(fieldVersion) != callVersion {
 		n.malformed("inbox", fmt.Errorf("version %.20q", text(fieldVersion)))
@@ -214,7 +214,7 @@ func (n *Node) received(m redis.XMessage, done *done) {
 	case kindError:
 		n.calls.answer(id, reply{err: errors.New(body)})
 	case kindCall:
-		left, err := n.left(m.ID, text(fieldTTL))
+		left, err := n.remaining(m.ID, text(fieldTTL))
 		if from := text(fieldFrom); err != nil || id == "" || len(id) > maxID || !name.MatchString(from) {
 			n.malformed("inbox", fmt.Errorf("call %.40q from %.40q: %v", id, from, err))
 		} else if left > 0 && done.add(id) {
@@ -225,8 +225,8 @@ func (n *Node) received(m redis.XMessage, done *done) {
 	}
 }
 
-// left returns the remaining time of a call, from the time at which it was added.
-func (n *Node) left(streamID, ttl string) (time.Duration, error) {
+// remaining returns the remaining time of a call, from the time at which it was added.
+func (n *Node) remaining(streamID, ttl string) (time.Duration, error) {
 	ms, _, _ := strings.Cut(streamID, "-")
 	at, err := strconv.ParseInt(ms, 10, 64)
 	t, err2 := strconv.ParseInt(ttl, 10, 32)
@@ -267,17 +267,19 @@ func (n *Node) answer(to, id string, call []byte, left time.Duration) {
 	}()
 }
 
-// done remembers the latest calls that were carried out.
-type done struct {
+// completedCalls remembers the latest calls that were carried out.
+type completedCalls struct {
 	ids  map[string]struct{}
 	ring []string
 	next int
 }
 
-func newDone() *done { return &done{ids: map[string]struct{}{}, ring: make([]string, executed)} }
+func newDone() *completedCalls {
+	return &completedCalls{ids: map[string]struct{}{}, ring: make([]string, executed)}
+}
 
 // add adds an id. It reports false if the id was added before.
-func (d *done) add(id string) bool {
+func (d *completedCalls) add(id string) bool {
 	if _, ok := d.ids[id]; ok {
 		return false
 	}

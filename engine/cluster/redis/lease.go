@@ -87,7 +87,7 @@ func (n *Node) register(ctx context.Context) error {
 		if err := n.ask(ctx, "begin", func(ctx context.Context) error {
 			found, err := p.beat(ctx)
 			p.generation, p.data, p.publisher.gen = found.generation, found.data, found.generation
-			p.learn(found.generation, true)
+			p.setGeneration(found.generation, true)
 			return err
 		}); err != nil {
 			return err
@@ -207,7 +207,7 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 		}
 		return most
 	}
-	p.learn(found.generation, found.unsettled)
+	p.setGeneration(found.generation, found.unsettled)
 	p.offer(found)
 	p.restoreRecord(found)
 	return min(most, max(found.next+time.Millisecond, 10*time.Millisecond))

@@ -69,7 +69,7 @@ const silentTime = 2*readTimeout + time.Second
 // Health implements cluster.Status.
 func (n *Node) Health() error {
 	if !n.alive() {
-		return n.gone()
+		return n.errStopped()
 	}
 	now := n.now().UnixNano()
 	for _, p := range n.parts {
@@ -240,17 +240,17 @@ func (n *Node) begin() bool {
 
 // up waits for Run to begin.
 func (n *Node) up(ctx context.Context) error {
-	if err := n.begun(ctx); err != nil {
+	if err := n.awaitStart(ctx); err != nil {
 		return err
 	}
 	if !n.alive() {
-		return n.gone()
+		return n.errStopped()
 	}
 	return nil
 }
 
-// begun waits until Run has put the node on the list or has failed.
-func (n *Node) begun(ctx context.Context) error {
+// awaitStart waits until Run has put the node on the list or has failed.
+func (n *Node) awaitStart(ctx context.Context) error {
 	select {
 	case <-n.started:
 		return nil
@@ -259,7 +259,7 @@ func (n *Node) begun(ctx context.Context) error {
 	}
 }
 
-func (n *Node) gone() error {
+func (n *Node) errStopped() error {
 	return fmt.Errorf("node %q has stopped: %w", n.cfg.Node, cluster.ErrUnavailable)
 }
 
@@ -279,7 +279,7 @@ func (ns *nodes) Self() string { return ns.cfg.Node }
 // List implements cluster.Nodes, sorted by name.
 func (ns *nodes) List(ctx context.Context) ([]string, error) {
 	n := (*Node)(ns)
-	if err := n.begun(ctx); err != nil {
+	if err := n.awaitStart(ctx); err != nil {
 		return nil, err
 	}
 	return n.listNodes(ctx)

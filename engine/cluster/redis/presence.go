@@ -143,15 +143,15 @@ func (n *Node) addOnce(ctx context.Context, room cluster.RoomID, m cluster.Membe
 	n.roster.settled.RLock()
 	defer n.roster.settled.RUnlock()
 	err = n.ask(ctx, "add", func(ctx context.Context) (err error) {
-		keys, args := n.addition(room, m)
+		keys, args := n.addArguments(room, m)
 		answer, err = addScript.Run(ctx, n.via(ctx), keys, args...).Int()
 		return err
 	})
 	return answer, err
 }
 
-// addition returns the keys and arguments of addScript.
-func (n *Node) addition(room cluster.RoomID, m cluster.MemberRecord) (keys []string, args []any) {
+// addArguments returns the keys and arguments of addScript.
+func (n *Node) addArguments(room cluster.RoomID, m cluster.MemberRecord) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
 	return []string{p.roomsKey(room.Tenant), k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("alive"), k.of("pt", process)},

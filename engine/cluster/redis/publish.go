@@ -141,7 +141,7 @@ func (l *publisher) put(item *queuedMessage, payload []byte) error {
 	item.number = l.number
 	item.entry = l.entry(l.number, payload)
 	if l.closed {
-		return l.p.n.gone()
+		return l.p.n.errStopped()
 	}
 	if !l.p.n.queued.add(len(item.entry)) {
 		return fmt.Errorf("publish: too many messages wait on this node: %w", cluster.ErrUnavailable)
@@ -254,7 +254,7 @@ func (l *publisher) close() {
 	l.closed = true
 	for _, item := range l.waiting {
 		l.p.n.queued.remove(len(item.entry))
-		item.done <- l.p.n.gone()
+		item.done <- l.p.n.errStopped()
 	}
 	l.waiting = nil
 }

@@ -264,7 +264,7 @@ func (l *publisher) report(ctx context.Context) (string, error) {
 		return "!", err
 	}
 	if l.gen != gen {
-		l.tell(messagesOf(lost), messagesOf(gaps), forgotten && last > 0)
+		l.logLost(messagesOf(lost), messagesOf(gaps), forgotten && last > 0)
 		l.gen = gen
 	}
 	return "more", nil
@@ -293,9 +293,9 @@ func messagesOf(batches []sent) (count int) {
 	return count
 }
 
-// tell logs the lost messages once for each generation. forgotten reports that more rooms may
+// logLost logs the lost messages once for each generation. forgotten reports that more rooms may
 // have lost messages.
-func (l *publisher) tell(messages, rooms int, forgotten bool) {
+func (l *publisher) logLost(messages, rooms int, forgotten bool) {
 	n := l.p.n
 	n.counters.Replayed.Add(int64(messages))
 	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", messages)

@@ -282,8 +282,8 @@ func (s *sub) places() []position {
 	return append([]position{s.pos}, s.past...)
 }
 
-// again makes the sub heal once more.
-func (s *sub) again(life uint64) {
+// healAgain makes the sub heal once more.
+func (s *sub) healAgain(life uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == life {
@@ -307,7 +307,7 @@ func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
 	switch e, ok := s.read(m); {
 	case !ok || !s.isNew(life, e.id):
 	case e.gap:
-		s.lost(ctx, 1, "a failover lost them, and their node no longer remembers them")
+		s.reportLost(ctx, 1, "a failover lost them, and their node no longer remembers them")
 	default:
 		s.p.n.handler.Deliver(ctx, s.room, cluster.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
 	}
@@ -334,9 +334,9 @@ func (s *sub) takeSeeds(life uint64) []seed {
 	return seeds
 }
 
-// lost counts and logs messages that this node can no longer receive, and reports a gap to the
+// reportLost counts and logs messages that this node can no longer receive, and reports a gap to the
 // room's members.
-func (s *sub) lost(ctx context.Context, count uint64, why string, attrs ...any) {
+func (s *sub) reportLost(ctx context.Context, count uint64, why string, attrs ...any) {
 	s.p.n.counters.Gaps.Add(int64(count))
 	s.p.n.cfg.Log.Error("messages of a room are lost to this node", append([]any{"room", s.key, "cause", why}, attrs...)...)
 	s.p.n.handler.Missed(ctx, s.room)

@@ -91,7 +91,7 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 	case <-late.C:
 		return fmt.Errorf("subscribe: %w: not confirmed in %v", cluster.ErrUnavailable, p.n.cfg.PublishTimeout)
 	case <-p.n.life.Done():
-		return p.n.gone()
+		return p.n.errStopped()
 	case <-ctx.Done():
 		return fmt.Errorf("subscribe: %w: %w", cluster.ErrUnavailable, ctx.Err())
 	}
@@ -194,7 +194,7 @@ func (p *partition) audit(ctx context.Context, subs []*sub) error {
 	for len(subs) > 0 {
 		page := subs[:min(len(subs), auditPage)]
 		subs = subs[len(page):]
-		tops, err := p.tops(ctx, page)
+		tops, err := p.lastPositions(ctx, page)
 		if err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (p *partition) audit(ctx context.Context, subs []*sub) error {
 // auditPage is the number of rooms in one read of positions.
 const auditPage = 100
 
-func (p *partition) tops(ctx context.Context, subs []*sub) ([]position, error) {
+func (p *partition) lastPositions(ctx context.Context, subs []*sub) ([]position, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	pipe := p.n.client.Pipeline()

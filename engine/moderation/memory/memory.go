@@ -52,7 +52,7 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 	}
 	t.sanctions.Set(one.Place(), one)
 	t.places[one.ID] = one.Place()
-	t.tell(moderation.Change{Set: []moderation.Sanction{one}})
+	t.notify(moderation.Change{Set: []moderation.Sanction{one}})
 	return one, nil
 }
 
@@ -72,7 +72,7 @@ func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
 		return false, nil
 	}
 	t.remove(old)
-	t.tell(moderation.Change{Removed: []string{id}})
+	t.notify(moderation.Change{Removed: []string{id}})
 	s.drop(tenant)
 	return !old.Ended(time.Now()), nil
 }
@@ -168,7 +168,7 @@ func (t *tenant) mayAdd(one moderation.Sanction, limits moderation.Limits) error
 	return full()
 }
 
-func (t *tenant) tell(c moderation.Change) {
+func (t *tenant) notify(c moderation.Change) {
 	for one := range t.followers {
 		one.f(c)
 	}

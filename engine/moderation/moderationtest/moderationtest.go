@@ -26,7 +26,7 @@ func Run(t *testing.T, start func(t *testing.T) (a, b moderation.Store)) {
 		"RemoveIsOnce":           removeIsOnce,
 		"PagesAreInOrder":        pagesAreInOrder,
 		"SubjectsAreSelected":    subjectsAreSelected,
-		"EndedAreGone":           endedAreGone,
+		"EndedAreGone":           endedSanctionsAreRemoved,
 		"NumbersAreBounded":      numbersAreBounded,
 		"ModulesLeaveRoom":       modulesLeaveRoom,
 		"SubjectsAreBounded":     subjectsAreBounded,
@@ -202,8 +202,8 @@ func subjectsAreSelected(w *world) {
 	w.want(w.list(moderation.Query{Subject: moderation.SubjectOfUser("bob"), Limit: 2}), one, two, three)
 }
 
-// endedAreGone checks that a sanction that has ended is not listed, counts for nobody, and is not removed.
-func endedAreGone(w *world) {
+// endedSanctionsAreRemoved checks that a sanction that has ended is not listed, counts for nobody, and is not removed.
+func endedSanctionsAreRemoved(w *world) {
 	for i := range Limits.All {
 		s := w.set(w.a, w.mute(fmt.Sprint(i), until(time.UnixMilli(1))))
 		if had, err := w.a.Remove(w.ctx, "t", s.ID); i%2 == 0 && (had || err != nil) {
@@ -267,17 +267,17 @@ func subjectsAreBounded(w *world) {
 	w.set(w.b, in("bob", 7))
 }
 
-// heard collects what a follower receives.
-type heard struct {
+// received collects what a follower receives.
+type received struct {
 	mu      sync.Mutex
 	list    moderation.List
 	changes []moderation.Change
 	changed chan struct{}
 }
 
-func (w *world) follow(in moderation.Store) (*heard, func()) {
+func (w *world) follow(in moderation.Store) (*received, func()) {
 	w.Helper()
-	h := &heard{changed: make(chan struct{}, 1)}
+	h := &received{changed: make(chan struct{}, 1)}
 	stop, err := in.Follow(w.ctx, "t", func(c moderation.Change) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -296,7 +296,7 @@ func (w *world) follow(in moderation.Store) (*heard, func()) {
 }
 
 // until waits until the follower is in a state.
-func (h *heard) until(w *world, state func() bool) {
+func (h *received) until(w *world, state func() bool) {
 	w.Helper()
 	for {
 		h.mu.Lock()
@@ -313,7 +313,7 @@ func (h *heard) until(w *world, state func() bool) {
 	}
 }
 
-func (h *heard) mutes(user string) bool {
+func (h *received) mutes(user string) bool {
 	return h.list.Find(moderation.Client{User: user}, moderation.Mute, "r") != nil
 }
 
@@ -344,7 +344,7 @@ func followersHearInOrder(w *world) {
 		}
 	}
 	w.set(w.a, w.mute("last"))
-	for _, h := range []*heard{here, there} {
+	for _, h := range []*received{here, there} {
 		h.until(w, func() bool { return h.mutes("last") })
 		bob := h.list.Find(moderation.Client{User: "bob"}, moderation.Mute, "r")
 		if bob == nil || bob.Reason != "49" {
@@ -396,7 +396,7 @@ func changesWhileFollowing(w *world) {
 			}
 		}
 	})
-	followers := []*heard{}
+	followers := []*received{}
 	for i := range 6 {
 		h, _ := w.follow([]moderation.Store{w.a, w.b}[i%2])
 		followers = append(followers, h)

@@ -103,7 +103,7 @@ func TestUndefinedAnswersFail(t *testing.T) {
 
 func TestInvalidContentFails(t *testing.T) {
 	attacks := []attack{
-		rewriting("kind of message there is not", "message: there is no kind 3", "", put(abi.ResultMessageKind, 3)+span(abi.ResultMessage, text, 5)),
+		rewriting("kind of message there is not", "message: unknown kind 3", "", put(abi.ResultMessageKind, 3)+span(abi.ResultMessage, text, 5)),
 		rewriting("message that is not JSON", "message: not JSON", "{", put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 1)),
 		rewriting("JSON after JSON", "message: not JSON", "{}\r\n{}", put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 6)),
 		rewriting("deep JSON", "message: not JSON", strings.Repeat("[", 30_000)+strings.Repeat("]", 30_000),

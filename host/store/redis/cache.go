@@ -94,8 +94,8 @@ func (r *cache) version(k store.Key) uint64 {
 	return r.at(k).version
 }
 
-// seen is version without adding an entry, for reads.
-func (r *cache) seen(k store.Key) uint64 {
+// knownVersion is version without adding an entry, for reads.
+func (r *cache) knownVersion(k store.Key) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.find(k); c != nil {

@@ -70,7 +70,7 @@ func (s *Store) keys(tenant, module string) []string {
 
 // Get implements [store.Store].
 func (s *Store) Get(ctx context.Context, k store.Key) ([]byte, error) {
-	version := s.cache.seen(k)
+	version := s.cache.knownVersion(k)
 	value, err := value(getScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name))
 	if err == nil {
 		s.cache.note(k, version, value)

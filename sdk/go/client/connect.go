@@ -248,7 +248,7 @@ func (c *Client) rejoin(l *link, rooms []*membership) error {
 // retry. If that is later than maxRejoinWait, it continues in the background, so that a
 // room whose rules fail does not keep the client from the other rooms.
 func (c *Client) rejoinOne(l *link, m *membership) {
-	for c.rooms.wants(m) {
+	for c.rooms.mustJoin(m) {
 		_, _, err := l.request(c.closing, c.rooms.request(m), func(f frame) { c.rejoined(m, f) })
 		var refusal *VerbError
 		if !errors.As(err, &refusal) {

@@ -92,8 +92,8 @@ func (r *rooms) leaving(room string, is bool) {
 	}
 }
 
-// wants reports whether the room must still be joined again after a break.
-func (r *rooms) wants(m *membership) bool {
+// mustJoin reports whether the room must still be joined again after a break.
+func (r *rooms) mustJoin(m *membership) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.byName[m.room] == m && m.joined && !m.leaving

@@ -129,7 +129,7 @@ func (r *run) do(op string, args []string) {
 	case "reply":
 		r.v = moot.Reply(text(args[0]))
 	case "tell":
-		r.tell()
+		r.printEvent()
 	case "log":
 		r.e.Log(moot.Level(number(args[0])), text(args[1]))
 	default:
@@ -221,7 +221,7 @@ func there(s string) string {
 	return s
 }
 
-func (r *run) tell() {
+func (r *run) printEvent() {
 	e, c := r.e, r.c
 	say := func(name, value string) {
 		if value != "" {

@@ -38,7 +38,7 @@ func viewOf(reads []string) (view, error) {
 	for _, name := range reads {
 		property := strings.HasPrefix(name, "properties.") && name != "properties."
 		if !property && !slices.Contains(slices.Concat(eventFields, connFields, times), name) {
-			return nil, fmt.Errorf("reads: there is no field %q", name)
+			return nil, fmt.Errorf("reads: unknown field %q", name)
 		}
 		v[name] = true
 	}
