@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -51,14 +52,20 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 	return recovery{frames, got.whole, got.at, got.former}
 }
 
-// placeOf is recovery in a room without history: nothing is missing if no message follows since.
+// placeOf is recovery in a room without history: nothing is missing if the gate holds each message
+// after since, the client's count of messages. A shadowed client counts messages that are not the room's.
 func (e *Engine) placeOf(ctx context.Context, m *member, since *cluster.Position) recovery {
 	got, err := e.readMissed(ctx, m, nil, 1)
 	if err != nil {
 		e.log.Warn("the position of a room cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
 		return recovery{}
 	}
-	return recovery{at: got.at, former: got.former, whole: since != nil && *since == got.at}
+	r := recovery{at: m.Gate.Before(got.at), former: got.former}
+	name := m.room.id.Room
+	if since != nil && since.Epoch == r.at.Epoch && r.at.Offset <= since.Offset && since.Offset <= got.at.Offset && m.conn.sanction(moderation.Shadow, name) == nil {
+		r.at, r.whole = *since, true
+	}
+	return r
 }
 
 // recover completes the answer to a roomAdd whose answer has a position, and sends missed

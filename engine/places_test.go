@@ -9,6 +9,8 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/moderation/memory"
 )
 
 // joinsAt makes the client join r with a position. It returns the answer and the lines that follow.
@@ -74,18 +76,99 @@ func TestThePositionAtAJoinIsExact(t *testing.T) {
 				synctest.Wait()
 			}
 			answer, rest := n.client().joinsAt("", 0)
-			if answer.Offset != 10 {
-				w.Errorf("the position is %d, want 10", answer.Offset)
-			}
 			if gaps > 0 {
+				if answer.Offset != 10 {
+					w.Errorf("the position is %d, want 10", answer.Offset)
+				}
 				w.equal("received", rest, []string{`{"context":"gap","room":"r"}`})
 				return
 			}
-			if len(rest) != 10 || !strings.Contains(rest[0], `"11 x"`) {
-				w.Errorf("received %q, want messages 11 to 20", rest)
+			if answer.Offset != 0 || len(rest) != 20 || !strings.Contains(rest[0], `"1 x"`) {
+				w.Errorf("received %q after %d, want messages 1 to 20 after 0", rest, answer.Offset)
 			}
 		})
 	}
+}
+
+// TestResumedClientsOfRoomsWithoutHistoryNoticeGaps checks that a client that counts messages learns
+// at resume whether it missed any, on the node of its session and on another one, and that a
+// client that does not count is told nothing.
+func TestResumedClientsOfRoomsWithoutHistoryNoticeGaps(t *testing.T) {
+	inWorld(t, func(w *world) {
+		nodes := []*node{w.node("one", resumes), w.node("two", resumes)}
+		nodes[1].client().says(roomAdd("q"), isTrue) // the room's epoch ends with its last member
+		at := remembered{}
+		a := nodes[0].client()
+		<-a.Begin(`{"event":"roomAdd","room":"q","since":{"epoch":"","offset":0},"messageId":1}`)
+		if heard := a.heard(); len(heard) != 1 || json.Unmarshal([]byte(heard[0]), &at) != nil || at.Epoch == "" {
+			w.Fatalf("roomAdd: %s", heard)
+		}
+		tell := func(from *node, n int) {
+			for range n {
+				w.must(from.Broadcast(w.Context(), in("q"), "", []byte(`"x"`)), nil)
+			}
+			synctest.Wait()
+		}
+		secret := a.secret()
+		for i, missed := range []int{0, 0, 2, 0, 3, 0} {
+			tell(nodes[i%2], 1)
+			at.Offset += uint64(len(a.heard()))
+			a.HangUp()
+			tell(nodes[1], missed)
+			a = nodes[i/2%2].client()
+			r, rest := a.back(fmt.Sprintf(`{"event":"resume","session":%q,"since":{"q":{"epoch":%q,"offset":%d}},"messageId":1}`, secret, at.Epoch, at.Offset))
+			at.Offset += uint64(missed)
+			if q := r.Rooms["q"]; q != (resumedRoom{at.Epoch, at.Offset, missed == 0}) || len(rest) > 0 {
+				w.Errorf("return %d after %d messages: %+v, and %q follows; want %d", i, missed, q, rest, at.Offset)
+			}
+			secret = r.Session
+		}
+		a.HangUp()
+		if r, _ := nodes[0].client().back(resume(secret)); r.Rooms["q"] != (resumedRoom{}) {
+			w.Errorf("without a position: %+v", r.Rooms["q"])
+		}
+	})
+}
+
+// TestAResumeLosesNoMessageOfARoomWithoutHistory checks that messages that come while the server reads the
+// position are received after it.
+func TestAResumeLosesNoMessageOfARoomWithoutHistory(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := &halting{wait: func() {}}
+		n := w.node("one", func(c *engine.Config) { h.History, c.Cluster.History = c.Cluster.History, h }, resumes)
+		a := n.client()
+		<-a.Begin(`{"event":"roomAdd","room":"q","since":{"epoch":"","offset":0},"messageId":1}`)
+		at := remembered{}
+		w.must(json.Unmarshal([]byte(a.heard()[0]), &at), nil)
+		secret := a.secret()
+		a.HangUp()
+		h.wait = func() {
+			for range 3 {
+				w.must(n.Broadcast(w.Context(), in("q"), "", []byte(`"x"`)), nil)
+			}
+			synctest.Wait()
+		}
+		r, rest := n.client().back(fmt.Sprintf(`{"event":"resume","session":%q,"since":{"q":{"epoch":%q,"offset":%d}},"messageId":1}`, secret, at.Epoch, at.Offset))
+		if q := r.Rooms["q"]; q != (resumedRoom{at.Epoch, at.Offset, true}) || len(rest) != 6 {
+			w.Errorf("it is %+v, and %q follows; want the position of the join, and 6 messages", q, rest)
+		}
+	})
+}
+
+// TestAShadowedClientIsNotToldThatItMissedNothing checks a client whose count has its own shadowed messages.
+func TestAShadowedClientIsNotToldThatItMissedNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", moderated(&memory.Store{}))
+		n.as("bob").says(roomAdd("r"), isTrue)
+		a := n.as("ann")
+		at, _ := a.joinsAt("", 0)
+		n.sanctions(sanction(moderation.Shadow, "ann", moderation.AllRooms, 0))
+		a.do(`{"event":"say","room":"r","message":"mine","messageId":2}`)
+		a.HangUp()
+		n.tells(1, 1)
+		again, _ := n.as("ann").joinsAt(at.Epoch, at.Offset+1)
+		w.recovered(again, false)
+	})
 }
 
 func TestEphemeralRoomsHaveNoPosition(t *testing.T) {

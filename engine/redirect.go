@@ -38,11 +38,11 @@ func (e *Engine) addRedirect(ctx context.Context, c *Connection, before, session
 
 // followRedirect resumes the session that a redirect leads to. After a temporary failure it
 // stores the redirect again.
-func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionClaim, session string, steps int) ([]*member, error) {
+func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionClaim, session string, sinces map[string]cluster.Position, steps int) ([]*member, error) {
 	if steps == 0 {
 		return nil, cluster.ErrNoSession
 	}
-	members, err := e.comeBack(ctx, c, sessionClaim{session, by.User}, steps-1)
+	members, err := e.comeBack(ctx, c, sessionClaim{session, by.User}, sinces, steps-1)
 	if err != nil && !errors.Is(err, cluster.ErrNoSession) && !errors.Is(err, errOther) {
 		e.addRedirect(ctx, c, by.Secret, session)
 	}

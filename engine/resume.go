@@ -21,7 +21,7 @@ type resumed struct {
 }
 
 type resumedRoom struct {
-	*cluster.Position      // the position of the room's last message, if the room has history
+	*cluster.Position      // the position of the room's last message; nil if it has no history and the client sent no position
 	Recovered         bool `json:"recovered"` // no message is missing
 }
 
@@ -37,7 +37,7 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	case len(c.memberships()) > 0 || r.Session == c.session.secret:
 		return result{}, errNotFirst
 	}
-	members, err := e.comeBack(ctx, c, sessionClaim{r.Session, c.profile.Load().User}, maxRedirects)
+	members, err := e.comeBack(ctx, c, sessionClaim{r.Session, c.profile.Load().User}, r.Sinces, maxRedirects)
 	if err != nil {
 		return result{}, err
 	}
@@ -67,15 +67,15 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	}}, err
 }
 
-// comeBack moves a session to the connection and returns its memberships. Messages of rooms
-// with history are held back. traces is the maximum number of redirects that it follows.
+// comeBack moves a session to the connection and returns its memberships. sinces are the
+// client's positions; see hold. redirects is the maximum number of redirects that it follows.
 // Once a session is claimed, it is resumed even if ctx ends.
-func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, traces int) ([]*member, error) {
+func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, sinces map[string]cluster.Position, redirects int) ([]*member, error) {
 	old, err := e.claim(ctx, c.tenant, by)
 	if err == nil {
 		ctx, cancel := e.completing(ctx, c.tenant)
 		defer cancel()
-		return e.adopt(ctx, c, old), nil
+		return e.adopt(ctx, c, old, sinces), nil
 	}
 	if !errors.Is(err, cluster.ErrNoSession) {
 		return nil, err
@@ -85,15 +85,15 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 	case err != nil:
 		return nil, err
 	case s.Moved != "":
-		return e.followRedirect(ctx, c, by, s.Moved, traces)
+		return e.followRedirect(ctx, c, by, s.Moved, sinces, redirects)
 	}
 	ctx, cancel := e.completing(ctx, c.tenant)
 	defer cancel()
-	return e.adoptParked(ctx, c, s), nil
+	return e.adoptParked(ctx, c, s, sinces), nil
 }
 
 // adopt moves the resources of old to c. old is claimed and away.
-func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
+func (e *Engine) adopt(ctx context.Context, c, old *Connection, sinces map[string]cluster.Position) (members []*member) {
 	moved := old.beginMove(ctx)
 	e.restoreProfile(c, old.profile.Load(), nil)
 	c.keys.clear()
@@ -101,7 +101,7 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*memb
 	for _, m := range moved {
 		next := newMember(c, m.room)
 		next.joinedAt, next.watches, next.awaySince, next.stage = m.joinedAt, m.watches, m.awaySince, joined
-		next.holdIfKept()
+		next.hold(sinces)
 		m.room.replace(m, next) // replaces the member before leave can find next in c
 		members = append(members, next)
 	}
@@ -148,10 +148,13 @@ func (c *Connection) beginMove(ctx context.Context) (moved []*member) {
 	return moved
 }
 
-// holdIfKept holds messages back if the room has history, until the member has received the
-// messages that it missed.
-func (m *member) holdIfKept() {
-	if m.keepsHistory() {
+// hold holds messages back if the room has history, until the member has received the messages
+// that it missed. In a room without history it does so if the client has sent a position, until
+// the client has the position of the room.
+func (m *member) hold(sinces map[string]cluster.Position) {
+	name := m.room.id.Room
+	keep := m.conn.tenant.settings(name).Retention
+	if _, counts := sinces[name]; keep.Messages > 0 || counts && !keep.Ephemeral {
 		m.Gate.Hold()
 	}
 }
@@ -173,7 +176,7 @@ func (e *Engine) confirm(ctx context.Context, m *member) bool {
 
 // adoptParked moves a parked session to c. It runs leave for rooms that c can no longer
 // join.
-func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
+func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession, sinces map[string]cluster.Position) (members []*member) {
 	e.restoreProfile(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
 		c.usedKeys().remember(k)
@@ -182,7 +185,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 	c.totalActions += s.Actions
 	c.mu.Unlock()
 	for _, room := range s.Rooms {
-		m, err := e.enter(ctx, c, room)
+		m, err := e.enter(ctx, c, room, sinces)
 		if err != nil {
 			cause := hook.CauseDisconnect
 			if errors.Is(err, cluster.ErrNoRoom) {
@@ -201,7 +204,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 }
 
 // enter makes c a member of a room of a session that was parked by another node.
-func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*member, error) {
+func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom, sinces map[string]cluster.Position) (*member, error) {
 	r := c.tenant.acquire(room.Room)
 	m, err := e.beginJoin(ctx, c, r)
 	if err != nil {
@@ -209,7 +212,7 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 		return nil, err
 	}
 	m.joinedAt, m.watches, m.awaySince = room.JoinedAt, room.Watches, room.Since
-	m.holdIfKept()
+	m.hold(sinces)
 	evicted := r.evictions()
 	if err = c.refusedBy(moderation.Ban, r.id.Room); err == nil {
 		err = e.subscribe(ctx, m)

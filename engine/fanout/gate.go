@@ -168,6 +168,19 @@ func (r *Receiver) release(at wire.Position, past []wire.Position) (f followUp, 
 	return f, true
 }
 
+// Before returns the position before the first held frame of the epoch of top, or top if no such
+// frame is at or before top: a receiver that is released there gets all held frames of the epoch.
+func (g *Gate) Before(top wire.Position) wire.Position {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, h := range g.held {
+		if h.at.Epoch == top.Epoch && h.at.Offset <= top.Offset {
+			return wire.Position{Epoch: top.Epoch, Offset: h.at.Offset - 1}
+		}
+	}
+	return top
+}
+
 // HoldsUnclear reports whether the gate holds a frame that a receiver with the history up to
 // the position may have or not: history must be read again.
 func (g *Gate) HoldsUnclear(at wire.Position, past []wire.Position) bool {

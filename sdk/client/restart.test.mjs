@@ -52,7 +52,7 @@ test("a client comes back after the time of the server, to another node", { time
 });
 
 test("history comes with a join, and later messages are events; listeners of once and off", { timeout }, async () => {
-  const server = await start({ more: { "tenants.default.rooms.starting": "[kept]", "tenants.default.rooms.settings": '[{match: kept, history: 10, json: true}]', "tenants.default.chain": "[]" } });
+  const server = await start({ more: { "tenants.default.rooms.starting": "[kept, plain]", "tenants.default.rooms.settings": '[{match: kept, history: 10, json: true}]', "tenants.default.chain": "[]" } });
   try {
     const [ann, bob] = [client(`ws://${server.http}`), client(`ws://${server.http}`)];
     await Promise.all([ann.connect(), bob.connect()]);
@@ -66,6 +66,7 @@ test("history comes with a join, and later messages are events; listeners of onc
     bob.off("message", listener);
     const { history } = await bob.join("kept", { history: 2 });
     assert.deepEqual(history.messages.map((m) => m.message), ["two", "three"]);
+    assert.deepEqual(await bob.join("plain", { history: 2 }), {}); // it keeps none
     await ann.say("kept", { order: 7 });
     await bob.say("kept", "last");
     await all;

@@ -46,8 +46,8 @@ export interface Events {
   /** Members joined or left a room that was joined with presence. */
   presence: Presence;
   /**
-   * Messages of the room may be missing: after a break, if the room has no history or its history does not reach back far
-   * enough, and whenever the server reports that it lost messages.
+   * Messages of the room may be missing: after a break, if the client has missed messages that the room's history does not have, or if the server
+   * cannot know (rules hide messages of a room without history, or the room is ephemeral), and whenever the server reports that it lost messages.
    */
   gap: { room: string };
   /** The client could not join the room again after a break. */
@@ -139,10 +139,13 @@ export class Client extends Emitter<Events> {
       }
       this.#rooms.joined(membership);
     }
-    const recovered = typeof joined.recovered === "boolean" ? { recovered: joined.recovered } : {};
+    const recovered = options.since && typeof joined.recovered === "boolean" ? { recovered: joined.recovered } : {};
     if (!options.history || typeof joined.offset !== "number") return recovered;
     // Later messages are message events, so the history ends at the position of the join.
-    return { ...recovered, history: await this.history(room, { limit: options.history, before: joined.offset + 1 }) };
+    const history = await this.history(room, { limit: options.history, before: joined.offset + 1 }).catch((err) => {
+      if (!refusedWith(err, "room keeps no history")) throw err;
+    });
+    return history ? { ...recovered, history } : recovered;
   }
 
   /** Leaves a room. If a rule denies it, rejects with a VerbError and the client stays in the room. */
@@ -270,10 +273,8 @@ export class Client extends Emitter<Events> {
     if (membership.leaving && !resumed) return;
     try {
       const answer = resumed ?? (await link.request("roomAdd", membership.request()));
-      const known = membership.since !== undefined;
       membership.begin(answer);
-      // A room without history has no positions: the client cannot know whether it missed messages.
-      if (known ? answer.recovered === false : answer.epoch === undefined) this.emit("gap", { room: membership.room });
+      if (!answer.recovered) this.emit("gap", { room: membership.room });
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
       if (alreadyInRoom(err)) return;

@@ -5,24 +5,49 @@ import type { Position } from "./types.js";
 export class Membership {
   /** leave() is under way: the room is not joined again after a break. */
   leaving = false;
+  #counts = false; // the room has no history: its messages have no positions, and the client counts them
+  #heard = 0; // messages without positions since the last request
+  #answered: Position | undefined; // the room's position in the last answer
 
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
 
-  /** Takes the room's position from the answer to roomAdd. It is ignored in the epoch of since, because the missed messages follow. */
+  /** Takes the room's position from an answer. In a room with history it is ignored in the epoch of since, because the missed messages follow. */
   begin(answer: Frame): void {
-    if (typeof answer.epoch === "string" && typeof answer.offset === "number" && this.since?.epoch !== answer.epoch) {
-      this.since = { epoch: answer.epoch, offset: answer.offset };
+    const at = this.#answered = positionOf(answer);
+    if (at && (this.#counts || this.since?.epoch !== at.epoch)) this.since = at;
+  }
+
+  /** Notes the position of a message. Returns false for a message that was received before. */
+  received(frame: Frame): boolean {
+    const at = positionOf(frame);
+    if (!at) {
+      if (!this.#counts) this.since = this.#answered;
+      this.#counts = true;
+      this.#heard++;
+      return true;
     }
+    if (this.since?.epoch === at.epoch && at.offset <= this.since.offset) return false;
+    this.since = at;
+    return true;
+  }
+
+  /** The position of the last message received, for a request; of epoch "" if it is unknown. */
+  position(): Frame {
+    if (this.since) this.since = { epoch: this.since.epoch, offset: this.since.offset + this.#heard };
+    this.#heard = 0;
+    return { epoch: "", offset: 0, ...this.since };
   }
 
   /** The fields of the roomAdd that asks for the messages after the last one received. */
   request(): Frame {
-    const request: Frame = { room: this.room };
-    if (this.since) request.since = { epoch: this.since.epoch, offset: this.since.offset };
+    const request: Frame = { room: this.room, since: this.position() };
     if (this.presence) request.presence = true;
     return request;
   }
 }
+
+const positionOf = ({ epoch, offset }: Frame): Position | undefined =>
+  typeof epoch === "string" && typeof offset === "number" ? { epoch, offset } : undefined;
 
 /** The memberships of a client. */
 export class Rooms {
@@ -35,10 +60,9 @@ export class Rooms {
   /** Returns whether the client must still join the room again after a break. */
   wants(membership: Membership): boolean { return this.#joined.get(membership.room) === membership && !membership.leaving; }
 
-  /** The position of the last message received in each room with history, including rooms that are being joined. */
+  /** The position of the last message received in each room, including rooms that are being joined. */
   positions(): Record<string, Frame> {
-    const known = [...this.#joining.values(), ...this.#joined.values()].filter((membership) => membership.since);
-    return Object.fromEntries(known.map(({ room, since }) => [room, { ...since! }]));
+    return Object.fromEntries([...this.#joining.values(), ...this.#joined.values()].map((membership) => [membership.room, membership.position()]));
   }
 
   /** Creates the membership for a call of join(). Positions of messages are noted from here on. */
@@ -64,9 +88,6 @@ export class Rooms {
   /** Notes the position of a message. Returns false for a message that was received before. */
   received(frame: Frame): boolean {
     const room = String(frame.room), membership = this.#joined.get(room) ?? this.#joining.get(room);
-    if (!membership || typeof frame.offset !== "number" || typeof frame.epoch !== "string") return true;
-    if (membership.since?.epoch === frame.epoch && frame.offset <= membership.since.offset) return false;
-    membership.since = { epoch: frame.epoch, offset: frame.offset };
-    return true;
+    return membership?.received(frame) ?? true;
   }
 }

@@ -1,7 +1,7 @@
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
-/** The position of a message in a room with history. */
+/** The position of a message in a room. Messages have it in rooms with history. */
 export interface Position {
   /** Identifies the order of messages that offset counts. Offsets of different epochs cannot be compared. */
   epoch: string;

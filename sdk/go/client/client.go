@@ -28,9 +28,10 @@ type Options struct {
 	// OnConnected is called for each connection, after the client has joined its rooms
 	// again. resumed says whether the connection kept its id, properties and rooms.
 	OnConnected func(id string, resumed bool)
-	// OnGap is called when messages of the room may be missing: after a break, if the room
-	// has no history or its history does not reach back far enough, and whenever the server
-	// reports that it lost messages.
+	// OnGap is called when messages of the room may be missing: after a break, if the client
+	// has missed messages that the room's history does not have, or if the server cannot know
+	// (rules hide messages of a room without history, or the room is ephemeral), and whenever
+	// the server reports that it lost messages.
 	OnGap func(room string)
 	// OnLeft is called when the client could not join the room again after a break.
 	OnLeft func(room string, reason error)

@@ -180,8 +180,8 @@ type identity struct {
 
 // resumedRoom is a room that a resumed connection is in.
 type resumedRoom struct {
-	Epoch     string `json:"epoch"` // "" if the room has no history
-	Recovered bool   `json:"recovered"`
+	Position       // zero if the room is ephemeral
+	Recovered bool `json:"recovered"`
 }
 
 var errNoSession = errors.New("there is no session to resume")
@@ -194,14 +194,14 @@ func (c *Client) resume(l *link) (me identity, err error) {
 	if session == "" {
 		return me, errNoSession
 	}
-	since := c.rooms.positions()
 	var bad error
-	_, _, err = l.request(c.closing, request{Event: "resume", Session: session, Since: since}, func(f frame) {
+	_, _, err = l.request(c.closing, request{Event: "resume", Session: session, Since: c.rooms.positions()}, func(f frame) {
 		if f.refusal() == nil {
 			bad = f.into("data", &me)
 		}
+		c.rooms.resumed(me.Rooms)
 		for room, at := range me.Rooms {
-			if _, known := since[room]; !at.Recovered && (known || at.Epoch == "") {
+			if !at.Recovered {
 				c.gap(room) // on the reader's goroutine: before messages that follow the answer
 			}
 		}
@@ -275,7 +275,7 @@ func (c *Client) rejoined(m *membership, f frame) {
 	switch err := f.refusal(); {
 	case err == nil:
 		c.rooms.joined(m, f.position())
-		if string(f["recovered"]) == "false" || f.position().Epoch == "" {
+		if string(f["recovered"]) != "true" {
 			c.gap(m.room)
 		}
 	case alreadyInRoom(err): // a rule joined the connection first

@@ -328,9 +328,9 @@ func TestRoomRefusedForAWhileIsJoinedLater(t *testing.T) {
 	}
 }
 
-// TestGapsOfRoomsWithoutHistoryAreReported checks that the client reports a gap after a break,
-// because a room without history has no positions, and when the server reports a gap.
-func TestGapsOfRoomsWithoutHistoryAreReported(t *testing.T) {
+// TestGapsOfRoomsWithoutPositionsAreReported checks that the client reports a gap after a break
+// if the server gives no position, as in ephemeral rooms, and when the server reports a gap.
+func TestGapsOfRoomsWithoutPositionsAreReported(t *testing.T) {
 	ann := connect(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		switch {
 		case verb == "action":

@@ -9,7 +9,10 @@ import (
 // membership is a room that the client is in or is joining.
 type membership struct {
 	room     string
-	since    Position // of the last message received; zero if the room has no history
+	since    Position // of the last message received, without those of heard; zero if it is unknown
+	counts   bool     // the room has no history: its messages have no positions, and the client counts them
+	heard    uint64   // messages without positions since the last request
+	answered Position // the room's position in the last answer; zero if the answer had none
 	presence bool
 	joining  int // calls of Join under way
 	joined   bool
@@ -52,14 +55,41 @@ func (r *rooms) begin(room string, o JoinOptions) *membership {
 }
 
 // joined records that the client is in the room. at is the position in the answer to
-// roomAdd. It is ignored in the epoch of m.since, because the missed messages follow.
+// roomAdd.
 func (r *rooms) joined(m *membership, at Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.joined = true
-	if m.since.Epoch != at.Epoch {
+	m.begin(at)
+}
+
+// resumed records the positions in the answer to resume.
+func (r *rooms) resumed(rooms map[string]resumedRoom) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, at := range rooms {
+		if m := r.byName[name]; m != nil {
+			m.begin(at.Position)
+		}
+	}
+}
+
+// begin takes the room's position from an answer. In a room with history it is ignored in the
+// epoch of m.since, because the missed messages follow.
+func (m *membership) begin(at Position) {
+	m.answered = at
+	if at != (Position{}) && (m.counts || m.since.Epoch != at.Epoch) {
 		m.since = at
 	}
+}
+
+// position returns the position of the last message received, for a request.
+func (m *membership) position() Position {
+	if m.since.Epoch != "" {
+		m.since.Offset += m.heard
+	}
+	m.heard = 0
+	return m.since
 }
 
 // ended ends a call of Join that began with begin. It removes a membership that was not joined.
@@ -76,11 +106,7 @@ func (r *rooms) ended(m *membership) {
 func (r *rooms) request(m *membership) request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q := request{Event: "roomAdd", Room: m.room, Presence: m.presence}
-	if m.since != (Position{}) {
-		q.Since = m.since
-	}
-	return q
+	return request{Event: "roomAdd", Room: m.room, Presence: m.presence, Since: m.position()}
 }
 
 // leaving records whether a call of Leave is under way.
@@ -118,16 +144,14 @@ func (r *rooms) has(room string) bool {
 	return m != nil && m.joined
 }
 
-// positions returns the position of the last message received in each room with history,
-// including rooms that are being joined.
+// positions returns the position of the last message received in each room, including rooms
+// that are being joined.
 func (r *rooms) positions() map[string]Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := map[string]Position{}
 	for name, m := range r.byName {
-		if m.since != (Position{}) {
-			at[name] = m.since
-		}
+		at[name] = m.position()
 	}
 	return at
 }
@@ -153,14 +177,16 @@ func (r *rooms) missing(resumed map[string]resumedRoom) (missing []*membership) 
 // received records the position of a message. It returns false for a message that was
 // received before.
 func (r *rooms) received(room string, at Position) bool {
-	if at == (Position{}) {
-		return true
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.byName[room]
 	switch {
 	case m == nil:
+	case at == Position{}:
+		if !m.counts {
+			m.counts, m.since = true, m.answered
+		}
+		m.heard++
 	case m.since.Epoch == at.Epoch && at.Offset <= m.since.Offset:
 		return false
 	default:

@@ -87,7 +87,7 @@ type server struct {
 }
 
 // serve starts a server at address, which ends with the test. more is added to its configuration.
-func serve(t *testing.T, address, more string) *server {
+func serve(t testing.TB, address, more string) *server {
 	t.Helper()
 	s, err := start(t.TempDir(), address, more)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Position is the position of a message in a room with history. The zero Position means
-// that the room has no history.
+// Position is the position of a message in a room. Messages have it in rooms with history; the
+// zero Position means that there is none.
 type Position struct {
 	// Epoch identifies the order of messages that Offset counts. Offsets of different
 	// epochs cannot be compared.
