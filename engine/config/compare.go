@@ -31,7 +31,7 @@ func Digest(c *Config) [32]byte {
 	for _, s := range settingsOf(without(c), false) {
 		fmt.Fprintf(h, "%d %s %s\n", len(s.text), s.path, s.text)
 	}
-	var parts summer
+	var parts digester
 	for _, name := range sorted(c.Modules) {
 		parts.string(name)
 		parts.add(reflect.ValueOf(c.Modules[name]))

@@ -18,7 +18,7 @@ func (c *Config) sums(overrides []string) {
 		}
 		t.Sum, t.Digest = [32]byte{}, [32]byte{}
 		v := reflect.ValueOf(t)
-		sum, digest := summer{secrets: true}, summer{}
+		sum, digest := digester{secrets: true}, digester{}
 		sum.add(v)
 		digest.add(v)
 		t.Sum, t.Digest = sha256.Sum256(sum.text), sha256.Sum256(digest.text)
@@ -27,12 +27,12 @@ func (c *Config) sums(overrides []string) {
 }
 
 // digester encodes settings for a digest.
-type summer struct {
+type digester struct {
 	text    []byte
 	secrets bool // with secrets and places; false: 16 bits of a digest of each secret
 }
 
-func (s *summer) add(v reflect.Value) {
+func (s *digester) add(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
 		s.fields(v)
@@ -59,7 +59,7 @@ func (s *summer) add(v reflect.Value) {
 	}
 }
 
-func (s *summer) fields(v reflect.Value) {
+func (s *digester) fields(v reflect.Value) {
 	switch t := v.Type(); {
 	case t == reflect.TypeFor[Secret]() && !s.secrets:
 		s.secret(v.Field(0).String())
@@ -82,14 +82,14 @@ func (s *summer) fields(v reflect.Value) {
 	}
 }
 
-func (s *summer) secret(text string) {
+func (s *digester) secret(text string) {
 	sum := sha256.Sum256([]byte(text))
 	s.text = append(s.text, sum[:2]...)
 }
 
-func (s *summer) number(n int) { s.text = binary.AppendVarint(s.text, int64(n)) }
+func (s *digester) number(n int) { s.text = binary.AppendVarint(s.text, int64(n)) }
 
-func (s *summer) string(text string) {
+func (s *digester) string(text string) {
 	s.number(len(text))
 	s.text = append(s.text, text...)
 }
