@@ -38,7 +38,7 @@ type Connection struct {
 	rooms          []*member // includes memberships that are beginning or ending
 	params         []param   // the socket transport's sticky parameters
 	bucket         bucket
-	excess         bucket // for refused requests and input that is no request; see Pace
+	excess         bucket // for refused requests and input that is not a request; see Pace
 	totalActions   int    // actions since the connection opened
 	pendingActions int    // running actions
 	ended          bool

@@ -124,7 +124,7 @@ func TestMissedMessagesComeBeforeLiveOnes(t *testing.T) {
 		c := one.socket()
 		again, heard := c.joins("r", nil)
 		if again.Offset != 7 || len(heard) > 0 {
-			w.Errorf("who asks for nothing hears %q, at %+v", heard, again)
+			w.Errorf("a join without since receives %q, at %+v", heard, again)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func (t tokens) Check(_ context.Context, token string) (engine.Identity, error) 
 	case token == "later":
 		return id, fmt.Errorf("%w: keys.example is down", engine.ErrUnchecked)
 	case !ok:
-		return id, errors.New("token is no good")
+		return id, errors.New("token is invalid")
 	}
 	return id, nil
 }
@@ -92,8 +92,8 @@ func TestClientsWithoutAValidTokenAreRefused(t *testing.T) {
 	}{
 		{"", true, engine.Close{Code: 3502, Reason: "token missing"}},
 		{"", false, nil},
-		{"bad", true, engine.Close{Code: 3502, Reason: "token is no good"}},
-		{"bad", false, engine.Close{Code: 3502, Reason: "token is no good"}},
+		{"bad", true, engine.Close{Code: 3502, Reason: "token is invalid"}},
+		{"bad", false, engine.Close{Code: 3502, Reason: "token is invalid"}},
 		{"later", true, engine.Close{Code: 3011, Reason: "token cannot be checked now"}},
 		{"large", true, engine.Close{Code: 3502, Reason: "properties too large"}},
 	} {
@@ -157,7 +157,7 @@ func TestALaterTokenMustArriveAndBeValid(t *testing.T) {
 		want string
 	}{
 		"none comes": {func(*client) { time.Sleep(10 * time.Second) }, "bye token missing (3502)"},
-		"a bad one":  {func(c *client) { c.Begin("auth bad") }, "bye token is no good (3502)"},
+		"a bad one":  {func(c *client) { c.Begin("auth bad") }, "bye token is invalid (3502)"},
 		"too early":  {func(c *client) { c.Begin("auth later") }, "bye token cannot be checked now (3011)"},
 		"a denial":   {func(c *client) { c.Begin("auth bob") }, "bye not you (3501)"},
 		"quit":       {func(c *client) { c.Begin("quit") }, "bye quit (1000)"},
@@ -202,7 +202,7 @@ func TestATokenRunsOut(t *testing.T) {
 		gone, _ := n.bring("minute")
 		gone.HangUp()
 		time.Sleep(time.Minute + 24*time.Second)
-		b.says(auth("none"), failed("token is no good"))
+		b.says(auth("none"), failed("token is invalid"))
 		b.says(auth(""), failed("token missing"))
 		b.says(auth("later"), failed("token cannot be checked now"))
 		b.says(auth("bob"), failed("token is of another user"))
@@ -229,13 +229,13 @@ func TestTokensAreLimited(t *testing.T) {
 		n := w.node("n", takes(tokens{}, false), func(c *engine.Config) { c.Tenants[0].Limits.VerbsPerSecond = 10 })
 		c := n.client()
 		for range 2 {
-			c.says(`{"event":"auth","token":"x","messageId":1}`, failed("token is no good"))
+			c.says(`{"event":"auth","token":"x","messageId":1}`, failed("token is invalid"))
 		}
 		c.says(`{"event":"auth","token":"x","messageId":1}`,
 			`{"status":"Error: rate limit exceeded","error":"Error: rate limit exceeded","context":"response","data":{},"retryAfter":1000,"messageId":1}`)
 	})
 	inWorld(t, func(w *world) { // a client with a low rate can still send a token
 		n := w.node("n", takes(tokens{}, false), func(c *engine.Config) { c.Tenants[0].Limits.VerbsPerSecond = 1 })
-		n.client().says(`{"event":"auth","token":"x","messageId":1}`, failed("token is no good"))
+		n.client().says(`{"event":"auth","token":"x","messageId":1}`, failed("token is invalid"))
 	})
 }

@@ -42,7 +42,7 @@ func TestLocksAreTakenInTheDocumentedOrder(t *testing.T) {
 		}
 	}
 	for name := range listed {
-		t.Errorf("the documented lock order has %s, which is no lock", name)
+		t.Errorf("the documented lock order has %s, which is not a lock", name)
 	}
 	for nesting, where := range a.nested {
 		if !documented[nesting] {

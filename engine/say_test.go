@@ -56,7 +56,7 @@ func TestRulesOfSaying(t *testing.T) {
 		rule = func(ev *hook.Event) hook.Verdict { ev.Room = "q"; return allow() }
 		a.says(saying, ok)
 		b.hears()
-		c.hears(chat("q", a.ID(), "hello")) // c receives it although a is no member of q
+		c.hears(chat("q", a.ID(), "hello")) // c receives it although a is not a member of q
 
 		rule = func(ev *hook.Event) hook.Verdict { ev.Room = "nowhere"; return allow(emit("r", "never")) }
 		a.says(saying, failedSaying("room does not exist"))

@@ -199,6 +199,6 @@ func TestGame(t *testing.T) {
 		t.Errorf("after it a move is refused: %s", refusal)
 	}
 	if refusal, _ := do("bob", "game.new", `{"room":"r"}`); refusal != "two others play" {
-		t.Errorf("who does not play may end a game: %q", refusal)
+		t.Errorf("a spectator may end a game: %q", refusal)
 	}
 }

@@ -63,7 +63,7 @@ func TestAnAccountPays(t *testing.T) {
 		t.Errorf("the share is %v, it was %v", got, share)
 	}
 	if h.Account("nobody") != nil {
-		t.Error("who is no tenant has an account")
+		t.Error("an unknown tenant has an account")
 	}
 }
 

@@ -118,7 +118,7 @@ func (b *budget) take(n int64, first bool) error {
 	}
 	borrow := b.borrow(n, first)
 	if borrow > 0 && m.lent+borrow > shared {
-		return fmt.Errorf("%s has %w for %d bytes more: its modules use %d, its own part is %d, and what all tenants share is in use: "+
+		return fmt.Errorf("%s has %w for %d more bytes: its modules use %d, its own part is %d, and the shared memory is in use: "+
 			"raise limits.moduleMemory, or lower the memory of its entries", b.who(), errNoMemory, n, b.used, b.reserved)
 	}
 	b.used += n

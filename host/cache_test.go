@@ -108,7 +108,7 @@ func TestDamagedMachineCodeDoesNotRun(t *testing.T) {
 			t.Errorf("%s: %d warnings:\n%s", what, n, log.String())
 		}
 		if again, err := os.ReadFile(files[0]); err != nil || !bytes.Equal(again, good) {
-			t.Errorf("%s: what was kept then differs in %d of %d bytes, %v", what, len(again), len(good), err)
+			t.Errorf("%s: the cached code differs in %d of %d bytes, %v", what, len(again), len(good), err)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestRecordedDecisions(t *testing.T) {
 		t.Errorf("the text is %q", got)
 	}
 	if h.Decisions(report.DecisionFilter{})[1].Text != "" {
-		t.Error("what was recorded before has a text")
+		t.Error("an earlier decision has a text")
 	}
 }
 

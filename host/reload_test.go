@@ -80,7 +80,7 @@ func TestAReloadKeepsEqualEntries(t *testing.T) {
 		}
 	}
 	if s := h.Stats()[0]; s.Calls != 1 {
-		t.Errorf("what was counted before is gone: %+v", s)
+		t.Errorf("the counts from before are gone: %+v", s)
 	}
 }
 

@@ -108,7 +108,7 @@ func (r *results) rewrite() (w rewrite) {
 	case w.room != "" && !validName(w.room):
 		r.err = fail(Protocol, "room: %q is not a valid room name", w.room)
 	case w.from != "" && !validName(w.from):
-		r.err = fail(Protocol, "from: %q is no sender", w.from)
+		r.err = fail(Protocol, "from: %q is not a sender", w.from)
 	case w.sentAt < 0:
 		r.err = fail(Protocol, "sentAt: %d ms since 1970", w.sentAt)
 	}

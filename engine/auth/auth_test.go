@@ -104,7 +104,7 @@ func TestClaimsAreChecked(t *testing.T) {
 		"no object":                {`["a"]`, "token is malformed"},
 		"no JSON":                  {`{"sub":`, "token is malformed"},
 		"two users":                {`{"sub":"ann","sub":"bob","aud":"chat","iss":"` + hub + `"}`, "token is malformed"},
-		"bytes that are no text":   {`{"p":"` + "\xff" + `","aud":"chat","iss":"` + hub + `"}`, "token is malformed"},
+		"invalid UTF-8":            {`{"p":"` + "\xff" + `","aud":"chat","iss":"` + hub + `"}`, "token is malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if token := sign(t, jose.HS256, secret, nil, test.claims); test.want == "" {

@@ -231,7 +231,7 @@ func TestSlowKeyServerDelaysOnlyItsTenants(t *testing.T) {
 		begun = time.Now()
 		takes(t, c.tokens, c.signed("rsa", "1"))
 		if took := time.Since(begun); took != 0 {
-			t.Errorf("who has its key waited %v", took)
+			t.Errorf("a token whose key is known waited %v", took)
 		}
 	})
 }

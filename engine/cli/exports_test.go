@@ -50,7 +50,7 @@ func TestPackagesExportFewNames(t *testing.T) {
 		delete(reasons, name)
 	}
 	for name := range reasons {
-		t.Errorf("RATIONALE.md explains the exports of %s, which is no package", name)
+		t.Errorf("RATIONALE.md explains the exports of %s, which is not a package", name)
 	}
 	if packages < packagesMin {
 		t.Errorf("go list named %d packages, expected at least %d", packages, packagesMin)

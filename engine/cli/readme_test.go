@@ -105,7 +105,7 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	files = append(files, "../../guests/README.md")
-	if _, err := module.Build(t.Context(), "../../guests/welcome", "", io.Discard); err != nil { // the only guest that is no ready-made rule
+	if _, err := module.Build(t.Context(), "../../guests/welcome", "", io.Discard); err != nil { // the only guest that is not a ready-made rule
 		t.Fatal(err)
 	}
 	loaded := 0

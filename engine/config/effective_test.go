@@ -71,7 +71,7 @@ tenants:
 	}
 }
 
-// TestEffectiveShowsReferencesAsWritten checks settings that are no secrets.
+// TestEffectiveShowsReferencesAsWritten checks settings that are not secrets.
 func TestEffectiveShowsReferencesAsWritten(t *testing.T) {
 	all := effectiveOf(t, map[string]string{"HOST": "hunter2.example"}, "http: { listen: \"${HOST}:1\" }\n")
 	if got, want := all["http.listen"], (Setting{"http.listen", `"${HOST}:1"`, "config.yaml:1"}); got != want {

@@ -34,7 +34,7 @@ type Loader struct {
 // Load is like the function [Load], and records the files that it reads, even if it
 // fails. A file that cannot be read before ctx ends is a problem.
 //
-// A problem of one tenant is no error: the Config has it in Faults. Such a tenant is as in
+// A problem of one tenant does not cause an error: Config.Faults has it. Such a tenant is as in
 // InUse, or missing if it is not there.
 func (ld *Loader) Load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, error) {
 	c, _, err := ld.load(ctx, path, env, overrides...)

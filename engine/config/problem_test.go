@@ -43,7 +43,7 @@ func TestEveryKindOfProblemHasItsMessage(t *testing.T) {
 		{"unknown key at the top", "zzz: {}", `c:1: zzz: unknown key: use include, http, socket, admin, cluster, limits, sessions, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
 		{"unknown long key", long + ": 1", `c:1: "` + long[:64] + `"...: unknown key: use include, http, socket, admin, cluster, limits, sessions, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
 		{"unknown key with odd characters", `log: {"a b\nc": 1}`, `c:1: log."a b\nc": unknown key: use level or format`},
-		{"what has no tag is no key", "-: 1", `c:1: -: unknown key: use include, http, socket, admin, cluster, limits, sessions, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
+		{"a value without a tag as a key", "-: 1", `c:1: -: unknown key: use include, http, socket, admin, cluster, limits, sessions, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
 		{"duplicate key", "drain: 1s\nlog: {}\ndrain: 2s", `c:3: drain: is a duplicate key, first at c:1: remove one of the two`},
 		{"duplicate key in a map", "modules:\n  a: {file: x}\n  a: {file: y}", `c:3: modules.a: is a duplicate key, first at c:2: remove one of the two`},
 		{"key is a list", "[a]: 1", `c:1: has a list as a key: write the key as text`},

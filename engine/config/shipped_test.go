@@ -53,7 +53,7 @@ func TestShippedFileConfiguresTheDemo(t *testing.T) {
 // default values, with a few exceptions.
 func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	got, want := load(t), config.Default()
-	got.Forget() // positions are no settings
+	got.Forget() // positions are not settings
 	d := got.Tenants["default"]
 	entry, err := config.Parse("x", []byte("modules: {m: {file: f}}\ntenants: {default: {rooms: {settings: [{}]}, chain: [{module: m}]}}"), nil)
 	if err != nil {

@@ -212,7 +212,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 		t.Error("a file that was not finished is there")
 	}
 	if _, err := os.Stat(stranger); err != nil {
-		t.Error("a file that is no entry was removed")
+		t.Error("a file that is not an entry was removed")
 	}
 	c.Put("large", make([]byte, 26<<10))
 	if c.Get("large") != nil {

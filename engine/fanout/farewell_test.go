@@ -64,7 +64,7 @@ func TestStuckReaderIsClosedWithinLinger(t *testing.T) {
 				time.Sleep(linger)
 				d.closes(b, 1)
 				if b.slow != 0 {
-					d.Error("who was told to go was counted as a slow reader")
+					d.Error("a closed connection was counted as a slow reader")
 				}
 			})
 		})

@@ -104,7 +104,7 @@ func TestModuleIsFetchedFromARegistry(t *testing.T) {
 	gives(t, rule)(f.OCI(t.Context(), pinned, ""))
 	gives(t, rule)(f.OCI(t.Context(), tagged, sum(rule)))
 	if r.asked.Load() != before {
-		t.Errorf("what is kept was asked for")
+		t.Errorf("a cached module was requested")
 	}
 	gives(t, rule)(f.OCI(t.Context(), tagged, ""))
 	r.push(t, "rules/calm", "1", [2]string{wasm, "another rule"})

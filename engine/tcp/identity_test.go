@@ -14,7 +14,7 @@ type tokens struct{}
 
 func (tokens) Check(_ context.Context, token string) (engine.Identity, error) {
 	if token != "good" {
-		return engine.Identity{}, errors.New("token is no good")
+		return engine.Identity{}, errors.New("token is invalid")
 	}
 	return engine.Identity{User: "ann"}, nil
 }
@@ -38,13 +38,13 @@ func TestATokenPrecedesOtherVerbs(t *testing.T) {
 			t.Errorf("received %s", got)
 		}
 		c.send("auth bad")
-		if got := c.receive(); !strings.HasPrefix(got, `{"error":"token is no good","context":"response","messageId":`) {
+		if got := c.receive(); !strings.HasPrefix(got, `{"error":"token is invalid","context":"response","messageId":`) {
 			t.Errorf("received %s", got)
 		}
 
 		c = s.connect()
 		c.send("auth bad", "auth good") // one attempt
-		c.wants(`{"status":"Bye","context":"api","reason":"token is no good"}`)
+		c.wants(`{"status":"Bye","context":"api","reason":"token is invalid"}`)
 		c.wantsEnd()
 
 		c = s.connect()

@@ -38,7 +38,7 @@ func TestAnswerToAHandshake(t *testing.T) {
 	}
 }
 
-// TestWrongHandshakes tests that a request that is no handshake gets an HTTP error with
+// TestWrongHandshakes tests that a request other than a handshake gets an HTTP error with
 // what is wrong, and reserves no place for a connection.
 func TestWrongHandshakes(t *testing.T) {
 	s := newSite(t, func(c *engine.Config, _ *ws.Config) { c.Limits.Connections = 1 })

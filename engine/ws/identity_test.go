@@ -23,7 +23,7 @@ func (tokens) Check(_ context.Context, token string) (engine.Identity, error) {
 	case "later-token":
 		return engine.Identity{}, fmt.Errorf("%w: keys are down", engine.ErrUnchecked)
 	}
-	return engine.Identity{}, errors.New("token is no good")
+	return engine.Identity{}, errors.New("token is invalid")
 }
 
 func takingTokens(e *engine.Config, _ *ws.Config) {
@@ -44,10 +44,10 @@ func TestTokensAtConnect(t *testing.T) {
 		{"/ws?token=good-token-of-ann", "Authorization: Basic YTpi", 0, ""},
 		{"/ws", "X-Other: 1", 3502, "token missing"},
 		{"/ws?token=", "Authorization: Bearer", 3502, "token missing"},
-		{"/ws?token=bad-token", "X-Other: 1", 3502, "token is no good"},
-		{"/ws?token=good-token-of-ann", "Authorization: Bearer bad-token", 3502, "token is no good"},
+		{"/ws?token=bad-token", "X-Other: 1", 3502, "token is invalid"},
+		{"/ws?token=good-token-of-ann", "Authorization: Bearer bad-token", 3502, "token is invalid"},
 		{"/ws?token=later-token", "X-Other: 1", 3011, "token cannot be checked now"},
-		{"/primus?token=bad-token", "X-Other: 1", 3502, "token is no good"},
+		{"/primus?token=bad-token", "X-Other: 1", 3502, "token is invalid"},
 	} {
 		t.Run(test.path+" "+test.header, func(t *testing.T) {
 			var log enginetest.Log
@@ -60,7 +60,7 @@ func TestTokensAtConnect(t *testing.T) {
 			if test.code == 0 {
 				c.wants(`{"welcome":"Welcome to the test api","context":"api"}`)
 				c.send(`{"event":"auth","token":"bad-token","messageId":1}`)
-				c.wants(`{"status":"Error: token is no good","error":"Error: token is no good","context":"response","data":{},"messageId":1}`)
+				c.wants(`{"status":"Error: token is invalid","error":"Error: token is invalid","context":"response","data":{},"messageId":1}`)
 				c.send(`{"event":"auth","token":"good-token-of-ann","messageId":1}`)
 				c.wants(`{"status":"OK","context":"response","data":{"user":"ann"},"messageId":1}`)
 			} else {

@@ -53,7 +53,7 @@ func play(s *stage.Stage) error {
 			return err
 		}
 	}
-	return errors.New("nobody won, and it is no draw")
+	return errors.New("nobody won, and it is not a draw")
 }
 
 func params(cell int) map[string]any { return map[string]any{"room": "table", "cell": cell} }

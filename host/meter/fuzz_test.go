@@ -55,7 +55,7 @@ func FuzzRewrite(f *testing.F) {
 		}
 		for _, name := range m.Globals {
 			if g, ok := mod.ExportedGlobal(name).(api.MutableGlobal); !ok || g.Type() == api.ValueTypeExternref {
-				t.Fatalf("%s is no mutable global of a number type", name)
+				t.Fatalf("%s is not a mutable global of a number type", name)
 			}
 		}
 		callAll(t, mod)

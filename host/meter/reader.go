@@ -141,7 +141,7 @@ func (r *reader) valueType() ValueType {
 func (r *reader) refType() ValueType {
 	t := r.valueType()
 	if t != funcref && t != externref {
-		r.malformed("type %s is no reference", typeName(t))
+		r.malformed("type %s is not a reference", typeName(t))
 	}
 	return t
 }

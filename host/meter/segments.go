@@ -158,7 +158,7 @@ func (w *rewriter) splitData(r *reader, n uint32) bool {
 			return false
 		}
 		if r.byte() != opI32Const {
-			r.malformed("the offset of a data segment is no i32")
+			r.malformed("the offset of a data segment is not an i32")
 		}
 		at := uint64(uint32(r.signed(32)))
 		if r.byte() != opEnd {

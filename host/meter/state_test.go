@@ -97,7 +97,7 @@ func TestGlobalsAreExported(t *testing.T) {
 	for i, name := range want {
 		global, ok := g.mod.ExportedGlobal(name).(api.MutableGlobal)
 		if !ok {
-			t.Fatalf("%s is no mutable global", name)
+			t.Fatalf("%s is not a mutable global", name)
 		}
 		if i < 2 && global.Get() != uint64(2+i) {
 			t.Errorf("%s is %d", name, global.Get())

@@ -113,7 +113,7 @@ func subscriberMissesNothing(w *world) {
 		}
 		all, heard := peers[0].heardIn(r), peers[1].heardIn(r)
 		if len(heard) > len(all) || !slices.Equal(heard, all[len(all)-len(heard):]) {
-			w.Fatalf("who subscribed late heard\n%q\nand who was there\n%q", heard, all)
+			w.Fatalf("a late subscriber received\n%q\nand an early one\n%q", heard, all)
 		}
 		for i, k := range from {
 			if !slices.Contains(heard, says(r, i, k)) {

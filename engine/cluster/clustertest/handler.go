@@ -143,7 +143,7 @@ func (h *handler) Lost(ctx context.Context, room cluster.RoomID, members []clust
 	}
 	for _, m := range members {
 		if err := h.cluster.Presence.Remove(ctx, room, m.ID); err != nil && ctx.Err() == nil {
-			h.t.Errorf("%s removes %s, who was lost: %v", h.name, m.ID, err)
+			h.t.Errorf("%s removes the lost member %s: %v", h.name, m.ID, err)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func callToNobody(w *world) {
 	w.mustBe("call who never was", err, cluster.ErrNoNode)
 	w.leaves(peers[1])
 	_, err = peers[0].Nodes.Call(w.ctx, "b", []byte("echo 1"))
-	w.mustBe("call who has left", err, cluster.ErrNoNode)
+	w.mustBe("call a node that has left", err, cluster.ErrNoNode)
 }
 
 func callThatTakesTooLong(w *world) {

@@ -35,15 +35,15 @@ func roomIsThereFromCreateToDestroy(w *world) {
 		}
 	}
 	exists(false)
-	w.mustBe("destroy what is not there", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
+	w.mustBe("destroy a missing room", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
 	for range 2 { // a room can be created again
 		w.create(peers[0], hall)
 		exists(true)
-		w.mustBe("create what is there", peers[1].Rooms.Create(w.ctx, hall), cluster.ErrRoomExists)
+		w.mustBe("create an existing room", peers[1].Rooms.Create(w.ctx, hall), cluster.ErrRoomExists)
 		exists(true)
 		w.must(peers[1].Rooms.Destroy(w.ctx, hall))
 		exists(false)
-		w.mustBe("destroy what was destroyed", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
+		w.mustBe("destroy a room again", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
 	}
 }
 
@@ -185,7 +185,7 @@ func listHasPrefixes(w *world) {
 		}
 	}
 	if _, _, err := p.Rooms.List(w.ctx, room("").Tenant, cluster.RoomQuery{}); err == nil {
-		w.Error("a page of no rooms is no error")
+		w.Error("a page of no rooms has no error")
 	}
 }
 

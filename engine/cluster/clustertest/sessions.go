@@ -42,7 +42,7 @@ func sessionIsTakenOnce(w *world) {
 		}
 	}
 	_, err := peers[0].Sessions.Take(w.ctx, "never parked")
-	w.mustBe("take what was not parked", err, cluster.ErrNoSession)
+	w.mustBe("take a session that was not parked", err, cluster.ErrNoSession)
 }
 
 func sessionComesBackAsItWas(w *world) {

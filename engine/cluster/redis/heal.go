@@ -149,7 +149,7 @@ func (p *partition) since(ctx context.Context, room string, places []position) (
 
 func parsePage(v []string) (page, error) {
 	if len(v) < 4 || len(v)%2 != 0 || len(v[0]) > maxEpoch {
-		return page{}, fmt.Errorf("%d values are no page of history", len(v))
+		return page{}, fmt.Errorf("malformed page of history: %d values", len(v))
 	}
 	g := page{position: position{epoch: v[0]}}
 	var err error

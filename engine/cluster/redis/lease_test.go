@@ -199,8 +199,8 @@ func TestAnotherNodeFinishesAReaping(t *testing.T) {
 	}
 }
 
-// TestNameIsOneNodes checks that a second node with the name of a running node does not run.
-func TestNameIsOneNodes(t *testing.T) {
+// TestOneNodeRunsUnderAName checks that a second node with the name of a running node does not run.
+func TestOneNodeRunsUnderAName(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTestCluster(t)

@@ -58,7 +58,7 @@ var contract = []attack{
 	{name: "moot_alloc is not aligned", tries: "to have the host write across borders", refused: "not 8-aligned", wasm: allocates(frame + 1)},
 	{name: "moot_alloc near the end", tries: "to have the host write behind its memory", refused: "are not in its memory", wasm: allocates(24<<16 - 8)},
 	{name: "moot_alloc that wraps around", tries: "to have the host write before its memory", refused: "are not in its memory", wasm: allocates(-8)},
-	{name: "unknown import", tries: "to link what does not exist", refused: "may import from moot_1 and wasi_snapshot_preview1 alone",
+	{name: "unknown import", tries: "to link a missing function", refused: "may import from moot_1 and wasi_snapshot_preview1 alone",
 		wasm: abiImports("env", "nop", "->")},
 	{name: "newer import", tries: "to call what this host does not have", refused: "is the module newer than the host?",
 		wasm: abiImports(abi.ImportModule, "shell", "i32 i32 -> i32")},
@@ -131,7 +131,7 @@ func TestManifests(t *testing.T) {
 			build: manifest(`{"config":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`)},
 		{name: "hook without a function", tries: "to be asked where it has no function", refused: "names the hook \"say\", for which it exports nothing",
 			build: manifest(`{"hooks": ["say"]}`)},
-		{name: "10,000 unknown hooks", tries: "to fill the log with what is wrong with it", refused: "names the hook",
+		{name: "10,000 unknown hooks", tries: "to fill the log with its errors", refused: "names the hook",
 			build: manifest(`{"hooks": [` + strings.Repeat(`"x",`, 10_000) + `"x"]}`)},
 		{name: "10,000 unknown fields", tries: "the same with reads", refused: "reads: unknown field",
 			build: manifest(`{"reads": [` + strings.Repeat(`"x",`, 10_000) + `"x"]}`)},
@@ -142,7 +142,7 @@ func TestManifests(t *testing.T) {
 		{name: "beyond the memory", tries: "to have the host's memory read as its manifest", refused: "its manifest cannot be read",
 			build: manifestAt(-8, 100)},
 		{name: "no length but minus one", tries: "a length of 4 GiB", refused: "its manifest cannot be read", build: manifestAt(8, -1)},
-		{name: "not UTF-8", tries: "to have bytes in the log that are no text", refused: "its manifest cannot be read",
+		{name: "not UTF-8", tries: "to have invalid UTF-8 in the log", refused: "its manifest cannot be read",
 			build: func(g *guest) asm.Code { g.Data(64, []byte("{\"name\":\"\xff\xfe\"}")); return manifestAt(64, 13)(g) }},
 	})
 }

@@ -60,7 +60,7 @@ var hostCalls = []hostCall{
 		{"another module's key", []int{72, 6}, 0},
 	}},
 	{abi.ImportKVAdd, "i32 i32 i64 i64 i32 -> i32", []int{text, 3, 1, 0, everything}, []int{0}, []int{4}, []int{256}, []asking{
-		{"what is no number", []int{text, 4, 1, 0, everything}, abi.Unavailable},
+		{"not a number", []int{text, 4, 1, 0, everything}, abi.Unavailable},
 	}},
 	{abi.ImportKVCAS, "i32 i32 i32 i32 i32 i32 i64 -> i32", []int{text, 5, 64, 2, 64, 2, 0}, []int{0, 2, 4}, nil, []int{256, store.MaxValueBytes, store.MaxValueBytes}, nil},
 	{abi.ImportRateTake, "i32 i32 i32 i32 i32 -> i32", []int{text, 5, 1, 1, 1}, []int{0}, nil, []int{256}, []asking{

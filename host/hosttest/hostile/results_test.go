@@ -91,7 +91,7 @@ func TestUndefinedAnswersFail(t *testing.T) {
 			kind: "trap", says: fmt.Sprintf("returned an error: %d", code), build: does(answers(code))})
 	}
 	run(t, append(attacks,
-		attack{name: "rewrites where nothing can be", tries: "to change what is recorded already", kind: "protocol", says: "means nothing there",
+		attack{name: "rewrites where nothing can be", tries: "to change a recorded event", kind: "protocol", says: "means nothing there",
 			hooks: []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect}, build: does(answers(abi.Rewritten))},
 		attack{name: "drops where nothing can be", tries: "to have a join that never was", kind: "protocol", says: "means nothing there",
 			hooks: []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect, hook.Action}, build: does(answers(abi.Drop))},
@@ -108,12 +108,12 @@ func TestInvalidContentFails(t *testing.T) {
 		rewriting("JSON after JSON", "message: not JSON", "{}\r\n{}", put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 6)),
 		rewriting("deep JSON", "message: not JSON", strings.Repeat("[", 30_000)+strings.Repeat("]", 30_000),
 			put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 60_000)),
-		rewriting("extra that is no object", "extra: not a JSON object", "[]", span(abi.ResultExtra, 64, 2)),
+		rewriting("extra, not an object", "extra: not a JSON object", "[]", span(abi.ResultExtra, 64, 2)),
 		rewriting("extra that is null", "extra: not a JSON object", "null", span(abi.ResultExtra, 64, 4)),
 		rewriting("sent before 1970", "sentAt: -1 ms", "", asm.I32(frame)+asm.I64(-1)+asm.Store64(abi.ResultSentAt)),
 		rewriting("room with a line end", "is not a valid room name", "a\r\nb", span(abi.ResultRoom, 64, 4)),
 		rewriting("room of 300 bytes", "is not a valid room name", strings.Repeat("r", 300), span(abi.ResultRoom, 64, 300)),
-		rewriting("from with a line end", "is no sender", "a\nb", span(abi.ResultFrom, 64, 3)),
+		rewriting("from with a line end", "is not a sender", "a\nb", span(abi.ResultFrom, 64, 3)),
 	}
 	for _, name := range []string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", `fr\u006fm`} {
 		extra := `{"a":1,"` + name + `":2}`
@@ -130,7 +130,7 @@ func TestInvalidContentFails(t *testing.T) {
 
 // rewriting returns an attack with content at address 64, which the code uses for results.
 func rewriting(name, says, content string, code asm.Code) attack {
-	return attack{name: name, tries: "to send clients what is no part of the protocol", kind: "protocol", says: says,
+	return attack{name: name, tries: "to send clients frames outside of the protocol", kind: "protocol", says: says,
 		build: func(g *guest) asm.Code {
 			g.Data(64, []byte(content))
 			return code + answers(abi.Rewritten)
@@ -157,8 +157,8 @@ func TestVariantsAreChecked(t *testing.T) {
 	add("254 variants", "more variants than there are verdicts for", where, at(0, abi.MaxVariants+1))
 	add("4 billion variants", "to have their size wrap to 0", where, at(0, -1))
 	add("variants whose size is 2^32", "to have their size wrap to 0", where, at(0, 1<<30))
-	add("variant that there is not", "to have receivers given what is behind the variants", "receiver 2 has variant 1 of 1", oneVariant+verdict(2, abi.VerdictVariant+1))
-	add("variant without any", "to have receivers given what is not there", "receiver 0 has variant 0 of 0", verdict(0, abi.VerdictVariant))
+	add("variant that there is not", "to give receivers bytes from beyond the variants", "receiver 2 has variant 1 of 1", oneVariant+verdict(2, abi.VerdictVariant+1))
+	add("variant without any", "to give receivers a missing variant", "receiver 0 has variant 0 of 0", verdict(0, abi.VerdictVariant))
 	add("verdict 255", "a verdict that means nothing", "receiver 1 has variant 253 of 1", oneVariant+verdict(1, 255))
 	add("garbage for verdicts", "anything at all", "has variant", asm.I32(frame)+asm.Load32(abi.FrameVerdicts)+asm.I32(frame)+asm.Add+asm.I32(0xaa)+asm.I32(3)+asm.MemoryFill)
 	add("variants of 16 MiB", "to have 253 copies made of one text of 64 KiB", "more than 1048576 bytes",

@@ -276,7 +276,7 @@ func TestAnswersPerReceiver(t *testing.T) {
 			t.Fatalf("the answers are %+v\n%s", d, w.log)
 		}
 		if got, want := fmt.Sprint(d.For), fmt.Sprint([]int32{hook.AsIs, 0, hook.Nothing, 0}); got != want {
-			t.Errorf("who gets what is %s, want %s", got, want)
+			t.Errorf("the answers by receiver are %s, want %s", got, want)
 		}
 		if d.Release != nil {
 			d.Release()

@@ -303,7 +303,7 @@ func TestClientReconnectsToARestartedServer(t *testing.T) {
 	given, giveUp := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer giveUp()
 	if err := ann.Say(given, "plain", "never"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, client.ErrLost) {
-		t.Errorf("what was not sent: %v", err)
+		t.Errorf("unsent message: %v", err)
 	}
 	serve(t, first.address, "")
 	if err := <-said; err != nil {
@@ -319,7 +319,7 @@ func TestClientReconnectsToARestartedServer(t *testing.T) {
 		if m, is := e.(client.Message); is && m.Text() == "said while away" {
 			break
 		} else if is && m.Text() == "never" {
-			t.Error("what was given up was said")
+			t.Error("a cancelled message was said")
 		}
 	}
 	if !missed || !lost || !slices.Equal(ann.Rooms(), []string{"kept", "plain"}) {
