@@ -132,7 +132,7 @@ func hold(t *testing.T, h *Host, tenant string) (put func()) {
 func TestACallWithoutMemoryFailsWithAdvice(t *testing.T) {
 	h, log := start(t, Config{Memory: 8 << 20}, Entry{Module: "hungry"})
 	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed || !strings.Contains(log.String(), "kind=memory") ||
-		!strings.Contains(log.String(), "tenant t has no memory left for 65536 bytes more") {
+		!strings.Contains(log.String(), "tenant t has no memory left for 65536 more bytes") {
 		t.Errorf("%+v\n%s", v, log)
 	}
 	var many []Entry
@@ -153,7 +153,7 @@ func TestACallWithoutMemoryFailsWithAdvice(t *testing.T) {
 	if v := asks(h, "t3"); v.Outcome != hook.Failed {
 		t.Errorf("there was memory for four: %+v", v)
 	}
-	for _, want := range []string{"tenant t3 has no memory left for 1572864 bytes more", "its own part is 4193", "raise limits.moduleMemory"} {
+	for _, want := range []string{"tenant t3 has no memory left for 1572864 more bytes", "its own part is 4193", "raise limits.moduleMemory"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%s\nwant %q", log, want)
 		}

@@ -134,7 +134,7 @@ func TestRewriteCodeRefusesDataThatDoesNotFit(t *testing.T) {
 		{active(2<<16-4, "hello"), "out of bounds memory access"},
 		{active(-1, "x"), "out of bounds memory access"},
 		{active(2<<16+1, ""), "out of bounds memory access"},
-		{[]byte{0, opI64Const, 0, opEnd, 0}, "no i32"},
+		{[]byte{0, opI64Const, 0, opEnd, 0}, "not an i32"},
 		{[]byte{0, opI32Const, 0, opI32Const, 0, opEnd, 0}, "extended constants"},
 	} {
 		_, err := RewriteCode(withData(c.segment), Limits{})

@@ -132,7 +132,7 @@ func TestMalformed(t *testing.T) {
 		"constant too long":     {fnBody(ops(opI32Const, 0x80, 0x80, 0x80, 0x80, 0x10)), "32 bits"},
 		"constant sign":         {fnBody(ops(opI64Const, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2)), "64 bits"},
 		"select of two types":   {fnBody(ops(0x1c, 2, i32, i32)), "2 types"},
-		"reference":             {fnBody(ops(opRefNull, i32)), "no reference"},
+		"reference":             {fnBody(ops(opRefNull, i32)), "not a reference"},
 	} {
 		wantRefused(t, name, c.wasm, Limits{}, ErrMalformed, c.words)
 	}
