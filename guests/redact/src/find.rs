@@ -32,7 +32,13 @@ type Chars = [(usize, char)];
 
 /// Returns all findings in order, without overlaps.
 pub fn all(text: &str) -> Vec<Found> {
-    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let mut chars: Vec<(usize, char)> = Vec::with_capacity(text.len() + 1);
+    if text.is_ascii() {
+        chars.extend(text.char_indices());
+    } else {
+        chars.extend(text.char_indices().filter(|c| !invisible(c.1)).map(|(i, c)| (i, plain(c))));
+    }
+    chars.push((text.len(), ' ')); // the end, for the positions of what is before it
     let mut found = Vec::new();
     let mut i = 0;
     while i < chars.len() {
@@ -61,10 +67,40 @@ pub fn all(text: &str) -> Vec<Found> {
 /// A range of characters and its kind; without a kind, the range was checked and is not replaced.
 type Hit = Option<(Option<Kind>, usize, usize)>;
 
-/// The value of a digit: ASCII, full width, Arabic or Devanagari.
+/// Reports whether a character has no width and no effect on the letters next to it: a soft hyphen, a joiner, a sign of bidirectional text.
+fn invisible(c: char) -> bool {
+    c >= '\u{ad}'
+        && matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Returns the character of ASCII for a full-width one, and a space for every space.
+fn plain(c: char) -> char {
+    match c {
+        '\0'..='\u{9f}' => c,
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => ' ',
+        '\u{ff01}'..='\u{ff5e}' => (c as u32 - 0xfee0) as u8 as char,
+        _ => c,
+    }
+}
+
+/// The zeros of the scripts that have decimal digits, besides ASCII.
+const ZEROS: [u32; 65] = [
+    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810,
+    0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0x104a0, 0x10d30, 0x11066,
+    0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x11f50, 0x16a60,
+    0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
+];
+
+/// The value of a decimal digit of any script.
 fn digit(c: char) -> Option<u8> {
     let n = c as u32;
-    [0x30, 0xff10, 0x660, 0x6f0, 0x966].iter().find(|&&zero| n.wrapping_sub(zero) < 10).map(|&zero| (n - zero) as u8)
+    match n {
+        0x30..=0x39 => Some((n - 0x30) as u8),
+        0..=0x65f => None,
+        _ => ZEROS[..ZEROS.partition_point(|&zero| zero <= n)].last().filter(|&&zero| n - zero < 10).map(|&zero| (n - zero) as u8),
+    }
 }
 
 fn email(chars: &Chars, at: usize, from: usize) -> Hit {
@@ -135,14 +171,14 @@ struct Group {
 
 /// The characters between the groups of one number.
 fn joins(c: char) -> bool {
-    matches!(c, ' ' | '\u{a0}' | '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}')
+    matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}')
 }
 
 /// Reads a row of groups of digits from start: adds the cards in it, and the phone numbers
 /// between them. The whole row counts as read afterwards.
 fn numbers(chars: &Chars, start: usize, found: &mut Vec<Found>) -> Hit {
     let (groups, end) = row(chars, start);
-    let offset = |k: usize| chars.get(k).map_or_else(|| chars.last().map_or(0, |c| c.0 + c.1.len_utf8()), |c| c.0);
+    let offset = |k: usize| chars[k.min(chars.len() - 1)].0;
     // The sign or bracket at the start of the row belongs to its first group.
     let head = |first: usize| if first == 0 { start } else { groups.get(first).map_or(end, |g| g.start) };
     let mut push = |kind, from, to| found.push(Found { kind, start: offset(from), end: offset(to) });
