@@ -76,19 +76,23 @@ func (e *Engine) CountSlowHandshake() { e.stats.slowHandshakes.Add(1) }
 
 // Stats returns the current numbers. They are not read at the same instant.
 func (e *Engine) Stats() Stats {
-	e.mu.Lock()
-	n := len(e.connections)
-	e.mu.Unlock()
 	s := &e.stats
 	var common cluster.Stats
 	if e.cluster.Status != nil {
 		common = e.cluster.Status.Counters()
 	}
 	return Stats{
-		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
+		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
 		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
+}
+
+// Open returns the number of connections that are open now.
+func (e *Engine) Open() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.connections)
 }
 
 // ClusterHealth returns nil, or an error that describes the problem of the cluster for an

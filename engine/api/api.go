@@ -38,6 +38,7 @@ type Config struct {
 	Hosts             []string          // accepted names in Host, in lower case, besides localhost and IP addresses
 	RequestsPerSecond int               // of each key, burst twice that; 0: 100
 	AcceptFailures    func() uint64     // number of clients for which a listener had no file descriptor; nil: unknown
+	PendingClosed     func() uint64     // number of connections without a client that were closed in place of new ones; nil: unknown
 	Checks            []Check           // of /health/ready, besides those of the engine and the cluster
 
 	// Each tenant in MetricsFor has metric series of its own. Up to MetricsTenants other tenants, the first ones with

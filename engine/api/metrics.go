@@ -95,6 +95,9 @@ func (c *collector) node(m sample) {
 		m.counter("moot_sanctioned_total", "Messages, joins and connections to which a sanction was applied.", float64(n), "kind", string(kind))
 	}
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
+	if closed := c.server.cfg.PendingClosed; closed != nil {
+		m.counter("moot_pending_closed_total", "Connections without a client that were closed because there were too many.", float64(closed()))
+	}
 	if failures := c.server.cfg.AcceptFailures; failures != nil {
 		m.counter("moot_accept_failures_total", "Times that a listener had no file descriptor for a client.", float64(failures()))
 	}

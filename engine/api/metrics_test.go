@@ -31,6 +31,7 @@ func scraped(t *testing.T) string {
 	n := alone(t, newProgram().use, func(c *api.Config) {
 		c.Certificates = func() map[string]time.Time { return map[string]time.Time{"http": time.Unix(1_900_000_000, 0)} }
 		c.AcceptFailures = func() uint64 { return 7 }
+		c.PendingClosed = func() uint64 { return 7 }
 		c.RoundTrips = func() []api.RoundTrip {
 			var h histogram.Histogram
 			h.Observe(100 * time.Microsecond)

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
@@ -10,6 +12,50 @@ import (
 
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
+
+// TestConnectionsWithoutAClientDoNotHoldAllDescriptors checks that connections that request a page and stay open, and
+// those that send nothing, do not keep clients and operators out.
+func TestConnectionsWithoutAClientDoNotHoldAllDescriptors(t *testing.T) {
+	const files = 160
+	cmd := process(t, configured(t, t.TempDir(), ""))
+	cmd.Args = append([]string{"bash", "-c", fmt.Sprintf(`ulimit -n %d; exec -a %s "$0" "$@"`, files, processName), cmd.Path}, cmd.Args[1:]...)
+	var err error
+	if cmd.Path, err = exec.LookPath("bash"); err != nil {
+		t.Fatal(err)
+	}
+	s := started(t, cmd)
+	for i := range 2 * files {
+		c, err := net.Dial("tcp", s.HTTP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			continue
+		}
+		if _, err := fmt.Fprint(c, "GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || answer.StatusCode != http.StatusNotFound {
+			t.Fatalf("request %d: %v, %v", i, answer, err)
+		}
+	}
+	c, err := nodetest.Dial(s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Conn.Close()
+	if err := c.Hear(regexp.MustCompile(`"welcome"`)); err != nil {
+		t.Fatal(err)
+	}
+	if status, metrics := ask(t, s, "/metrics"); status != 200 || !regexp.MustCompile(`(?m)^moot_pending_closed_total [1-9]`).MatchString(metrics) ||
+		!strings.Contains(metrics, "\nmoot_accept_failures_total 0\n") {
+		t.Errorf("metrics: %d, %.2000s", status, metrics)
+	}
+	if _, err := s.Terminate(); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestAServerOutOfDescriptorsSaysSoAndRecovers checks that a server without free file descriptors logs that once,
 // serves its clients and operators, and accepts waiting clients after others have left.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 
 	"github.com/mootchat/moot/engine/config"
@@ -28,6 +29,21 @@ func (n *Node) checkFiles() {
 		n.log.Warn("limits.connections is more than the limit of open files allows: raise that (LimitNOFILE= of systemd, ulimit -n), or lower limits.connections",
 			"connections", connections, "openFiles", limit, "needed", connections+otherFiles)
 	}
+}
+
+// minPending is the number of connections that may always be open without a client, also if all
+// places of clients are taken: their requests are answered with a refusal.
+const minPending = 128
+
+// mostPending returns the number of connections that may be open and have no client: as many as
+// clients can still connect, within the limit of open files.
+func (n *Node) mostPending() int {
+	most, least := n.reloader.current.Load().Limits.Connections, minPending
+	if limit := int(min(listen.Limit(), math.MaxInt32)); limit > 0 {
+		most = min(most, max(limit-otherFiles, limit/2))
+		least = min(least, limit/4)
+	}
+	return max(least, most-n.engine.Open())
 }
 
 // listen opens all listeners. After an error none stays open.

@@ -76,6 +76,7 @@ type Node struct {
 	stopping  atomic.Bool // readiness fails, but clients may still be served
 
 	descriptors *listen.Descriptors
+	pending     *listen.Pending
 }
 
 // Start starts a node and returns when it serves clients. The node runs until ctx ends; then it closes
@@ -207,6 +208,7 @@ func (n *Node) run(ctx context.Context) error {
 	n.checkFiles()
 	n.descriptors = listen.NewDescriptors(n.log)
 	defer n.descriptors.Close()
+	n.pending = &listen.Pending{Most: n.mostPending, Proxies: n.cfg.Proxies()}
 	open, err := n.listen(ctx)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func reading(value string) stream.Reading {
 // serveWeb starts the WebSocket transport. The transport ends with ctx.
 func (n *Node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
 	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
-		Reading: reading(n.cfg.HTTP.Reading), HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: n.demo(), Log: n.log})
+		Reading: reading(n.cfg.HTTP.Reading), Pending: n.pending, HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: n.demo(), Log: n.log})
 	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: n.cfg.HTTP.HandshakeTimeout, ConnState: sockets.ConnState, MaxHeaderBytes: headerBytes,
 		ReadTimeout: max(requestTimeout, n.cfg.HTTP.HandshakeTimeout), WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
@@ -53,7 +53,7 @@ func (n *Node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.List
 // serveSockets starts the TCP transport on each of its listeners. The transport ends with ctx.
 func (n *Node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets []net.Listener) {
 	for i, cfg := range n.cfg.Sockets() {
-		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: reading(cfg.Reading), Log: n.log}
+		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: reading(cfg.Reading), Pending: n.pending, Log: n.log}
 		if lines.Delimiter == "\n" {
 			lines.Delimiter = "" // lines may also end with "\r\n"
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -41,6 +42,9 @@ type Server struct {
 	// LineTimeout is the time limit for a line of a client after its first 4 KiB;
 	// 0: 10 s. Shorter lines, such as those that a person types, have no limit.
 	LineTimeout time.Duration
+
+	// Pending bounds the connections that are no clients yet. nil: they have no bound.
+	Pending *listen.Pending
 
 	// Reading selects how the server waits for silent clients. It matters only without
 	// TLS on Linux, where the zero value needs the least memory.
@@ -82,6 +86,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, poller *stream.Polle
 			return err
 		}
 		open.Add(1)
+		s.Pending.Add(socket)
 		poller.Go(func() { s.open(ctx, socket, poller, open.Done) })
 	}
 }
@@ -114,6 +119,7 @@ func (s *Server) log() *slog.Logger {
 
 // open adds a client to the engine and serves it. It calls done after the socket is closed.
 func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Poller, done func()) {
+	defer s.Pending.Remove(socket)
 	tenant, err := s.handshake(ctx, socket)
 	if err != nil {
 		socket.Close()

@@ -15,14 +15,20 @@ type handshakes struct {
 }
 
 // ConnState is a function for the field ConnState of http.Server. It counts the
-// connections that net/http closes because their handshake takes too long.
+// connections that net/http closes because their handshake takes too long, and passes those
+// that are no clients to Config.Pending.
 func (s *Server) ConnState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.handshakes.begin(c)
-	case http.StateHijacked, http.StateIdle:
+		s.cfg.Pending.Add(c)
+	case http.StateIdle:
 		s.handshakes.end(c)
+	case http.StateHijacked:
+		s.handshakes.end(c)
+		s.cfg.Pending.Remove(c)
 	case http.StateClosed:
+		s.cfg.Pending.Remove(c)
 		if s.handshakes.end(c) >= s.cfg.HandshakeTimeout {
 			s.cfg.Engine.CountSlowHandshake()
 		}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -56,6 +57,10 @@ type Config struct {
 	// without a request as a slow handshake; 0: 5 s. Set ReadHeaderTimeout of the
 	// http.Server, which closes the connection, to the same time.
 	HandshakeTimeout time.Duration
+
+	// Pending bounds the connections that are no clients yet, or only request pages. nil: they
+	// have no bound. http.Server must call ConnState.
+	Pending *listen.Pending
 
 	// Reading selects how the server waits for silent clients. It matters only without
 	// TLS on Linux, where the zero value needs the least memory.
