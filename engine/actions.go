@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -90,6 +91,11 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 	if !declared {
 		return c.createChatRoom(ctx, params)
 	}
+	if spec.Speech {
+		if err := c.refusedBy(moderation.Mute, roomOf(spec, params)); err != nil {
+			return nil, nil, err
+		}
+	}
 	encoded, err := json.Marshal(params)
 	if err != nil {
 		return nil, nil, err
@@ -99,6 +105,15 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 		return nil, nil, err
 	}
 	return v.Reply, e.applyNow(ctx, c.tenant, c, v.Effects, false), nil
+}
+
+// roomOf returns the room in which an action speaks: its parameter room, if it declares one and it
+// is a text; else "".
+func roomOf(spec hook.ActionSpec, params map[string]json.RawMessage) (room string) {
+	if _, has := spec.Inputs["room"]; has {
+		_ = json.Unmarshal(params["room"], &room) // another value names no room
+	}
+	return room
 }
 
 func (c *Connection) createChatRoom(ctx context.Context, params map[string]json.RawMessage) (json.RawMessage, []hook.Effect, error) {

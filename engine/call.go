@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ type call struct {
 	Room       string          `json:"room,omitempty"`
 	Value      json.RawMessage `json:"value,omitempty"`
 	Limit      int             `json:"limit,omitempty"`
+	Reason     string          `json:"reason,omitempty"` // for the client, of callLeave and callClose
 
 	Properties map[string]json.RawMessage `json:"properties,omitempty"`
 }
@@ -242,9 +244,12 @@ func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (
 		return nil, err
 	case callLeave:
 		_, err := e.leave(ctx, conn, c.Room, hook.CauseRemoved)
+		if err == nil && c.Reason != "" {
+			conn.tellRemoved(c.Room, c.Reason)
+		}
 		return nil, err
 	case callClose:
-		conn.Close(CloseRemoved)
+		conn.Close(Close{Code: CloseRemoved.Code, Reason: cmp.Or(c.Reason, CloseRemoved.Reason)})
 		return nil, nil
 	}
 	return nil, fmt.Errorf("call %q is not known to this node", c.Do)
@@ -263,6 +268,13 @@ func (c *Connection) setValues(values map[string]json.RawMessage) error {
 		changes = append(changes, hook.Property{Name: name, Value: v})
 	}
 	return c.set(changes...)
+}
+
+// tellRemoved tells the client that it is no longer in a room, and the reason.
+func (c *Connection) tellRemoved(room, reason string) {
+	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": room,
+		"message": fmt.Sprintf("you are no longer in this room (%s)", reason)})
+	_ = c.sendValue(notice) // fails only if the client is away
 }
 
 // sendValue sends a JSON value to the client. It sends an object with its members, and any

@@ -46,6 +46,10 @@ func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 		v = hook.Verdict{Outcome: hook.Failed}
 	}
 	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
+	if len(v.Effects) > 0 && (v.Outcome == hook.Denied || v.Outcome == hook.Dropped) {
+		e.moderateDenied(ev, v.Effects)
+		v.Effects = nil
+	}
 	return v
 }
 

@@ -111,15 +111,15 @@ func refusal(v *hook.Verdict) error {
 	return &denied
 }
 
-// applyNow applies the effects that must precede the client's answer: properties, and rooms
-// to create or destroy. It returns the other effects. If c is nil, it ignores properties.
+// applyNow applies the effects that must precede the client's answer: properties, rooms
+// to create or destroy, sanctions and removals. It returns the other effects. If c is nil, it ignores properties.
 // If caused is true, an effect of a module caused the event: room effects are then dropped
 // and counted.
 //
 // The caller is not in a room's queue, and no join or leave of c is running: destroying a
 // room sends a message through the room's queue and removes its members.
 func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect, caused bool) (later []hook.Effect) {
-	if len(effects) == 0 {
+	if effects = e.moderate(t, effects); len(effects) == 0 {
 		return nil
 	}
 	ctx, cancel := e.completing(ctx, t)

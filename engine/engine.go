@@ -22,7 +22,7 @@
 //	Engine.mu
 //	tenant.mu
 //	keys.mu
-//	sanctions.mu
+//	backlog.mu, sanctions.mu
 //	room.mu
 //	sessions.mu
 //	pendingNotices.mu

@@ -90,3 +90,8 @@ const (
 	MaxNodeKeys = maxNodeKeys
 	MinKeys     = minKeys
 )
+
+// Moderate returns the effects that are neither sanctions nor removals, and begins those.
+func (e *Engine) Moderate(tenant string, effects []hook.Effect) []hook.Effect {
+	return e.moderate(e.settings.Load().tenants[tenant], effects)
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -134,7 +133,5 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	e.log.Info("a member cannot rejoin its room", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
 	m.Gate.Close()
 	e.endMembership(ctx, m)
-	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": id.Room,
-		"message": fmt.Sprintf("you are no longer in this room (%s)", e.textFor(err))})
-	_ = c.sendValue(notice) // notice is valid JSON
+	c.tellRemoved(id.Room, e.textFor(err))
 }

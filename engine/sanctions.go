@@ -117,6 +117,7 @@ func (e *Engine) unfollow(t *tenant) {
 // sanctionsChanged receives changes from the store.
 func (e *Engine) sanctionsChanged(t *tenant, c moderation.Change) {
 	c.Apply(&t.sanctions.list)
+	t.changes.holdAgain(t, &c)
 	for i := range c.Set {
 		if c.Set[i].Kind == moderation.Ban {
 			e.startEnforcing(t)
@@ -183,8 +184,11 @@ func (c *Connection) sanction(kind moderation.Kind, room string) *moderation.San
 	if list.Len() == 0 {
 		return nil
 	}
-	p := c.profile.Load()
-	return list.Find(moderation.Client{User: p.User, Address: p.RemoteIP}, kind, room)
+	return list.Find(clientOf(c.profile.Load()), kind, room)
+}
+
+func clientOf(p *hook.Profile) moderation.Client {
+	return moderation.Client{User: p.User, Address: p.RemoteIP}
 }
 
 // refusedBy returns the error of a verb that a sanction forbids, or nil.

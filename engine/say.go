@@ -127,7 +127,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([
 			return nil, err
 		}
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
-			return unnoticed(v.Effects), e.sayShadowed(ctx, t, &ev, shadow)
+			return e.moderate(t, unnoticed(ev.Conn, v.Effects)), e.sayShadowed(ctx, t, &ev, shadow)
 		}
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
@@ -136,7 +136,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([
 	}
 	e.stats.messages.Add(1)
 	t.messages.Add(1)
-	return v.Effects, nil
+	return e.moderate(t, v.Effects), nil // before the next message of the queue is checked
 }
 
 func payloadOf(ev *hook.Event) wire.Payload {

@@ -81,7 +81,10 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 	}
 }
 
-// unnoticed returns the effects of a shadowed message that others cannot notice.
-func unnoticed(effects []hook.Effect) []hook.Effect {
-	return slices.DeleteFunc(slices.Clone(effects), func(f hook.Effect) bool { return f.Property == nil })
+// unnoticed returns the effects of a shadowed message of the author p that others cannot notice:
+// properties, and sanctions of the author.
+func unnoticed(p *hook.Profile, effects []hook.Effect) []hook.Effect {
+	return slices.DeleteFunc(slices.Clone(effects), func(f hook.Effect) bool {
+		return f.Property == nil && (f.Sanction == nil || !f.Sanction.Set.Concerns(clientOf(p)))
+	})
 }

@@ -10,9 +10,9 @@ import (
 )
 
 type stats struct {
-	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited, rejected, roomLimit, slowHandshakes atomic.Uint64
-	verbs                                                                                                        verbStats
-	chains                                                                                                       chainStats
+	messages, deliveries, emitsDropped, removals, busy, slowReaders, refused, limited, rejected, roomLimit, slowHandshakes atomic.Uint64
+	verbs                                                                                                                  verbStats
+	chains                                                                                                                 chainStats
 
 	mu                    sync.Mutex
 	closed                map[int]uint64
@@ -58,6 +58,7 @@ type Stats struct {
 	Muted          uint64 // messages that a mute refused
 	Banned         uint64 // joins and connections that a ban refused
 	Shadowed       uint64 // messages that only their authors received
+	Removals       uint64 // clients that modules removed from rooms or disconnected
 
 	// Closed are the numbers of connections that have ended, by the code of the [Close].
 	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
@@ -84,7 +85,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

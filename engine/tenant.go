@@ -80,6 +80,8 @@ type tenant struct {
 
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
+	changes   backlog      // of sanctions, by modules
+	removals  backlog      // of members and connections, by modules
 	pages     pageTurns    // to encode
 	reads     pageTurns    // to read from the backend
 	keys      atomic.Int64 // idempotency keys of its connections

@@ -26,15 +26,16 @@ func (g grants) has(capability string) bool {
 }
 
 // capabilityBit returns the bit of a capability in generation.capabilities; 0 for none.
-func capabilityBit(capability string) uint8 {
+func capabilityBit(capability string) uint16 {
 	return 1 << slices.Index(capabilities, capability) >> 1
 }
 
 // capabilities are all capabilities, after "" for functions that need none.
-var capabilities = []string{"", abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilityProperties}
+var capabilities = []string{"", abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilityProperties,
+	abi.CapabilitySanctions, abi.CapabilityMembers}
 
 // bits returns the capabilities as a set.
-func (g grants) bits() (bits uint8) {
+func (g grants) bits() (bits uint16) {
 	for _, capability := range capabilities {
 		if g.has(capability) {
 			bits |= capabilityBit(capability)
@@ -47,6 +48,7 @@ func (g grants) bits() (bits uint8) {
 // script.
 var everything = grants{properties: []string{""}, capabilities: map[string]bool{
 	abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true, abi.CapabilityRooms: true,
+	abi.CapabilitySanctions: true, abi.CapabilityMembers: true,
 }}
 
 func parseGrants(list []string) (grants, error) {
@@ -54,7 +56,7 @@ func parseGrants(list []string) (grants, error) {
 	for _, grant := range list {
 		name, rest, found := strings.Cut(grant, ":")
 		switch name {
-		case abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms:
+		case abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilitySanctions, abi.CapabilityMembers:
 			if !found {
 				g.capabilities[name] = true
 				continue
@@ -65,7 +67,7 @@ func parseGrants(list []string) (grants, error) {
 				continue
 			}
 		}
-		return g, fmt.Errorf("grants: unknown capability %q; known are kv, rate, emit, rooms and properties:NAME[,NAME]", grant)
+		return g, fmt.Errorf("grants: unknown capability %q; known are kv, rate, emit, rooms, sanctions, members and properties:NAME[,NAME]", grant)
 	}
 	return g, nil
 }

@@ -43,7 +43,10 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 		run.moved = true
 		run.chain(t.chain(ev.Hook, ev.Room, ""))
 	}
-	if run.verdict.Outcome != hook.Allowed {
+	switch run.verdict.Outcome {
+	case hook.Denied, hook.Dropped:
+		run.verdict.Effects = moderating(run.verdict.Effects)
+	case hook.Failed:
 		run.verdict.Effects = nil
 	}
 	if run.shadowAnswers != nil {
@@ -85,9 +88,13 @@ type run struct {
 func (r *run) chain(entries []*entry) {
 	ended := false
 	for _, e := range entries {
+		denials := e.generation.denials
 		switch {
+		case denials && r.verdict.Outcome != hook.Denied && !e.generation.host.cfg.Alone:
 		case e.Mode == Shadow:
 			r.askShadow(e)
+		case denials:
+			r.observe(e)
 		case !ended:
 			ended = !r.ask(e)
 			if ended && r.verdict.Outcome == hook.Allowed {
@@ -95,6 +102,14 @@ func (r *run) chain(entries []*entry) {
 			}
 		}
 	}
+}
+
+// observe calls an entry that is called for denied events. Of its answer, only the effects count.
+func (r *run) observe(e *entry) {
+	verdict := r.verdict
+	r.ask(e)
+	verdict.Effects = r.verdict.Effects
+	r.verdict = verdict
 }
 
 // ask calls one entry and applies its answer. It returns false if the answer ends the chain.
@@ -116,9 +131,11 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	e.succeeded(r.ticket, r.ev)
 	e.count(a.code, 1)
-	if said := saidAt(r.ev.Hook, a.code); said != report.Allow || e.sampled(1) {
-		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Code: a.number, Took: millis.DurationOf(time.Duration(now() - r.asked))})
+	effects := effectsInWords(a.effects)
+	if said := saidAt(r.ev.Hook, a.code); said != report.Allow || effects != nil || e.sampled(1) {
+		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Code: a.number, Effects: effects, Took: millis.DurationOf(time.Duration(now() - r.asked))})
 	}
+	r.verdict.Effects = append(r.verdict.Effects, a.effects...)
 	switch a.code {
 	case abi.Deny:
 		r.verdict.Outcome, r.verdict.Reason, r.verdict.Code, r.verdict.Module = hook.Denied, a.reason, a.number, e.label
@@ -133,7 +150,6 @@ func (r *run) ask(e *entry) (more bool) {
 
 // take applies the answer of an entry that allows.
 func (r *run) take(e *entry, a *answer) {
-	r.verdict.Effects = append(r.verdict.Effects, a.effects...)
 	if a.reply != nil {
 		r.verdict.Reply = a.reply
 	}

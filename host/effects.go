@@ -11,16 +11,13 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// maxEffects limits the effects of one call, besides emits.
-const maxEffects = 16
-
 // readOnly reports whether the call under way may have no effects: say is decided many times for
 // one message, and the start of a module belongs to no event.
 func (in *instance) readOnly() bool { return in.hook == abi.Say || in.hook == 0 }
 
 // effect records an effect, which applies after the chain has allowed.
 func (in *instance) effect(e hook.Effect) int32 {
-	if len(in.effects)-in.emits >= maxEffects {
+	if len(in.effects)-in.emits >= abi.MaxEffects {
 		return abi.OverBudget
 	}
 	in.effects = append(in.effects, e)

@@ -32,7 +32,7 @@ type generation struct {
 	binding      binding
 	name         string // module@sha256, for log lines without an entry
 	given        grants
-	capabilities uint8 // the grants as bits: host functions check them at each call
+	capabilities uint16 // the grants as bits: host functions check them at each call
 	config       []byte
 	settings     map[string]json.RawMessage // the config's top level
 	program      *script.Program            // the script, if the module is a runner; nil: it is not

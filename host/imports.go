@@ -43,6 +43,11 @@ var imports = map[string]hostFunction{
 	abi.ImportRateTake:    {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityRate, (*instance).rateTake, timed},
 	abi.ImportEmit:        {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityEmit, (*instance).emit, timed},
 	abi.ImportMetricAdd:   {signature(is(i32), i32, i32, i64), "", (*instance).metricAdd, quick},
+
+	abi.ImportSanctionSet:     {signature(is(i32), i32, i32), abi.CapabilitySanctions, (*instance).sanctionSet, timed},
+	abi.ImportSanctionPardon:  {signature(is(i32), i32, i32), abi.CapabilitySanctions, (*instance).sanctionPardon, timed},
+	abi.ImportMemberRemove:    {signature(is(i32), i32, i32, i32, i32, i32, i32), abi.CapabilityMembers, (*instance).memberRemove, timed},
+	abi.ImportConnectionClose: {signature(is(i32), i32, i32, i32, i32), abi.CapabilityMembers, (*instance).connectionClose, timed},
 }
 
 // Values of hostFunction.timed.

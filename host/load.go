@@ -46,12 +46,12 @@ type loader struct {
 // source is a module whose file was read.
 type source struct {
 	Module
-	digest  [sha256.Size]byte // of the file
-	wasm    []byte            // the binary; for a script, that of its runner
-	program *script.Program   // nil: it is not a script
-	code    *code             // nil: no entry needs it yet
-	module  *meter.Module     // rewritten, with correct exports; nil: it was not checked yet, or has errors
-	imports map[uint8][]error // the errors of its imports, by the capabilities that are granted
+	digest  [sha256.Size]byte  // of the file
+	wasm    []byte             // the binary; for a script, that of its runner
+	program *script.Program    // nil: it is not a script
+	code    *code              // nil: no entry needs it yet
+	module  *meter.Module      // rewritten, with correct exports; nil: it was not checked yet, or has errors
+	imports map[uint16][]error // the errors of its imports, by the capabilities that are granted
 }
 
 // binary returns the digest of the binary. It is the same for all scripts of one language.

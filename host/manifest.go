@@ -19,6 +19,7 @@ type declared struct {
 	varies   bool  // on_say is called once for each class of receivers
 	actions  map[string]hook.ActionSpec
 	requires []string      // capabilities
+	denials  bool          // it is called for denied events only
 	config   *configSchema // nil: none, or already compiled
 	size     int64         // about the bytes that all of this takes, without config
 }
@@ -32,7 +33,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 			return declared{}, fmt.Errorf("its manifest is not valid JSON of the expected shape: %w", err)
 		}
 	}
-	d := declared{requires: m.Capabilities, varies: m.Vary != nil}
+	d := declared{requires: m.Capabilities, denials: m.Denials, varies: m.Vary != nil}
 	if m.Config != nil {
 		d.config = &configSchema{m.Config, sha256.Sum256(manifest)}
 	}
@@ -44,6 +45,9 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 	if d.varies {
 		d.perUnit, err = varyOf(m.Vary, &d.sees.conn)
 		errs = append(errs, err)
+	}
+	if d.denials && (d.hooks[abi.Say] || d.hooks[abi.Action]) {
+		errs = append(errs, errors.New("its manifest says denials, and it has on_say or on_action: these are not called for denied events"))
 	}
 	if m.Pure {
 		errs = append(errs, checkPure(m.Capabilities))
@@ -109,7 +113,7 @@ func (d *declared) setActions(list []abi.ActionSpec, module string) error {
 		if _, twice := d.actions[a.Name]; twice || a.Name == "" {
 			return fmt.Errorf("its manifest declares the action %q twice, or without a name", a.Name)
 		}
-		spec := hook.ActionSpec{Description: a.Description, Module: module, Inputs: make(map[string]hook.InputSpec, len(a.Inputs))}
+		spec := hook.ActionSpec{Description: a.Description, Module: module, Speech: a.Speech, Inputs: make(map[string]hook.InputSpec, len(a.Inputs))}
 		for name, in := range a.Inputs {
 			spec.Inputs[name] = hook.InputSpec{Required: in.Required, Description: in.Description}
 		}

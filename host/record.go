@@ -170,6 +170,9 @@ func (e *entry) logDecision(d *report.Decision) {
 			args = append(args, more.name, more.value)
 		}
 	}
+	if d.Effects != nil {
+		args = append(args, "effects", strings.Join(d.Effects, ", "))
+	}
 	if d.Code != 0 {
 		args = append(args, "code", d.Code)
 	}

@@ -65,7 +65,7 @@ type Entry struct {
 	OnError   Policy
 	Breaker   Breaker
 	Isolation Isolation
-	Grants    []string // kv, rate, emit, rooms, properties:NAME,...
+	Grants    []string // kv, rate, emit, rooms, sanctions, members, properties:NAME,...
 	Mode      Mode
 	Config    json.RawMessage // JSON for the module; nil: {}
 	Shown     json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest

@@ -116,6 +116,7 @@ func (r *run) askShadow(e *entry) {
 		e.succeeded(r.ticket, r.ev)
 		e.count(r.answer.code, 1)
 		d.Verdict, d.Reason, d.Code = saidAt(r.ev.Hook, r.answer.code), r.answer.reason, r.answer.number
+		d.Effects = effectsInWords(r.answer.effects)
 	}
 	r.shadowAnswers = append(r.shadowAnswers, shadowAnswer{e, d})
 }
@@ -134,7 +135,7 @@ func (r *run) compare() {
 		done = report.Rewrite
 	}
 	for _, s := range r.shadowAnswers {
-		if s.decision.Verdict != report.Allow || done != report.Allow || s.entry.sampled(1) {
+		if s.decision.Verdict != report.Allow || done != report.Allow || s.decision.Effects != nil || s.entry.sampled(1) {
 			s.decision.Done = done
 			if r.verdict.Outcome != hook.Allowed {
 				s.decision.DoneBy = r.verdict.Module

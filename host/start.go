@@ -121,7 +121,7 @@ func (s *source) checkImports(given grants) []error {
 	if !known {
 		errs = checkImports(s.module.Imports, given)
 		if s.imports == nil {
-			s.imports = make(map[uint8][]error)
+			s.imports = make(map[uint16][]error)
 		}
 		s.imports[bits] = errs
 	}

@@ -314,7 +314,7 @@ type Entry struct {
 	OnError   string          `yaml:"onError" default:"deny" oneof:"deny allow"`
 	Isolation string          `yaml:"isolation" default:"instance" oneof:"instance call"` // how long the memory of a module lasts
 	Breaker   Breaker         `yaml:"breaker"`
-	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
+	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, sanctions, members, properties:NAME,...
 	Mode      string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config    json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
 	Shown     json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none

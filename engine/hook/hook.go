@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -165,8 +166,9 @@ type Verdict struct {
 	// Reply is the answer of an action, a JSON object; nil means {}.
 	Reply json.RawMessage
 
-	// Effects are applied in order after the event is recorded. They are empty if the chain
-	// did not allow the event.
+	// Effects are applied in order after the event is recorded. If the chain denied or dropped
+	// the event, they are those for which [Effect.Moderates] reports true, of the entries up to
+	// the one that denied or dropped. They are empty if the chain failed.
 	Effects []Effect
 }
 
@@ -175,7 +177,13 @@ type Effect struct {
 	Emit     *Emit
 	Property *Property
 	Room     *RoomEffect
+	Sanction *Sanction
+	Removal  *Removal
 }
+
+// Moderates reports whether the effect applies even if the event is denied or dropped: a denial
+// is often the reason for a mute.
+func (f *Effect) Moderates() bool { return f.Sanction != nil || f.Removal != nil }
 
 // Emit is a message from a module to a room of its tenant or to one connection. Its sender
 // is "0".
@@ -195,6 +203,22 @@ type Property struct {
 type RoomEffect struct {
 	Name    string
 	Destroy bool
+}
+
+// Sanction sets or pardons a sanction of a module.
+type Sanction struct {
+	// Set is the sanction. It is valid and has its ID. Tenant is empty and Until is 0.
+	Set    moderation.Sanction
+	TTL    time.Duration // from now; 0: without an end
+	Pardon bool          // the sanction with the ID is removed
+}
+
+// Removal removes a connection of the tenant from a room, or closes it.
+type Removal struct {
+	Connection string
+	Room       string // "": the connection is closed
+	Reason     string // for the client; may be ""
+	Module     string // the name of the module
 }
 
 // Delivery is the answer of a say chain for the members of a room. The zero Delivery
@@ -222,6 +246,7 @@ type ActionSpec struct {
 	Description string
 	Inputs      map[string]InputSpec
 	Module      string // the name of the module
+	Speech      bool   // clients that are muted may not run it
 }
 
 // InputSpec is an input of an action. The engine refuses a call without a required input.

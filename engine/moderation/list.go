@@ -104,11 +104,32 @@ func (l *List) Set(s Sanction) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := l.byID[s.ID]
+	l.put(e)
+}
+
+// Override is Set for a sanction that the store does not have yet. It replaces the one with its ID,
+// and any version of the store replaces it.
+func (l *List) Override(s Sanction) {
+	e := entryOf(s)
+	if e == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.At = 0
+	if old := l.byID[s.ID]; old != nil {
+		e.At = old.At
+	}
+	l.put(e)
+}
+
+// put adds an entry, or replaces the one with its ID unless that is newer. The caller holds mu.
+func (l *List) put(e *entry) {
+	old := l.byID[e.ID]
 	switch {
 	case old == nil:
 		l.add(e)
-	case old.At <= s.At:
+	case old.At <= e.At:
 		l.replace(old, e)
 	}
 	if len(l.byID) >= max(l.full, minSweep) {

@@ -120,6 +120,15 @@ func SubjectOfUser(user string) string { return "user:" + user }
 // SubjectOfNetwork returns the Subject of sanctions of a network.
 func SubjectOfNetwork(network netip.Prefix) string { return "network:" + network.Masked().String() }
 
+// Concerns reports whether the client is the user of the sanction, or in its network.
+func (s *Sanction) Concerns(who Client) bool {
+	if s.User != "" {
+		return s.User == who.User
+	}
+	addr, err := netip.ParseAddr(who.Address)
+	return err == nil && s.Network.Contains(addr.Unmap().WithZone(""))
+}
+
 // Ended reports whether the sanction no longer holds.
 func (s *Sanction) Ended(now time.Time) bool { return s.Until != 0 && s.Until <= now.UnixMilli() }
 

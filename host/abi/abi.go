@@ -19,7 +19,7 @@ package abi
 
 // Minor is the minor version of this host. Every frame contains it, and it is the first
 // argument of moot_init.
-const Minor = 0
+const Minor = 1
 
 // Names and signatures of the exports of a guest.
 const (
@@ -63,6 +63,9 @@ const (
 	MaxProperties    = 16 << 10  // bytes of the properties of one connection, encoded
 	MaxManifest      = 64 << 10  // bytes of a manifest
 	MaxEmits         = 4         // emit calls in one hook call
+	MaxEffects       = 16        // other effects of one hook call: properties, rooms, sanctions, removals
+	MaxSanction      = 16 << 10  // bytes of the JSON of a sanction
+	MaxRemoval       = 120       // bytes of the reason of a removal: it has to fit into a close frame
 )
 
 // Hook is the number of a hook in a frame.
@@ -173,6 +176,8 @@ const (
 	CapabilityEmit       = "emit"
 	CapabilityRooms      = "rooms"
 	CapabilityProperties = "properties"
+	CapabilitySanctions  = "sanctions" // since minor 1
+	CapabilityMembers    = "members"   // since minor 1
 )
 
 // Manifest is a module's declaration of itself, as JSON.
@@ -184,6 +189,7 @@ type Manifest struct {
 	Vary         []string     `json:"vary"`                   // receiver fields that the answer of on_say depends on; null: per receiver
 	Pure         bool         `json:"pure,omitempty"`         // the same frame always gives the same verdict
 	Capabilities []string     `json:"capabilities,omitempty"` // capabilities that its entry must grant
+	Denials      bool         `json:"denials,omitempty"`      // it is called for events that an earlier entry has denied, and for no others; since minor 1
 	Actions      []ActionSpec `json:"actions,omitempty"`
 	Config       any          `json:"config,omitempty"` // JSON Schema that the entry's config must fit; see package schema
 }
@@ -193,6 +199,7 @@ type ActionSpec struct {
 	Name        string               `json:"name"`
 	Description string               `json:"description,omitempty"`
 	Inputs      map[string]InputSpec `json:"inputs,omitempty"`
+	Speech      bool                 `json:"speech,omitempty"` // muted clients may not run it; since minor 1
 }
 
 // InputSpec is an input of an action. If a required input is missing, the engine

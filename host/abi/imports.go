@@ -23,6 +23,10 @@ package abi
 //	rate_take(kp, kl, tokens, per_ms, burst) i32    rate; ms to wait, 0 if one was taken
 //	emit(kind, tp, tl, p, l) i32              emit; see [EmitText]
 //	metric_add(np, nl, delta i64) i32         no grant needed
+//	sanction_set(p, l) i32                    sanctions; JSON, see ABI.md; since minor 1
+//	sanction_pardon(p, l) i32                 sanctions; JSON; since minor 1
+//	member_remove(cp, cl, rp, rl, p, l) i32   members; connection, room, reason; since minor 1
+//	connection_close(cp, cl, p, l) i32        members; connection, reason; since minor 1
 const (
 	ImportLog         = "log"
 	ImportNow         = "now_ms"
@@ -42,4 +46,9 @@ const (
 	ImportRateTake    = "rate_take"
 	ImportEmit        = "emit"
 	ImportMetricAdd   = "metric_add"
+
+	ImportSanctionSet     = "sanction_set"
+	ImportSanctionPardon  = "sanction_pardon"
+	ImportMemberRemove    = "member_remove"
+	ImportConnectionClose = "connection_close"
 )

@@ -29,6 +29,7 @@ type Decision struct {
 	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop or error; opened and closed where the breaker of the entry opened or closed."`
 	Reason    string          `json:"reason,omitempty" doc:"The reason that the module gave, or the kind of the error."`
 	Code      uint32          `json:"code,omitempty" doc:"The code that the module gave for a deny, which the client receives."`
+	Effects   []string        `json:"effects,omitempty" doc:"The sanctions and removals that the module requested, such as mute user:ann in * for 10m0s."`
 	Error     string          `json:"error,omitempty" doc:"What failed, as in the log; for a script its file, line and column. About 512 bytes at most."`
 	Took      millis.Duration `json:"took" format:"duration-ms" doc:"The time of the call; for closed, the time that the breaker was open."`
 	Refused   int             `json:"refused,omitempty" doc:"For opened and closed: the calls that the breaker has refused by now. They are not listed."`

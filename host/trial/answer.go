@@ -26,11 +26,16 @@ type Answer struct {
 	// Receivers has the answer for each receiver of a say.
 	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
 
-	// Effects, which are applied if the whole chain allows the event.
+	// Effects, which are applied if the whole chain allows the event. Sanctions, Pardons, Removed and Closed are applied
+	// after a deny or a drop, too.
 	Emits      []Emit          `json:"emits,omitempty" yaml:"emits,omitempty"`
 	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
 	Destroyed  []string        `json:"destroyed,omitempty" yaml:"destroyed,omitempty"`
+	Sanctions  []Sanction      `json:"sanctions,omitempty" yaml:"sanctions,omitempty"`
+	Pardons    []Sanction      `json:"pardons,omitempty" yaml:"pardons,omitempty"`
+	Removed    []Removal       `json:"removed,omitempty" yaml:"removed,omitempty"` // from rooms
+	Closed     []Removal       `json:"closed,omitempty" yaml:"closed,omitempty"`   // connections
 
 	// Failure is the reason why there is no verdict. Kind is the kind of the failure.
 	Kind    string `json:"kind,omitempty" yaml:"kind,omitempty"`
@@ -47,6 +52,24 @@ type Emit struct {
 	JSON       JSON    `json:"json,omitempty" yaml:"json,omitempty"`
 }
 
+// Sanction is a sanction that the module sets or pardons.
+type Sanction struct {
+	User    string `json:"user,omitempty" yaml:"user,omitempty"`
+	Address string `json:"address,omitempty" yaml:"address,omitempty"` // a network, such as 192.0.2.7/32
+	Kind    string `json:"kind" yaml:"kind"`
+	Rooms   string `json:"rooms" yaml:"rooms"`
+	TTL     int64  `json:"ttl,omitempty" yaml:"ttl,omitempty"` // ms; 0: without an end
+	Reason  string `json:"reason,omitempty" yaml:"reason,omitempty"`
+	Note    string `json:"note,omitempty" yaml:"note,omitempty"`
+}
+
+// Removal is a connection that the module removes from a room or closes.
+type Removal struct {
+	Connection string `json:"connection" yaml:"connection"`
+	Room       string `json:"room,omitempty" yaml:"room,omitempty"` // "": it is closed
+	Reason     string `json:"reason,omitempty" yaml:"reason,omitempty"`
+}
+
 // Cost is the cost of an answer.
 type Cost struct {
 	Time   time.Duration
@@ -58,7 +81,7 @@ type Cost struct {
 var verdicts = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
 	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
 
-// AnswerOf returns the answer in a trace. It has effects only if the module did not deny or drop.
+// AnswerOf returns the answer in a trace. If the module denied or dropped, it has only the effects that apply then.
 func AnswerOf(t *host.Trace) Answer {
 	var a Answer
 	for _, line := range t.Lines {
@@ -71,8 +94,12 @@ func AnswerOf(t *host.Trace) Answer {
 	s := &t.Answer
 	a.Verdict, a.Reason, a.Code, a.Room, a.From, a.SentAt, a.Reply = verdicts[s.Verdict], s.Reason, s.Code, s.Room, s.From, s.SentAt, JSON(s.Reply)
 	a.rewritten(s.Variant)
-	if s.Verdict != abi.Deny && s.Verdict != abi.Drop {
-		a.effects(s.Effects)
+	for i := range s.Effects {
+		if e := &s.Effects[i]; e.Moderates() {
+			a.moderates(e)
+		} else if s.Verdict != abi.Deny && s.Verdict != abi.Drop {
+			a.effect(e)
+		}
 	}
 	for _, v := range s.Verdicts {
 		r := Answer{Verdict: "allow"}
@@ -102,23 +129,42 @@ func message(m wire.Message) (*string, JSON) {
 	return &m.Text, nil
 }
 
-func (a *Answer) effects(list []hook.Effect) {
-	for _, e := range list {
-		switch {
-		case e.Emit != nil:
-			m := Emit{Room: e.Emit.Room, Connection: e.Emit.Connection}
-			m.Message, m.JSON = message(e.Emit.Message)
-			a.Emits = append(a.Emits, m)
-		case e.Property != nil:
-			if a.Properties == nil {
-				a.Properties = make(map[string]JSON)
-			}
-			a.Properties[e.Property.Name] = JSON(e.Property.Value)
-		case e.Room.Destroy:
-			a.Destroyed = append(a.Destroyed, e.Room.Name)
-		default:
-			a.Created = append(a.Created, e.Room.Name)
+func (a *Answer) effect(e *hook.Effect) {
+	switch {
+	case e.Emit != nil:
+		m := Emit{Room: e.Emit.Room, Connection: e.Emit.Connection}
+		m.Message, m.JSON = message(e.Emit.Message)
+		a.Emits = append(a.Emits, m)
+	case e.Property != nil:
+		if a.Properties == nil {
+			a.Properties = make(map[string]JSON)
 		}
+		a.Properties[e.Property.Name] = JSON(e.Property.Value)
+	case e.Room.Destroy:
+		a.Destroyed = append(a.Destroyed, e.Room.Name)
+	default:
+		a.Created = append(a.Created, e.Room.Name)
+	}
+}
+
+func (a *Answer) moderates(e *hook.Effect) {
+	if r := e.Removal; r != nil {
+		removal, list := Removal{r.Connection, r.Room, r.Reason}, &a.Removed
+		if r.Room == "" {
+			list = &a.Closed
+		}
+		*list = append(*list, removal)
+		return
+	}
+	set := &e.Sanction.Set
+	s := Sanction{User: set.User, Kind: string(set.Kind), Rooms: set.Rooms, TTL: e.Sanction.TTL.Milliseconds(), Reason: set.Reason, Note: set.Note}
+	if set.Network.IsValid() {
+		s.Address = set.Network.String()
+	}
+	if e.Sanction.Pardon {
+		a.Pardons = append(a.Pardons, s)
+	} else {
+		a.Sanctions = append(a.Sanctions, s)
 	}
 }
 

@@ -3,6 +3,7 @@ package trial
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -62,10 +63,30 @@ func redactedAnswer(a Answer) Answer {
 	for i := range a.Emits {
 		a.Emits[i].Message, a.Emits[i].JSON = redactedText(a.Emits[i].Message), redactedJSON(a.Emits[i].JSON)
 	}
+	a.Sanctions, a.Pardons = redactedSanctions(a.Sanctions), redactedSanctions(a.Pardons)
+	a.Removed, a.Closed = redactedRemovals(a.Removed), redactedRemovals(a.Closed)
 	for i := range a.Receivers {
 		a.Receivers[i] = redactedAnswer(a.Receivers[i])
 	}
 	return a
+}
+
+// redactedSanctions hides addresses and texts; users stay, as in connections.
+func redactedSanctions(list []Sanction) []Sanction {
+	list = slices.Clone(list)
+	for i := range list {
+		s := &list[i]
+		s.Address, s.Reason, s.Note = hide(s.Address), hide(s.Reason), hide(s.Note)
+	}
+	return list
+}
+
+func redactedRemovals(list []Removal) []Removal {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Reason = hide(list[i].Reason)
+	}
+	return list
 }
 
 func redactedText(s *string) *string {

@@ -38,6 +38,12 @@ func sizeOf(t *host.Trace) int {
 		if p := s.Effects[i].Property; p != nil {
 			n += escaped(p.Value)
 		}
+		if m := s.Effects[i].Sanction; m != nil {
+			n += escaped(m.Set.User) + escaped(m.Set.Rooms) + escaped(m.Set.Reason) + escaped(m.Set.Note)
+		}
+		if r := s.Effects[i].Removal; r != nil {
+			n += escaped(r.Connection) + escaped(r.Room) + escaped(r.Reason)
+		}
 	}
 	return n
 }

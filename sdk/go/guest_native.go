@@ -26,6 +26,10 @@ type Imports interface {
 	RateTake(key string, tokens, perMS, burst int32) int32
 	Emit(kind int32, target, body string) int32
 	MetricAdd(name string, delta int64) int32
+	SanctionSet(json string) int32
+	SanctionPardon(json string) int32
+	MemberRemove(connection, room, reason string) int32
+	ConnectionClose(connection, reason string) int32
 }
 
 type imports = Imports

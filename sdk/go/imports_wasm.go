@@ -54,6 +54,18 @@ func hostEmit(kind int32, target, body string) int32
 //go:wasmimport moot_1 metric_add
 func hostMetricAdd(name string, delta int64) int32
 
+//go:wasmimport moot_1 sanction_set
+func hostSanctionSet(json string) int32
+
+//go:wasmimport moot_1 sanction_pardon
+func hostSanctionPardon(json string) int32
+
+//go:wasmimport moot_1 member_remove
+func hostMemberRemove(connection, room, reason string) int32
+
+//go:wasmimport moot_1 connection_close
+func hostConnectionClose(connection, reason string) int32
+
 func (imports) Log(level int32, text string)        { hostLog(level, text) }
 func (imports) NowMS() int64                        { return hostNowMS() }
 func (imports) Random(b []byte) int32               { return hostRandom(start(b), uint32(len(b))) }
@@ -78,5 +90,14 @@ func (imports) RateTake(key string, tokens, perMS, burst int32) int32 {
 }
 func (imports) Emit(kind int32, target, body string) int32 { return hostEmit(kind, target, body) }
 func (imports) MetricAdd(name string, delta int64) int32   { return hostMetricAdd(name, delta) }
+
+func (imports) SanctionSet(json string) int32    { return hostSanctionSet(json) }
+func (imports) SanctionPardon(json string) int32 { return hostSanctionPardon(json) }
+func (imports) MemberRemove(connection, room, reason string) int32 {
+	return hostMemberRemove(connection, room, reason)
+}
+func (imports) ConnectionClose(connection, reason string) int32 {
+	return hostConnectionClose(connection, reason)
+}
 
 func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

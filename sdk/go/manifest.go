@@ -20,6 +20,9 @@ func (m *Module) manifest() string {
 	if m.Capabilities != nil {
 		b = appendList(append(b, `,"capabilities":`...), m.Capabilities)
 	}
+	if m.Denials {
+		b = append(b, `,"denials":true`...)
+	}
 	if len(m.Actions) > 0 {
 		b = appendActions(append(b, `,"actions":`...), m.Actions)
 	}
@@ -93,7 +96,11 @@ func appendActions(b []byte, actions []Action) []byte {
 			}
 			b = append(b, '}')
 		}
-		b = append(b, "}}"...)
+		b = append(b, '}')
+		if a.Speech {
+			b = append(b, `,"speech":true`...)
+		}
+		b = append(b, '}')
 	}
 	return append(b, ']')
 }

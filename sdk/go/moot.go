@@ -51,8 +51,12 @@ type Module struct {
 	// modules that use the clock, random numbers, KV or rates, or keep state.
 	Pure bool
 	// Capabilities names what the entry must grant: "kv", "rate", "emit",
-	// "rooms", "properties:role,color".
+	// "rooms", "sanctions", "members", "properties:role,color".
 	Capabilities []string
+	// Denials makes the host call the module for events that an earlier entry of the
+	// chain has denied, and for no others. Its verdict does not count; sanctions and
+	// removals apply. Such a module has neither OnSay nor Actions.
+	Denials bool
 
 	// Config receives the entry's config, a JSON object or nothing, before Init:
 	// usually [Into] a struct. nil: the module has no config. It is a function
@@ -86,6 +90,7 @@ type Action struct {
 	Name        string
 	Description string
 	Inputs      []Input
+	Speech      bool                 // muted clients may not run it: see ABI.md
 	Run         func(*Event) Verdict // answers with [Reply] or [Deny]
 }
 

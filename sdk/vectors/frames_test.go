@@ -109,16 +109,17 @@ func frames() []frame {
 		list = append(list, frame{Name: "leave: " + cause, Hook: "leave", Event: at("lobby", cause), Connection: &ann})
 	}
 	for i := range list {
-		list[i].finish(0)
+		list[i].finish(0, 0)
 	}
+	next := frame{Name: "onSayReceive: of minor 1", Hook: "onSayReceive", Event: said, Connection: &ann}
+	next.finish(1, 0)
 	later := frame{Name: "onSayReceive: of a later minor, with a field more", Hook: "onSayReceive", Event: said, Connection: &ann}
-	later.finish(1)
-	return append(list, later)
+	later.finish(1, 1)
+	return append(list, later, next)
 }
 
-// finish fills in the bytes. Frames of a later minor version have one more field in every
-// blob.
-func (f *frame) finish(minor int) {
+// finish fills in the bytes, with more fields of a later minor version in every blob.
+func (f *frame) finish(minor, more int) {
 	none := func(of *fields) {
 		if *of == nil {
 			*of = fields{}
@@ -132,7 +133,7 @@ func (f *frame) finish(minor int) {
 		none(&f.Receivers[i].Fields)
 	}
 	f.Number, f.Minor = int(abi.HookNamed(f.Hook)), minor
-	f.Hex = hex.EncodeToString(f.bytes(minor))
+	f.Hex = hex.EncodeToString(f.bytes(more))
 }
 
 // bytes encodes the frame: header, table of receivers, verdict bytes, receivers, event,

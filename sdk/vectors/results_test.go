@@ -85,7 +85,7 @@ func (r *result) finish() {
 	default:
 		f.Connection = &connection{Fields: fields{"id": "a"}}
 	}
-	f.finish(0)
+	f.finish(0, 0)
 	r.Frame = f.Hex
 	m := &memory{bytes: f.bytes(0)}
 	m.bytes = append(make([]byte, 64), m.bytes...)

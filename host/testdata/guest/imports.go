@@ -51,6 +51,18 @@ func emit(kind uint32, tp unsafe.Pointer, tl uint32, p unsafe.Pointer, l uint32)
 //go:wasmimport moot_1 metric_add
 func metricAdd(p unsafe.Pointer, l uint32, delta uint64) int32
 
+//go:wasmimport moot_1 sanction_set
+func sanctionSet(p unsafe.Pointer, l uint32) int32
+
+//go:wasmimport moot_1 sanction_pardon
+func sanctionPardon(p unsafe.Pointer, l uint32) int32
+
+//go:wasmimport moot_1 member_remove
+func memberRemove(cp unsafe.Pointer, cl uint32, rp unsafe.Pointer, rl uint32, p unsafe.Pointer, l uint32) int32
+
+//go:wasmimport moot_1 connection_close
+func connectionClose(cp unsafe.Pointer, cl uint32, p unsafe.Pointer, l uint32) int32
+
 //go:wasmimport moot_1 now_ms
 func nowMs() uint64
 
@@ -110,6 +122,27 @@ func call(verb, arg string) int32 {
 	case "emits":
 		for n = 0; n < 10 && emit(0, kp, kl, p, l) == 0; n++ {
 		}
+	case "sanction":
+		ap, al := ref(arg)
+		n = sanctionSet(ap, al)
+	case "strike": // denies, with a mute of the user
+		ap, al := ref(`{"kind":"mute","user":"` + word + `","ttl":60000}`)
+		sanctionSet(ap, al)
+		memberRemove(kp, kl, p, l, p, 0)
+		emit(0, kp, kl, p, l)
+		put(36, "strike")
+		return 1
+	case "sanctiontrap":
+		ap, al := ref(`{"kind":"mute","user":"` + word + `"}`)
+		sanctionSet(ap, al)
+		panic("after a sanction")
+	case "pardon":
+		ap, al := ref(arg)
+		n = sanctionPardon(ap, al)
+	case "remove":
+		n = memberRemove(kp, kl, p, l, p, 0)
+	case "close":
+		n = connectionClose(kp, kl, p, l)
 	case "metric":
 		n = metricAdd(kp, kl, 2)
 	case "now":

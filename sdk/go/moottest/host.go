@@ -30,6 +30,8 @@ type Host struct {
 	emitted                       []moot.Emit
 	properties                    map[string]string
 	created, destroyed, permitted []string
+	sanctions, pardons            []moot.Sanction
+	removals                      []Removal
 }
 
 type bucket struct {
@@ -66,6 +68,7 @@ func (h *Host) init(capabilities []string) {
 func (h *Host) begin(hook int, e *Event) {
 	h.say, h.room, h.hasConnection = hooks[hook] == "say", e.Room, e.Connection != nil
 	h.emitted, h.properties, h.created, h.destroyed = nil, nil, nil, nil
+	h.sanctions, h.pardons, h.removals = nil, nil, nil
 }
 
 func (h *Host) granted(capability string) bool { return slices.Contains(h.capabilities, capability) }

@@ -82,6 +82,11 @@ type Verdict struct {
 	Properties map[string]string // JSON text; "": removed
 	Created    []string          // rooms
 	Destroyed  []string          // rooms
+
+	// The effects that the host would apply, also if the module denied or dropped the event.
+	Sanctions []moot.Sanction // Rooms is "*" for all
+	Pardons   []moot.Sanction
+	Removals  []Removal
 }
 
 // Guest is a loaded module. Only one goroutine may use it at a time.
@@ -137,6 +142,9 @@ func (g *Guest) Ask(e Event) Verdict {
 	if v.Answer == Allow || v.Answer == AllowEnd || v.Answer == Rewrite {
 		v.Emitted, v.Properties = g.Host.emitted, g.Host.properties
 		v.Created, v.Destroyed = g.Host.created, g.Host.destroyed
+	}
+	if v.Answer != Failed {
+		v.Sanctions, v.Pardons, v.Removals = g.Host.sanctions, g.Host.pardons, g.Host.removals
 	}
 	return v
 }

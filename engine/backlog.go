@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/mootchat/moot/engine/moderation"
+)
+
+// maxBacklog limits the tasks of a backlog.
+const maxBacklog = 1024
+
+// backlog has the tasks of a tenant that wait or are being carried out, oldest first. The zero
+// backlog is empty.
+type backlog struct {
+	mu      sync.Mutex
+	order   []string         // keys
+	tasks   map[string]*task // by key
+	running bool             // a goroutine carries out the tasks
+}
+
+// put adds a task of the tenant, or replaces the task with the same key, and makes it hold. It is
+// not ok if the backlog is full. If start is true, the caller must start the goroutine that carries
+// out the tasks.
+func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tasks == nil {
+		b.tasks = map[string]*task{}
+	}
+	if b.tasks[key] == nil {
+		if len(b.order) == maxBacklog {
+			return false, false
+		}
+		b.order = append(b.order, key)
+	}
+	b.tasks[key] = one
+	t.holdNow(one)
+	start = !b.running
+	b.running = true
+	return start, true
+}
+
+// first returns the oldest task, which stays in the backlog until done. It returns nil if there is
+// none: the goroutine then ends.
+func (b *backlog) first() *task {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.order) == 0 {
+		b.order, b.tasks, b.running = nil, nil, false
+		return nil
+	}
+	return b.tasks[b.order[0]]
+}
+
+// done removes the oldest task, unless another task has replaced it. If the store has refused the
+// task, its sanction ends on this node.
+func (b *backlog) done(t *tenant, one *task, refused bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := b.order[0]
+	if b.tasks[key] != one {
+		return
+	}
+	delete(b.tasks, key)
+	b.order = b.order[1:]
+	if refused && !one.pardon {
+		t.sanctions.list.Remove(one.sanction.ID)
+	}
+}
+
+// holdAgain makes the waiting tasks hold again that are about the sanctions of a change: the store
+// has made the change before it receives these tasks.
+func (b *backlog) holdAgain(t *tenant, c *moderation.Change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.tasks) == 0 {
+		return
+	}
+	if c.All {
+		for _, one := range b.tasks {
+			t.holdNow(one)
+		}
+		return
+	}
+	for i := range c.Set {
+		t.holdNow(b.tasks[c.Set[i].ID])
+	}
+	for _, id := range c.Removed {
+		t.holdNow(b.tasks[id])
+	}
+}

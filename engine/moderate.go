@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
+)
+
+// Modules set and pardon sanctions, and remove members, as effects. A chain does not wait for
+// that: a change of a sanction holds on this node at once, and a goroutine passes it to the
+// store, from which the other nodes receive it. Another goroutine removes members. Each tenant
+// has at most one of each, while there is something to do.
+
+// moderate begins the sanctions and removals of effects, and returns the other effects.
+func (e *Engine) moderate(t *tenant, effects []hook.Effect) (rest []hook.Effect) {
+	first := 0
+	for first < len(effects) && !effects[first].Moderates() {
+		first++
+	}
+	if first == len(effects) {
+		return effects
+	}
+	rest = append(rest, effects[:first]...)
+	for _, f := range effects[first:] {
+		switch {
+		case f.Sanction != nil:
+			e.changeSanction(t, f.Sanction)
+		case f.Removal != nil:
+			r := f.Removal
+			e.enqueue(t, &t.removals, r.Connection+"\x00"+r.Room, &task{removal: r})
+		default:
+			rest = append(rest, f)
+		}
+	}
+	return rest
+}
+
+// moderateDenied begins the sanctions and removals of a chain that did not allow its event.
+func (e *Engine) moderateDenied(ev *hook.Event, effects []hook.Effect) {
+	t := e.settings.Load().tenants[ev.Tenant]
+	if t == nil {
+		return // it was removed
+	}
+	if ev.Hook == hook.OnSayReceive && ev.Conn != nil && t.sanctions.list.Find(clientOf(ev.Conn), moderation.Shadow, ev.Room) != nil {
+		effects = unnoticed(ev.Conn, effects)
+	}
+	e.moderate(t, effects)
+}
+
+// task is a change of a sanction or a removal that a module has requested.
+type task struct {
+	sanction moderation.Sanction
+	pardon   bool          // sanction is removed, and set otherwise
+	removal  *hook.Removal // nil: the task is about sanction
+}
+
+// changeSanction makes a change of a sanction hold on this node, and begins to pass it to the store.
+func (e *Engine) changeSanction(t *tenant, f *hook.Sanction) {
+	one := &task{sanction: f.Set, pardon: f.Pardon}
+	one.sanction.Tenant = t.name
+	if f.TTL > 0 {
+		one.sanction.Until = time.Now().Add(f.TTL).UnixMilli()
+	}
+	if e.moderation == nil {
+		e.stats.emitsDropped.Add(1)
+		e.log.Warn("a module's sanction was dropped", "tenant", t.name, "module", f.Set.Module, "error", ErrNoModeration)
+		return
+	}
+	e.enqueue(t, &t.changes, one.sanction.ID, one)
+	if one.sanction.Kind == moderation.Ban && !one.pardon {
+		e.startEnforcing(t)
+	}
+}
+
+// enqueue adds a task, in place of a waiting one with the same key.
+func (e *Engine) enqueue(t *tenant, b *backlog, key string, one *task) {
+	start, ok := b.put(t, key, one)
+	switch {
+	case !ok:
+		e.stats.emitsDropped.Add(1)
+		e.log.Warn("a module's sanction or removal was dropped: too many wait to be carried out", "tenant", t.name, "waiting", maxBacklog)
+	case start:
+		e.enforcing.Go(func() { e.carryOut(t, b) })
+	}
+}
+
+// carryOut carries out the tasks of a backlog, one after the other.
+func (e *Engine) carryOut(t *tenant, b *backlog) {
+	for one := b.first(); one != nil; one = b.first() {
+		if one.removal != nil {
+			e.remove(t, one.removal)
+			b.done(t, one, false)
+			continue
+		}
+		err := e.storeChange(t, one)
+		if err != nil {
+			e.stats.emitsDropped.Add(1)
+			e.log.Warn("a module's sanction was dropped", "tenant", t.name, "module", one.sanction.Module, "sanction", one.sanction.ID,
+				"subject", one.sanction.Subject(), "kind", string(one.sanction.Kind), "error", err)
+		}
+		b.done(t, one, err != nil)
+	}
+}
+
+// The times between two tries to change a sanction in a store that does not answer.
+const (
+	storeRetry     = 100 * time.Millisecond
+	longStoreRetry = 2 * time.Second
+	storeTime      = 5 * time.Second // for one try
+)
+
+// storeChange changes a sanction in the store. It repeats the change until the store answers, the
+// sanction has ended or the engine closes. The error is final.
+func (e *Engine) storeChange(t *tenant, one *task) error {
+	for wait := storeRetry; ; wait = min(2*wait, longStoreRetry) {
+		err := e.tryChange(one)
+		switch verb := (*VerbError)(nil); {
+		case err == nil:
+			return nil
+		case errors.As(err, &verb), errors.Is(err, ErrNoTenant), e.closing.Load(), one.sanction.Ended(time.Now()):
+			return err
+		}
+		e.log.Warn("a module's sanction is not stored yet", "tenant", t.name, "sanction", one.sanction.ID, "error", err)
+		select {
+		case <-time.After(wait):
+		case <-e.dying.Done():
+			return err
+		}
+	}
+}
+
+func (e *Engine) tryChange(one *task) error {
+	ctx, cancel := context.WithTimeout(e.dying, storeTime)
+	defer cancel()
+	s := &one.sanction
+	if one.pardon {
+		_, err := e.RemoveSanction(ctx, s.Tenant, s.ID, s.Module)
+		return err
+	}
+	_, err := e.SetSanction(ctx, *s)
+	return err
+}
+
+// holdNow makes a change of a sanction hold on this node until the store has it. Without a client
+// of the tenant on this node, the change is left to the store. A nil task does nothing.
+func (t *tenant) holdNow(one *task) {
+	if one == nil || one.removal != nil {
+		return
+	}
+	s := &t.sanctions
+	s.mu.Lock()
+	needed := s.users > 0
+	s.mu.Unlock()
+	switch {
+	case !needed:
+	case one.pardon:
+		s.list.Remove(one.sanction.ID)
+	default:
+		s.list.Override(one.sanction)
+	}
+}
+
+// remove removes a member from a room, or closes a connection, for a module.
+func (e *Engine) remove(t *tenant, r *hook.Removal) {
+	ctx, cancel := e.completing(e.dying, t)
+	defer cancel()
+	c := call{Do: callClose, Reason: r.Reason}
+	if r.Room != "" {
+		c.Do, c.Room = callLeave, r.Room
+	}
+	err := e.onConnection(ctx, t.name, r.Connection, c)
+	switch {
+	case err == nil:
+		e.stats.removals.Add(1)
+		e.log.Info("a module removed a client", "tenant", t.name, "module", r.Module, "connection", r.Connection, "room", r.Room, "reason", r.Reason)
+	case NotMember(err), errors.Is(err, ErrNoConnection), errors.Is(err, cluster.ErrNoNode): // it has gone
+	default:
+		e.stats.emitsDropped.Add(1)
+		e.log.Warn("a module's removal failed", "tenant", t.name, "module", r.Module, "connection", r.Connection, "room", r.Room, "error", err)
+	}
+}
