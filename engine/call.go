@@ -237,7 +237,11 @@ func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (
 		if !conn.isIn(c.Room) {
 			return nil, errNotIn(c.Room)
 		}
-		return nil, e.send(ctx, t, c.Room, outgoing{conn: conn, from: conn.ID(), message: m})
+		id, err := e.send(ctx, t, c.Room, outgoing{conn: conn, from: conn.ID(), message: m})
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(id)
 	case callJoin:
 		_, effects, err := e.join(ctx, conn, c.Room, joinOptions{})
 		e.applyLater(ctx, t, effects, false)

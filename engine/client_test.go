@@ -3,6 +3,7 @@ package engine_test
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -88,7 +89,21 @@ func (c *client) compare(got, want []string) {
 	}
 }
 
+// messageID matches the id of a message in messages and answers.
+var messageID = regexp.MustCompile(`,"id":"([0-9a-v]{20})"`)
+
+// heard returns the messages that the client has received since the last call, without the ids
+// of messages, which are random.
 func (c *client) heard() []string {
+	heard := c.heardIDs()
+	for i, m := range heard {
+		heard[i] = messageID.ReplaceAllString(m, "")
+	}
+	return heard
+}
+
+// heardIDs is heard with the ids of messages.
+func (c *client) heardIDs() []string {
 	synctest.Wait()
 	return c.Received()
 }

@@ -140,6 +140,15 @@ func (c *Connection) bound() {
 	c.out.SetLimits(limits.OutboxBytes, limits.WriteTimeout)
 }
 
+// plain returns 1 for a client of ActionHero, whose messages have neither an id nor a user, and
+// 0 for other clients.
+func (c *Connection) plain() int32 {
+	if c.actionHero {
+		return 1
+	}
+	return 0
+}
+
 func (c *Connection) closing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -188,7 +188,8 @@ func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
 		if err := t.mayPublish(); err != nil {
 			return err
 		}
-		return e.send(ctx, t, m.Room, outgoing{from: system, message: m.Message, caused: true})
+		_, err := e.send(ctx, t, m.Room, outgoing{from: system, message: m.Message, caused: true})
+		return err
 	}
 	value, err := json.Marshal(m.Message.Text)
 	if m.Message.JSON {

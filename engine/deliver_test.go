@@ -28,7 +28,7 @@ func (n *node) crowd() (clients []*client) {
 		}
 		return hook.Delivery{All: hook.Nothing}
 	}
-	n.w.must(n.Broadcast(n.w.Context(), in("r"), "", json.RawMessage(`"who is there?"`)), nil)
+	n.w.must(errorOf(n.Broadcast(n.w.Context(), in("r"), "", json.RawMessage(`"who is there?"`))), nil)
 	synctest.Wait()
 	return clients
 }
@@ -71,7 +71,7 @@ func TestDeliveries(t *testing.T) {
 				c.delivery.Release = func() { released++ }
 				n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery { return c.delivery }
 				before := n.Stats().Deliveries
-				w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+				w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`))), nil)
 				heard := uint64(0)
 				for i, client := range clients {
 					if c.want[i] == "" {
@@ -112,8 +112,8 @@ func TestSayChainIsAskedOnceForAllMembers(t *testing.T) {
 			ev.Extra = json.RawMessage(`{"flag":true}`)
 			return allow()
 		})
-		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`{"n":1}`)), nil)
-		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`{"n":2}`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`{"n":1}`))), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`{"n":2}`))), nil)
 		if len(asked) != 2 || len(ids) != 6 {
 			w.Fatalf("asked %d times about %d members, want twice about three", len(asked), len(ids))
 		}
@@ -140,7 +140,7 @@ func TestAMemberThatLeavesWhileTheChainRunsReceivesNothing(t *testing.T) {
 			w.must(n.RemoveMember(w.Context(), in("r"), clients[0].ID()), nil)
 			return hook.Delivery{Answers: answers("zero", "one", "two"), For: []int32{0, 1, 2}}
 		}
-		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`))), nil)
 		clients[0].hears()
 		clients[1].hears(heardAs("one"))
 		clients[2].hears(heardAs("two"))
@@ -159,7 +159,7 @@ func TestASnapshotChangesOnlyWithItsMembers(t *testing.T) {
 			return hook.Delivery{All: hook.AsIs}
 		}
 		ask := func() *hook.MemberSnapshot {
-			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+			w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`))), nil)
 			return last
 		}
 		first := ask()
@@ -191,7 +191,7 @@ func TestEachDistinctAnswerIsEncodedOnce(t *testing.T) {
 		for i, c := range clients {
 			c.Sink.OnWrite(func(p []byte) { frames[i] = p })
 		}
-		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`))), nil)
 		synctest.Wait()
 		if &frames[0][0] != &frames[2][0] || &frames[0][0] == &frames[1][0] {
 			w.Error("the members who get the same do not share it")

@@ -199,7 +199,7 @@ func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
 		for text, err := range map[string]error{"cluster unavailable": cluster.ErrUnavailable, "outcome unknown": cluster.ErrUnknown} {
 			s.fail["Publish"] = err
 			a.says(say("r", "hello"), failedSaying(text))
-			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), err)
+			w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`))), err)
 		}
 		if a.Profile().Property("p") != nil || n.Stats().Messages != 0 {
 			w.Error("there are effects of a message that was not published")

@@ -87,7 +87,7 @@ func (g *missedMessages) add(epoch string, messages []cluster.StoredMessage, roo
 func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte {
 	id := m.room.id
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
-		return wire.AppendPlaced(nil, p.payload, p.at)
+		return m.conn.storedText(p)
 	}
 	payload, err := wire.ParsePayload(p.payload)
 	if err != nil {
@@ -110,13 +110,23 @@ func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte 
 	}
 	switch {
 	case k == hook.AsIs:
-		return wire.AppendPlaced(nil, p.payload, p.at)
+		return m.conn.storedText(p)
 	case k < 0 || int(k) >= len(d.Answers):
 		return nil
 	}
 	answer := d.Answers[k]
-	answer.At = p.at
+	if answer.At = p.at; !m.conn.actionHero {
+		answer.ID, answer.User = payload.ID, payload.User
+	}
 	return wire.AppendPayload(nil, answer)
+}
+
+// storedText returns a message of history as it was published, with its position.
+func (c *Connection) storedText(p storedAt) []byte {
+	if c.actionHero {
+		return wire.AppendPlain(nil, p.payload, p.at)
+	}
+	return wire.AppendPlaced(nil, p.payload, p.at)
 }
 
 // maxHistoryPage and defaultHistoryPage are the largest and the default number of messages

@@ -94,7 +94,7 @@ func numbers(from, to int) (all []string) {
 func (n *node) tells(from, to int) {
 	n.w.Helper()
 	for i := from; i <= to; i++ {
-		n.w.must(n.Broadcast(n.w.Context(), in("r"), "", json.RawMessage(fmt.Sprintf(`"%d"`, i))), nil)
+		n.w.must(errorOf(n.Broadcast(n.w.Context(), in("r"), "", json.RawMessage(fmt.Sprintf(`"%d"`, i)))), nil)
 	}
 	synctest.Wait()
 }
@@ -355,7 +355,7 @@ func TestAGateThatOverflowsReadsHistoryAgain(t *testing.T) {
 				}
 				for range 60 {
 					said++
-					w.must(n.Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d"`, said)), nil)
+					w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d"`, said))), nil)
 				}
 				synctest.Wait()
 			}
@@ -408,7 +408,7 @@ func (w *world) comeAndGo(random *rand.Rand) {
 					return
 				default:
 				}
-				w.must(nodes[s%2].Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d %d"`, s, k)), nil)
+				w.must(errorOf(nodes[s%2].Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d %d"`, s, k))), nil)
 				time.Sleep(within(500 * time.Microsecond))
 			}
 		})
@@ -487,7 +487,7 @@ func TestHistoryHasABoundOfBytes(t *testing.T) {
 		at, _ := a.joins("r", nil)
 		a.HangUp()
 		for range 50 {
-			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"`+strings.Repeat("x", 2000)+`"`)), nil)
+			w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"`+strings.Repeat("x", 2000)+`"`))), nil)
 		}
 		b := n.client()
 		back, heard := b.joins("r", &at)

@@ -77,7 +77,7 @@ func TestConnectionsAreOutOfReachOfOtherTenants(t *testing.T) {
 				"add":        func() error { return node.AddMember(w.Context(), room, victim.ID()) },
 				"remove":     func() error { return node.RemoveMember(w.Context(), room, victim.ID()) },
 				"disconnect": func() error { return node.Disconnect(w.Context(), "acme", victim.ID()) },
-				"speak":      func() error { return node.Broadcast(w.Context(), room, victim.ID(), []byte(`"x"`)) },
+				"speak":      func() error { return errorOf(node.Broadcast(w.Context(), room, victim.ID(), []byte(`"x"`))) },
 			} {
 				if err := reach(); !errors.Is(err, engine.ErrNoConnection) {
 					w.Errorf("%s: %v", name, err)

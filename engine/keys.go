@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
-	"github.com/mootchat/moot/engine/hook"
 )
 
 const (
@@ -27,7 +26,7 @@ type keys struct {
 	ofNode, ofTenant *atomic.Int64 // numbers of keys; keys changes them
 
 	mu       sync.Mutex
-	outcomes map[string]error // nil: published; ErrUnknown: possibly published
+	outcomes map[string]usedKey
 	order    []usedKey
 	timer    *time.Timer // nil: no key was remembered
 }
@@ -36,7 +35,8 @@ type keys struct {
 type usedKey struct {
 	Key     string    `json:"key"`
 	At      time.Time `json:"at"`
-	Unknown bool      `json:"unknown,omitempty"`
+	Unknown bool      `json:"unknown,omitempty"` // the message was possibly published
+	ID      string    `json:"id,omitempty"`      // of the message; "": it has none, or it is unknown
 }
 
 // usedKeys returns the keys of the connection. Only Do may call it.
@@ -50,26 +50,29 @@ func (c *Connection) usedKeys() *keys {
 // once calls f, which publishes a message, unless the key was used before. The key may be
 // used again if f fails, except if the outcome is unknown. The verbs of a connection run one
 // after the other, so there is one call at a time.
-func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect, error) {
+func (k *keys) once(key string, f func() (accepted, error)) (accepted, error) {
 	if len(key) > maxKeyBytes {
-		return nil, errKey
+		return accepted{}, errKey
 	}
-	if outcome, ok := k.find(key); ok {
-		return nil, outcome
+	if u, ok := k.find(key); ok {
+		if u.Unknown {
+			return accepted{}, cluster.ErrUnknown
+		}
+		return accepted{id: u.ID}, nil
 	}
-	effects, err := f()
+	a, err := f()
 	if unknown := errors.Is(err, cluster.ErrUnknown); err == nil || unknown {
-		k.remember(usedKey{key, time.Now(), unknown})
+		k.remember(usedKey{key, time.Now(), unknown, a.id})
 	}
-	return effects, err
+	return a, err
 }
 
-func (k *keys) find(key string) (outcome error, ok bool) {
+func (k *keys) find(key string) (u usedKey, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget(time.Now(), maxKeys)
-	outcome, ok = k.outcomes[key]
-	return outcome, ok
+	u, ok = k.outcomes[key]
+	return u, ok
 }
 
 func (k *keys) remember(u usedKey) {
@@ -81,12 +84,9 @@ func (k *keys) remember(u usedKey) {
 	}
 	k.forget(u.At, most-1)
 	if k.outcomes == nil {
-		k.outcomes = map[string]error{}
+		k.outcomes = map[string]usedKey{}
 	}
-	k.outcomes[u.Key] = nil
-	if u.Unknown {
-		k.outcomes[u.Key] = cluster.ErrUnknown
-	}
+	k.outcomes[u.Key] = u
 	k.order = append(k.order, u)
 	k.count(1)
 	switch {

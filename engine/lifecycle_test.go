@@ -257,7 +257,7 @@ func TestQuitDeliversEarlierMessages(t *testing.T) {
 		a := n.client().do(roomAdd("r"))
 		<-a.Begin(action("slow", ""))
 		<-a.Begin(say("r", "one"))
-		w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"two"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", []byte(`"two"`))), nil)
 		quit := a.Begin(event("quit"))
 		synctest.Wait()
 		close(gate)

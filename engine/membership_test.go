@@ -138,7 +138,7 @@ func TestDeniedJoinLeavesNoTrace(t *testing.T) {
 		}
 		listener.hears()
 		n.has("r")
-		w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"hello"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", []byte(`"hello"`))), nil)
 		a.hears()
 		if n.HeldRooms("default") != 1 {
 			w.Error("a room that nobody is in is held")

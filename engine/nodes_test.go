@@ -46,9 +46,9 @@ func TestServerReachesConnectionsOfOtherNodes(t *testing.T) {
 		w.must(one.AddMember(ctx, in("r"), b.ID()), &engine.VerbError{Text: "connection already in this room (r)"})
 		err := one.AddMember(ctx, in("nowhere"), b.ID())
 		w.must(err, cluster.ErrNoRoom)
-		w.must(one.Broadcast(ctx, in("r"), b.ID(), json.RawMessage(`"as b"`)), nil)
+		w.must(errorOf(one.Broadcast(ctx, in("r"), b.ID(), json.RawMessage(`"as b"`))), nil)
 		b.hears(chat("r", b.ID(), "as b"))
-		w.must(one.Broadcast(ctx, in("q"), b.ID(), json.RawMessage(`"x"`)), &engine.VerbError{Text: "connection not in this room (q)"})
+		w.must(errorOf(one.Broadcast(ctx, in("q"), b.ID(), json.RawMessage(`"x"`))), &engine.VerbError{Text: "connection not in this room (q)"})
 		w.must(one.RemoveMember(ctx, in("r"), b.ID()), nil)
 		w.must(one.RemoveMember(ctx, in("r"), b.ID()), &engine.VerbError{Text: "connection not in this room (r)"})
 
@@ -195,7 +195,7 @@ func TestOneOrderOnAllNodes(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 10 {
 			for _, n := range []*node{one, two} {
-				all.Go(func() { w.must(n.Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d"`, i)), nil) })
+				all.Go(func() { w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d"`, i))), nil) })
 			}
 		}
 		all.Wait()

@@ -48,7 +48,7 @@ func BenchmarkRoomHistoryOf1000Messages(b *testing.B) {
 	h.enterKept(b)
 	defer h.stop()
 	for range 1000 {
-		if err := h.Broadcast(context.Background(), in("r"), "", json.RawMessage(`"`+strings.Repeat("x", 120)+`"`)); err != nil {
+		if _, err := h.Broadcast(context.Background(), in("r"), "", json.RawMessage(`"`+strings.Repeat("x", 120)+`"`)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestReadingHistoryCostsTheAnswer(t *testing.T) {
 		a := n.client()
 		at, _ := a.joins("r", nil)
 		for i := range messages {
-			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(fmt.Sprintf(`"%d %s"`, i, strings.Repeat("x", size)))), nil)
+			w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(fmt.Sprintf(`"%d %s"`, i, strings.Repeat("x", size))))), nil)
 			synctest.Wait()
 		}
 		a.heard()

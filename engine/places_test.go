@@ -71,7 +71,7 @@ func TestThePositionAtAJoinIsExact(t *testing.T) {
 			h.wait = func() {
 				for range 10 {
 					said++
-					w.must(n.Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d %s"`, said, strings.Repeat("x", size))), nil)
+					w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", fmt.Appendf(nil, `"%d %s"`, said, strings.Repeat("x", size)))), nil)
 				}
 				synctest.Wait()
 			}
@@ -105,7 +105,7 @@ func TestResumedClientsOfRoomsWithoutHistoryNoticeGaps(t *testing.T) {
 		}
 		tell := func(from *node, n int) {
 			for range n {
-				w.must(from.Broadcast(w.Context(), in("q"), "", []byte(`"x"`)), nil)
+				w.must(errorOf(from.Broadcast(w.Context(), in("q"), "", []byte(`"x"`))), nil)
 			}
 			synctest.Wait()
 		}
@@ -144,7 +144,7 @@ func TestAResumeLosesNoMessageOfARoomWithoutHistory(t *testing.T) {
 		a.HangUp()
 		h.wait = func() {
 			for range 3 {
-				w.must(n.Broadcast(w.Context(), in("q"), "", []byte(`"x"`)), nil)
+				w.must(errorOf(n.Broadcast(w.Context(), in("q"), "", []byte(`"x"`))), nil)
 			}
 			synctest.Wait()
 		}

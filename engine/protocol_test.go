@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -50,6 +51,8 @@ type conversation struct {
 	clients map[string]*client
 	heard   map[string][]string // messages that have not been compared yet
 	names   map[string]string   // the values of the page's placeholders
+
+	messages int // the number of placeholders for ids of messages: <m1>, <m2>
 }
 
 // secrets matches values that have a placeholder on the page.
@@ -97,9 +100,15 @@ func (t *conversation) line(line string) {
 func (t *conversation) listen() {
 	synctest.Wait()
 	for who, c := range t.clients {
-		heard := c.heard()
+		heard := c.heardIDs()
 		slices.SortStableFunc(heard, func(a, b string) int { return isChat(a) - isChat(b) })
 		for _, h := range heard {
+			for _, m := range messageID.FindAllStringSubmatch(h, -1) {
+				if !slices.Contains(slices.Collect(maps.Values(t.names)), m[1]) {
+					t.messages++
+					t.names[fmt.Sprintf("<m%d>", t.messages)] = m[1]
+				}
+			}
 			for _, m := range secrets.FindAllStringSubmatch(h, -1) {
 				t.names["<"+m[1]+">"] = m[2]
 				h = strings.ReplaceAll(h, m[2], "<"+m[1]+">")

@@ -70,6 +70,7 @@ func (m *member) JoinedAt() int64 { return m.joinedAt }
 type memberSnapshot struct {
 	fanout.Snapshot
 	members []*member           // in the order of the Snapshot
+	plain   []int32             // for each member: 1 for a client of ActionHero, 0 for others; nil if all are others
 	asked   []hook.Member       // the same members for the middleware; nil until it is asked
 	known   hook.MemberSnapshot // identifies the members for the middleware
 }
@@ -177,8 +178,30 @@ func (r *room) current() *memberSnapshot {
 			}
 			return &m.Receiver
 		})
+		r.snapshot.plain = plainOf(r.snapshot.members)
 	}
 	return r.snapshot
+}
+
+// plainOf returns the field plain of a snapshot.
+func plainOf(members []*member) (plain []int32) {
+	for i, m := range members {
+		if m.conn.actionHero && plain == nil {
+			plain = make([]int32, len(members))
+		}
+		if plain != nil {
+			plain[i] = m.conn.plain()
+		}
+	}
+	return plain
+}
+
+// plainAt returns 1 if member i is a client of ActionHero, and 0 otherwise.
+func (s *memberSnapshot) plainAt(i int) int32 {
+	if s.plain == nil {
+		return 0
+	}
+	return s.plain[i]
 }
 
 // forMiddleware returns the members in the form for the middleware.

@@ -132,7 +132,7 @@ func TestAMuteHoldsForMessagesThatWait(t *testing.T) {
 		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict { ev.Room = "q"; return allow() })
 		n.sanctions(sanction(moderation.Mute, "bob", "q", 0))
 		bob.says(say("r", "over there"), refused("muted: be kind", unsaid("over there"), 0))
-		w.must(n.Broadcast(w.Context(), in("r"), bob.ID(), []byte(`"on behalf"`)), &engine.VerbError{Text: "muted: be kind"})
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), bob.ID(), []byte(`"on behalf"`))), &engine.VerbError{Text: "muted: be kind"})
 	})
 }
 
@@ -371,7 +371,7 @@ func TestAShadowOfAnAddressIsOfOneConnection(t *testing.T) {
 		one.heard()
 		n.sanctions(sanction(moderation.Shadow, "10.0.0.1", "*", 0))
 		one.says(say("r", "psst"), ok, chat("r", one.ID(), "psst"))
-		w.must(n.Broadcast(w.Context(), in("r"), one.ID(), []byte(`"on behalf"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("r"), one.ID(), []byte(`"on behalf"`))), nil)
 		one.hears(chat("r", one.ID(), "on behalf"))
 		two.hears()
 	})

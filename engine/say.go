@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
@@ -31,6 +33,14 @@ type outgoing struct {
 	caused  bool // a module's emit caused it
 }
 
+// muted returns the error for a sender that is muted in the room, or nil.
+func (s *outgoing) muted(room string) error {
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.refusedBy(moderation.Mute, room)
+}
+
 // messageOf returns the message of a say. Clients of ActionHero send a text in any case.
 func (c *Connection) messageOf(r *wire.Request) (wire.Message, error) {
 	if r.Structured == "" || c.actionHero {
@@ -45,60 +55,76 @@ func (c *Connection) messageOf(r *wire.Request) (wire.Message, error) {
 	return wire.Message{Text: r.Structured, JSON: true}, nil
 }
 
+// accepted is a message that was accepted. The caller applies the effects.
+type accepted struct {
+	id      string // "" in an ephemeral room
+	effects []hook.Effect
+}
+
 // say publishes a message of a member.
-func (e *Engine) say(ctx context.Context, c *Connection, room string, message wire.Message) ([]hook.Effect, error) {
+func (e *Engine) say(ctx context.Context, c *Connection, room string, message wire.Message) (accepted, error) {
 	if room == "" || message.Text == "" {
-		return nil, &VerbError{"both room and message are required"}
+		return accepted{}, &VerbError{"both room and message are required"}
 	}
 	if !c.isIn(room) {
-		return nil, errNotIn(room)
+		return accepted{}, errNotIn(room)
 	}
 	if len(message.Text) > c.tenant.cfg().Limits.MessageBytes { // the message can be longer than the frame that it came in
-		return nil, errTooLarge
+		return accepted{}, errTooLarge
 	}
 	if err := c.tenant.mayPublish(); err != nil {
-		return nil, err
+		return accepted{}, err
 	}
 	return e.publish(ctx, c.tenant, room, outgoing{conn: c, from: c.ID(), message: message})
 }
 
-// send publishes a message and applies its effects.
-func (e *Engine) send(ctx context.Context, t *tenant, room string, s outgoing) error {
-	effects, err := e.publish(ctx, t, room, s)
+// send publishes a message, applies its effects and returns its id.
+func (e *Engine) send(ctx context.Context, t *tenant, room string, s outgoing) (id string, err error) {
+	a, err := e.publish(ctx, t, room, s)
 	if err != nil {
-		return err
+		return "", err
 	}
-	e.applyLater(ctx, t, effects, s.caused)
-	return nil
+	e.applyLater(ctx, t, a.effects, s.caused)
+	return a.id, nil
 }
 
 // publish passes the message through the room's queue. The caller applies the effects after
 // it has answered the sender.
-func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing) ([]hook.Effect, error) {
+func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing) (accepted, error) {
 	r := t.acquire(name)
 	defer t.release(r)
-	effects, err := e.receive(ctx, t, r, s)
+	a, err := e.receive(ctx, t, r, s)
 	if err != nil {
-		return nil, err
+		return accepted{}, err
 	}
-	return e.applyNow(ctx, t, s.conn, effects, s.caused), nil
+	a.effects = e.applyNow(ctx, t, s.conn, a.effects, s.caused)
+	return a, nil
+}
+
+// newMessageID returns an id of 100 random bits: 20 digits and letters.
+func newMessageID() string {
+	const digits = "0123456789abcdefghijklmnopqrstuv"
+	var id [20]byte
+	high, low := rand.Uint64(), rand.Uint64()
+	for i := range 10 {
+		id[i], id[10+i] = digits[high>>(5*i)&31], digits[low>>(5*i)&31]
+	}
+	return string(id[:])
 }
 
 // receive runs the onSayReceive chain in the room's queue and publishes the resulting
-// message.
-func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([]hook.Effect, error) {
+// message. A message that a module drops has an id as well, so that the sender's answer does not tell.
+func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a accepted, err error) {
 	if err := r.queue.enter(ctx); err != nil {
 		if err == errRoomBusy {
 			e.stats.busy.Add(1)
 		}
-		return nil, err
+		return a, err
 	}
 	defer r.queue.leave()
 
-	if s.conn != nil {
-		if err := s.conn.refusedBy(moderation.Mute, r.id.Room); err != nil {
-			return nil, err
-		}
+	if err := s.muted(r.id.Room); err != nil {
+		return a, err
 	}
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
 		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
@@ -107,40 +133,46 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([
 		ev.JoinedAt = s.conn.joinedAt(ev.Room)
 	}
 	v := e.decide(ctx, &ev)
+	keep := t.settings(ev.Room).Retention
+	if !keep.Ephemeral {
+		a.id = newMessageID()
+	}
 	if v.Outcome == hook.Dropped {
-		return nil, nil
+		return a, nil
 	}
 	if err := refusal(&v); err != nil {
-		return nil, err
+		return a, err
 	}
 	to := cluster.RoomID{Tenant: r.id.Tenant, Room: ev.Room}
 	if to != r.id {
 		if err := e.exists(ctx, to); err != nil {
-			return nil, fmt.Errorf("rewritten to room %q by %s: %w", ev.Room, v.Module, err)
+			return a, fmt.Errorf("rewritten to room %q by %s: %w", ev.Room, v.Module, err)
 		}
 	}
 	if len(ev.Message.Text) > maxMessage {
-		return nil, errTooLarge
+		return a, errTooLarge
 	}
-	if s.conn != nil { // the chain may have taken long, or have named another room
-		if err := s.conn.refusedBy(moderation.Mute, ev.Room); err != nil {
-			return nil, err
-		}
+	if err := s.muted(ev.Room); err != nil { // the chain may have taken long, or have named another room
+		return a, err
+	}
+	if s.conn != nil {
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
-			return e.moderate(t, unnoticed(ev.Conn, v.Effects)), e.sayShadowed(ctx, t, &ev, shadow)
+			a.effects = e.moderate(t, unnoticed(ev.Conn, v.Effects))
+			return a, e.sayShadowed(ctx, t, &ev, a.id, shadow)
 		}
 	}
-	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
-	if err := e.cluster.Broker.Publish(ctx, to, payload, t.settings(to.Room).Retention); err != nil {
-		return nil, err
+	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev, a.id))
+	if err := e.cluster.Broker.Publish(ctx, to, payload, keep); err != nil {
+		return a, err
 	}
 	e.stats.messages.Add(1)
 	t.messages.Add(1)
-	return e.moderate(t, v.Effects), nil // before the next message of the queue is checked
+	a.effects = e.moderate(t, v.Effects) // before the next message of the queue is checked
+	return a, nil
 }
 
-func payloadOf(ev *hook.Event) wire.Payload {
-	return wire.Payload{Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
+func payloadOf(ev *hook.Event, id string) wire.Payload {
+	return wire.Payload{ID: id, Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
 }
 
 // Deliver implements cluster.Handler.
@@ -160,9 +192,12 @@ func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Posi
 	}
 	r.sequence++
 	set := t.settings(id.Room)
-	d := delivery{room: r, to: to, payload: payload, at: at, shown: set.Retention.Messages > 0, delay: set.FlushDelay}
+	d := delivery{room: r, to: to, payload: payload, at: at, delay: set.FlushDelay}
+	if set.Retention.Messages > 0 {
+		d.shown = at
+	}
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
-		e.deliverAll(&d, d.asIs())
+		e.deliverAll(&d, hook.AsIs)
 		return
 	}
 	p, err := wire.ParsePayload(payload)
@@ -178,23 +213,26 @@ type delivery struct {
 	room    *room
 	to      *memberSnapshot
 	payload []byte
+	answers []wire.Payload // of the say chain
+	id      string         // of the answers, like user
+	user    string
 	at      cluster.Position
-	shown   bool          // members receive the position
-	delay   time.Duration // the time that the message may wait for others
+	shown   cluster.Position // the position that members receive; zero: none
+	delay   time.Duration    // the time that the message may wait for others
 }
 
-// asIs returns the frame of the message as it was published.
-func (d *delivery) asIs() *wire.Frame {
-	if d.shown {
-		return wire.FramePlaced(d.payload, d.at)
+// frame returns the frame of an answer, or of the message as it was published (hook.AsIs). If
+// plain is 1, the frame is for clients of ActionHero.
+func (d *delivery) frame(answer, plain int32) *wire.Frame {
+	switch {
+	case answer == hook.AsIs && plain == 1:
+		return wire.FramePlain(d.payload, d.shown)
+	case answer == hook.AsIs:
+		return wire.FramePlaced(d.payload, d.shown)
 	}
-	return wire.FrameOf(d.payload)
-}
-
-// answer returns the frame of an answer of the say chain.
-func (d *delivery) answer(p wire.Payload) *wire.Frame {
-	if d.shown {
-		p.At = d.at
+	p := d.answers[answer]
+	if p.At = d.shown; plain == 0 {
+		p.ID, p.User = d.id, d.user
 	}
 	return wire.NewFrame(0, func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
 }
@@ -208,15 +246,16 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 	if v.Release != nil {
 		defer v.Release()
 	}
+	d.answers, d.id, d.user = v.Answers, p.ID, p.User
 	switch {
 	case v.For != nil && len(v.For) != len(d.to.members):
 		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)
 	case v.For != nil:
 		e.deliverEach(d, &v)
 	case v.All == hook.AsIs, v.All == 0 && len(v.Answers) == 0:
-		e.deliverAll(d, d.asIs())
+		e.deliverAll(d, hook.AsIs)
 	case v.All >= 0 && int(v.All) < len(v.Answers):
-		e.deliverAll(d, d.answer(v.Answers[v.All]))
+		e.deliverAll(d, v.All)
 	}
 }
 
@@ -226,34 +265,40 @@ func eventOf(id cluster.RoomID, p wire.Payload, sequence uint64) hook.Event {
 		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
 }
 
-// deliverAll sends the same frame to all members.
-func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
-	d.room.out.Post(&d.to.Snapshot, fanout.Message{Frame: frame, Size: frame.Len(), At: d.at, Delay: d.delay})
+// deliverAll sends the same answer to all members.
+func (e *Engine) deliverAll(d *delivery, answer int32) {
+	m := fanout.Message{At: d.at, Delay: d.delay}
+	switch plain := d.to.plain; {
+	case plain == nil:
+		m.Frame = d.frame(answer, 0)
+		m.Size = m.Frame.Len()
+	case !slices.Contains(plain, 0):
+		m.Frame = d.frame(answer, 1)
+		m.Size = m.Frame.Len()
+	default:
+		m.Answers, m.Which = []*wire.Frame{d.frame(answer, 0), d.frame(answer, 1)}, plain
+		m.Size = m.Answers[0].Len()
+	}
+	d.room.out.Post(&d.to.Snapshot, m)
 	e.stats.deliveries.Add(uint64(len(d.to.members)))
 }
 
-// deliverEach sends each member its own answer. It encodes an answer once, and only if a
-// member receives it.
+// deliverEach sends each member its own answer. It encodes an answer once, or twice if clients
+// of ActionHero receive it as well, and only if a member receives it.
 func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
-	frames := make([]*wire.Frame, len(v.Answers)+1)
+	frames := make([]*wire.Frame, 2*(len(v.Answers)+1))
 	which := make([]int32, len(d.to.members))
-	asIs := len(v.Answers)
 	m := fanout.Message{Answers: frames, Which: which, At: d.at, Delay: d.delay}
 	receivers := uint64(0)
-	for i, k := range v.For {
-		switch {
-		case k == hook.AsIs:
-			k = int32(asIs)
-		case k < 0 || int(k) >= asIs:
+	for i, answer := range v.For {
+		plain := d.to.plainAt(i)
+		k := 2*(answer-hook.AsIs) + plain
+		if k < 0 || int(k) >= len(frames) {
 			which[i] = fanout.Nothing
 			continue
 		}
 		if frames[k] == nil {
-			if int(k) == asIs {
-				frames[k] = d.asIs()
-			} else {
-				frames[k] = d.answer(v.Answers[k])
-			}
+			frames[k] = d.frame(answer, plain)
 			m.Size = max(m.Size, frames[k].Len())
 		}
 		which[i] = k

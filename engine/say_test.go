@@ -94,27 +94,27 @@ func TestSystemsMessages(t *testing.T) {
 		var from []*hook.Profile
 		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict { from = append(from, ev.Conn); return allow() })
 		ctx := w.Context()
-		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`"hello"`)), nil)
+		w.must(errorOf(n.Broadcast(ctx, in("r"), "", json.RawMessage(`"hello"`))), nil)
 		a.hears(chat("r", "0", "hello"))
-		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`{"a": [1]}`)), nil)
+		w.must(errorOf(n.Broadcast(ctx, in("r"), "", json.RawMessage(`{"a": [1]}`))), nil)
 		a.hears(`{"message":{"a": [1]},"room":"r","from":"0","context":"user","sentAt":` + now + `}`)
-		w.must(n.Broadcast(ctx, in("r"), a.ID(), json.RawMessage(`"as a"`)), nil)
+		w.must(errorOf(n.Broadcast(ctx, in("r"), a.ID(), json.RawMessage(`"as a"`))), nil)
 		a.hears(chat("r", a.ID(), "as a"))
 		if len(from) != 3 || from[0] != nil || from[2] == nil || from[2].ID != a.ID() {
 			w.Errorf("onSayReceive was asked about %v", from)
 		}
-		w.must(n.Broadcast(ctx, in("nowhere"), "", json.RawMessage(`"hello"`)), nil) // no error, as in ActionHero
+		w.must(errorOf(n.Broadcast(ctx, in("nowhere"), "", json.RawMessage(`"hello"`))), nil) // no error, as in ActionHero
 		both := &engine.VerbError{Text: "both room and message are required"}
-		w.must(n.Broadcast(ctx, in(""), "", json.RawMessage(`"x"`)), both)
+		w.must(errorOf(n.Broadcast(ctx, in(""), "", json.RawMessage(`"x"`))), both)
 		for _, nothing := range []string{`""`, `null`} {
-			w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(nothing)), both)
+			w.must(errorOf(n.Broadcast(ctx, in("r"), "", json.RawMessage(nothing))), both)
 		}
-		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`{"`)), &engine.VerbError{Text: "message is not JSON"})
-		w.must(n.Broadcast(ctx, in("a\nb"), "", json.RawMessage(`"x"`)), &engine.VerbError{Text: "invalid room name"})
-		w.must(n.Broadcast(ctx, in("q"), a.ID(), json.RawMessage(`"x"`)), &engine.VerbError{Text: "connection not in this room (q)"})
-		w.must(n.Broadcast(ctx, in("r"), "n-nobody", json.RawMessage(`"x"`)), fmt.Errorf(`no such connection: "n-nobody"`))
-		w.must(n.Broadcast(ctx, in("r"), "nobody", json.RawMessage(`"x"`)), fmt.Errorf(`no such connection: "nobody"`))
-		w.must(n.Broadcast(ctx, cluster.RoomID{Tenant: "other", Room: "r"}, "", json.RawMessage(`"x"`)), fmt.Errorf(`no such tenant: "other"`))
+		w.must(errorOf(n.Broadcast(ctx, in("r"), "", json.RawMessage(`{"`))), &engine.VerbError{Text: "message is not JSON"})
+		w.must(errorOf(n.Broadcast(ctx, in("a\nb"), "", json.RawMessage(`"x"`))), &engine.VerbError{Text: "invalid room name"})
+		w.must(errorOf(n.Broadcast(ctx, in("q"), a.ID(), json.RawMessage(`"x"`))), &engine.VerbError{Text: "connection not in this room (q)"})
+		w.must(errorOf(n.Broadcast(ctx, in("r"), "n-nobody", json.RawMessage(`"x"`))), fmt.Errorf(`no such connection: "n-nobody"`))
+		w.must(errorOf(n.Broadcast(ctx, in("r"), "nobody", json.RawMessage(`"x"`))), fmt.Errorf(`no such connection: "nobody"`))
+		w.must(errorOf(n.Broadcast(ctx, cluster.RoomID{Tenant: "other", Room: "r"}, "", json.RawMessage(`"x"`))), fmt.Errorf(`no such tenant: "other"`))
 		a.hears()
 		w.must(n.DestroyRoom(ctx, in("r")), nil)
 		a.hears(chat("r", "0", "this room has been deleted"))
@@ -162,7 +162,7 @@ func TestRoomIsBusyWhenItsQueueIsFull(t *testing.T) {
 		})
 		var senders sync.WaitGroup
 		for range 1 + engine.MaxQueued { // the chain runs for one message; the others wait
-			senders.Go(func() { w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), nil) })
+			senders.Go(func() { w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`))), nil) })
 		}
 		synctest.Wait()
 		a.says(say("r", "hello"), failedSaying("room busy"))

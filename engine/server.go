@@ -156,7 +156,7 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
 	defer cancel()
-	if err := e.send(ctx, t, name, outgoing{from: system, message: roomDeleted, caused: caused}); err != nil {
+	if _, err := e.send(ctx, t, name, outgoing{from: system, message: roomDeleted, caused: caused}); err != nil {
 		e.log.Warn("the last message of a destroyed room was not sent", "tenant", t.name, "room", name, "error", err)
 	}
 	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.name, Room: name})
@@ -195,29 +195,35 @@ func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 	_ = leaving.Wait() // the functions return no errors
 }
 
-// Broadcast publishes a message in a room. The sender is the system if from is "", else the
-// member with that id. message is any JSON value.
-func (e *Engine) Broadcast(ctx context.Context, id cluster.RoomID, from string, message json.RawMessage) error {
+// Broadcast publishes a message in a room and returns the message's id; "" in an ephemeral
+// room. The sender is the system if from is "", else the member with that id. message is any
+// JSON value.
+func (e *Engine) Broadcast(ctx context.Context, id cluster.RoomID, from string, message json.RawMessage) (messageID string, err error) {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
-		return err
+		return "", err
 	}
 	m, err := jsonMessage(message)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if id.Room == "" || m.Text == "" {
-		return &VerbError{"both room and message are required"}
+		return "", &VerbError{"both room and message are required"}
 	}
 	if err := wire.ValidRoom(id.Room); err != nil {
-		return &VerbError{err.Error()}
+		return "", &VerbError{err.Error()}
 	}
 	if from != "" {
-		return e.onConnection(ctx, id.Tenant, from, call{Do: callSay, Room: id.Room, Value: message})
+		value, err := e.askConnection(ctx, id.Tenant, from, call{Do: callSay, Room: id.Room, Value: message})
+		if err == nil && value != nil { // a node of an earlier version answers with no value
+			err = json.Unmarshal(value, &messageID)
+		}
+		return messageID, err
 	}
 	running := t.withVerbTime(ctx)
 	defer running.stop()
-	return inTime(running, e.send(running, t, id.Room, outgoing{from: system, message: m}))
+	messageID, err = e.send(running, t, id.Room, outgoing{from: system, message: m})
+	return messageID, inTime(running, err)
 }
 
 // SendMessage sends a JSON value to one connection. An object without a context

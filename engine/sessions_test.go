@@ -108,7 +108,7 @@ func TestLostConnectionIsResumed(t *testing.T) {
 		n.has("r", other, a) // a is away and still a member
 		n.has("q", a)
 		n.tells(2, 4)
-		w.must(n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"missed"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"missed"`))), nil)
 		time.Sleep(59 * time.Second)
 
 		b := n.socket()

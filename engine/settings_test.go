@@ -103,7 +103,7 @@ func TestNewLimitsApplyToOpenConnections(t *testing.T) {
 		}
 		a.Sink.Room(0)
 		for range 5 {
-			w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"`+strings.Repeat("x", 1<<10)+`"`)), nil)
+			w.must(errorOf(n.Broadcast(w.Context(), in("r"), "", []byte(`"`+strings.Repeat("x", 1<<10)+`"`))), nil)
 		}
 		<-a.Gone
 		if n.Stats().SlowReaders != 1 {
@@ -227,7 +227,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 		close(going)
 		<-goes.Gone
 		comes.heard()
-		w.must(n.Broadcast(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`)), nil)
+		w.must(errorOf(n.Broadcast(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`))), nil)
 		synctest.Wait()
 		if heard := comes.heard(); len(heard) != 1 || !strings.Contains(heard[0], "still") {
 			w.Errorf("heard %q", heard)

@@ -23,9 +23,9 @@ type shadowed struct {
 const shadowTime = time.Second
 
 // sayShadowed delivers the message of ev to its author, under the sanction s.
-func (e *Engine) sayShadowed(ctx context.Context, t *tenant, ev *hook.Event, s *moderation.Sanction) error {
+func (e *Engine) sayShadowed(ctx context.Context, t *tenant, ev *hook.Event, id string, s *moderation.Sanction) error {
 	e.stats.shadowed.Add(1)
-	m := shadowed{ev.Conn.ID, s.User, wire.AppendPayload(nil, payloadOf(ev))}
+	m := shadowed{ev.Conn.ID, s.User, wire.AppendPayload(nil, payloadOf(ev, id))}
 	if m.User == "" {
 		e.deliverShadowed(ctx, t, ev.Room, m)
 		return nil
@@ -67,16 +67,14 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 	if v.Release != nil {
 		defer v.Release()
 	}
+	d.answers, d.id, d.user = v.Answers, p.ID, p.User
 	for i, one := range members {
 		answer := v.All
 		if i < len(v.For) {
 			answer = v.For[i]
 		}
-		switch {
-		case answer == hook.AsIs:
-			one.conn.Send(d.asIs())
-		case answer >= 0 && int(answer) < len(v.Answers):
-			one.conn.Send(d.answer(v.Answers[answer]))
+		if answer >= hook.AsIs && int(answer) < len(v.Answers) {
+			one.conn.Send(d.frame(answer, one.conn.plain()))
 		}
 	}
 }

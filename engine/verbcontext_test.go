@@ -277,7 +277,7 @@ func TestOperatorsCallsEndWithTheirTimeAndTheirRequest(t *testing.T) {
 			n.has("r")
 		}
 		n.hangsIn(hook.OnSayReceive)
-		if err := n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"hi"`)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"hi"`)); !errors.Is(err, context.DeadlineExceeded) {
 			w.Error(err)
 		}
 	})

@@ -257,13 +257,17 @@ func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	publish := func() ([]hook.Effect, error) { return c.engine.say(ctx, c, r.Room, message) }
+	publish := func() (accepted, error) { return c.engine.say(ctx, c, r.Room, message) }
 	once := publish
 	if r.Key != "" {
-		once = func() ([]hook.Effect, error) { return c.usedKeys().once(r.Key, publish) }
+		once = func() (accepted, error) { return c.usedKeys().once(r.Key, publish) }
 	}
-	effects, err := once()
-	return result{effects: effects}, err
+	a, err := once()
+	res := result{effects: a.effects}
+	if a.id != "" && !c.actionHero {
+		res.reply = json.RawMessage(`{"id":"` + a.id + `"}`)
+	}
+	return res, err
 }
 
 func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, error) {

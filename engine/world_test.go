@@ -139,6 +139,9 @@ func (w *world) must(err, want error) {
 	}
 }
 
+// errorOf returns the error of a call that also returns the id of a message.
+func errorOf(_ string, err error) error { return err }
+
 func jsonMessage(value string) wire.Message { return wire.Message{Text: value, JSON: true} }
 
 // isEmpty checks that a room, which may have been destroyed, has no members.

@@ -262,9 +262,10 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 	case code == abi.Drop && hook == abi.OnSayReceive:
 	case code == abi.Rewritten && hook == abi.OnSayReceive:
 		a.rewrite = r.rewrite()
+		r.warn(in.generation)
 	case code == abi.Allow, code == abi.AllowEnd, code == abi.Rewritten && hook == abi.Action:
 		if hook == abi.Action {
-			a.reply = r.object(r.frame, abi.ResultReply, "reply", reservedInReply[:])
+			a.reply = r.object(r.frame, abi.ResultReply, "reply", reservedInReply[:], nil)
 		}
 	default:
 		return in.unknown(hook, code)

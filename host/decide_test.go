@@ -82,6 +82,24 @@ func TestReservedNamesAreRefused(t *testing.T) {
 	}
 }
 
+// TestNamesThatWereReservedLaterAreLeftOut checks that a module of an earlier version, which may use id, user
+// and held in extra, goes on without them, and that the log tells once.
+func TestNamesThatWereReservedLaterAreLeftOut(t *testing.T) {
+	h, log := start(t, Config{}, goEntry(`{}`))
+	for extra, want := range map[string]string{
+		`{"user": "ann", "b": [1], "a": 2, "id": {}, "held": null}`: `{"a":2,"b":[1]}`,
+		`{"us\u0065r": "ann"}`: ``,
+		`{"x": {"user": 1}}`:   `{"x":{"user":1}}`,
+	} {
+		if v, ev := decide(h, "extra "+extra); v.Outcome != hook.Allowed || string(ev.Extra) != want {
+			t.Errorf("%s: %+v, extra %s", extra, v, ev.Extra)
+		}
+	}
+	if n := strings.Count(log.String(), "a reserved name is left out"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, log.String())
+	}
+}
+
 func TestEveryHookIsAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	for _, at := range []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect} {

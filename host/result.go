@@ -26,6 +26,7 @@ type results struct {
 	frame  []byte // the header
 	memory []byte
 	err    *failure // the first
+	left   string   // a member that was left out of extra; "": none
 }
 
 func (in *instance) results() results {
@@ -76,8 +77,9 @@ func (r *results) compact(b []byte, what string) []byte {
 	return to.Bytes()
 }
 
-// object reads a JSON object that uses none of the reserved names; nil: none.
-func (r *results) object(record []byte, slot int, what string, reserved []string) json.RawMessage {
+// object reads a JSON object that uses none of the reserved names; nil: none. It leaves out the members with the
+// names of later, which modules of earlier versions may use.
+func (r *results) object(record []byte, slot int, what string, reserved, later []string) json.RawMessage {
 	b := r.bytes(record, slot, abi.MaxResult, what)
 	if len(b) == 0 || r.err != nil {
 		return nil
@@ -93,13 +95,37 @@ func (r *results) object(record []byte, slot int, what string, reserved []string
 			return nil
 		}
 	}
-	return r.compact(b, what)
+	for _, name := range later {
+		if _, used := members[name]; used {
+			delete(members, name)
+			r.left = name
+		}
+	}
+	if r.left == "" {
+		return r.compact(b, what)
+	}
+	if b, _ = json.Marshal(members); len(members) == 0 { // the members are valid JSON
+		return nil
+	}
+	return b
+}
+
+// extra reads an object that is merged into a payload; nil: none.
+func (r *results) extra(record []byte, slot int) json.RawMessage {
+	return r.object(record, slot, "extra", reservedInExtra[:], laterReserved[:])
+}
+
+// warn logs once for each module that a name in its extra is reserved.
+func (r *results) warn(g *generation) {
+	if r.left != "" && g.counters.warned.CompareAndSwap(false, true) {
+		g.host.cfg.Log.Warn("a reserved name is left out of a module's extra: use another name", "module", g.name, "name", r.left)
+	}
 }
 
 // rewrite reads the slots for fields that the event has.
 func (r *results) rewrite() (w rewrite) {
 	w.message, w.newMessage = r.message(r.frame, abi.ResultMessage, abi.ResultMessageKind)
-	w.extra = r.object(r.frame, abi.ResultExtra, "extra", reservedInExtra[:])
+	w.extra = r.extra(r.frame, abi.ResultExtra)
 	w.room = r.text(abi.ResultRoom, abi.MaxResult, "room")
 	w.from = r.text(abi.ResultFrom, abi.MaxResult, "from")
 	w.sentAt = int64(binary.LittleEndian.Uint64(r.frame[abi.ResultSentAt:]))
@@ -119,6 +145,7 @@ func (r *results) rewrite() (w rewrite) {
 var (
 	reservedInReply = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}
 	reservedInExtra = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
+	laterReserved   = [...]string{"id", "user", "held"} // in extra
 )
 
 // maxName limits the name of a room and the id of a connection, in bytes.

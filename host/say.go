@@ -145,10 +145,12 @@ func (in *instance) readAnswer(s *scratch, code int32, n int) *failure {
 	case abi.Rewritten:
 		r := in.results()
 		s.variants = append(s.variants, r.rewrite())
+		r.warn(in.generation)
 		return r.err
 	case abi.PerReceiver:
 		r := in.results()
 		r.variants(s)
+		r.warn(in.generation)
 		if r.err == nil {
 			r.verdicts(s, r.memory[int(in.buffer)+abi.HeaderSize+verdictsAt(n):][:n])
 		}
@@ -173,7 +175,7 @@ func (r *results) variants(s *scratch) {
 		record := r.memory[at+k*abi.VariantSize:][:abi.VariantSize]
 		var w rewrite
 		w.message, w.newMessage = r.message(record, abi.VariantMessage, abi.VariantKind)
-		w.extra = r.object(record, abi.VariantExtra, "extra", reservedInExtra[:])
+		w.extra = r.extra(record, abi.VariantExtra)
 		if size += len(w.message.Text) + len(w.extra); size > maxVariantBytes && r.err == nil {
 			r.err = fail(Protocol, "variants: more than %d bytes", maxVariantBytes)
 		}

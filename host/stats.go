@@ -18,6 +18,7 @@ type counters struct {
 	durations                                               histogram.Histogram // of calls
 	errors                                                  [kinds]atomic.Uint64
 	lines                                                   lineLimiter
+	warned                                                  atomic.Bool // about a reserved name; see results.warn
 	ring                                                    ring
 
 	mu      sync.Mutex

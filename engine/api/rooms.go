@@ -79,6 +79,12 @@ type message struct {
 	}
 }
 
+type accepted struct {
+	Body struct {
+		ID string `json:"id,omitempty" doc:"The id of the message; missing in an ephemeral room."`
+	}
+}
+
 const tenantPath = "/api/tenants/{tenant}"
 
 func (s *Server) roomOperations() {
@@ -90,7 +96,7 @@ func (s *Server) roomOperations() {
 	huma.Register(s.api, s.list("listMembers", room+"/members", "List the members of a room"), s.listMembers)
 	huma.Register(s.api, s.operation("addMember", http.MethodPut, room+"/members/{connection}", 204, "Add a connection to a room, through the rules of the room"), s.addMember)
 	huma.Register(s.api, s.operation("removeMember", http.MethodDelete, room+"/members/{connection}", 204, "Remove a connection from a room"), s.removeMember)
-	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 204, "Send a message to a room, through the rules of the room"), s.broadcast)
+	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 200, "Send a message to a room, through the rules of the room"), s.broadcast)
 }
 
 func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
@@ -175,11 +181,14 @@ func (s *Server) removeMember(ctx context.Context, in *InMember) (*struct{}, err
 	return nil, s.faultOf(err)
 }
 
-func (s *Server) broadcast(ctx context.Context, in *message) (*struct{}, error) {
+func (s *Server) broadcast(ctx context.Context, in *message) (*accepted, error) {
 	if err := s.exists(ctx, in.id()); err != nil {
 		return nil, err
 	}
-	return nil, s.faultOf(s.cfg.Engine.Broadcast(ctx, in.id(), in.Body.From, in.Body.Message))
+	id, err := s.cfg.Engine.Broadcast(ctx, in.id(), in.Body.From, in.Body.Message)
+	out := &accepted{}
+	out.Body.ID = id
+	return out, s.faultOf(err)
 }
 
 // exists returns a fault if the room does not exist.

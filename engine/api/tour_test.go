@@ -216,9 +216,9 @@ func (r *tour) all(c *enginetest.Client) {
 	r.ask("GET", acme+"/rooms/den/members?cursor=no%20cursor", "", 422, `"invalid"`)
 	r.ask("GET", acme+"/rooms/none/members", "", 404, `"no_room"`)
 
-	r.ask("POST", acme+"/rooms/den/messages", `{"message":"from the system"}`, 204, "")
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":"from the system"}`, 200, `"id":"`)
 	c.Await(`"message":"from the system"`)
-	r.ask("POST", acme+"/rooms/den/messages", `{"message":{"big":12345678901234567890},"from":"`+c.ID()+`"}`, 204, "")
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":{"big":12345678901234567890},"from":"`+c.ID()+`"}`, 200, `"id":"`)
 	c.Await(`"message":{"big":12345678901234567890}`)
 	r.ask("POST", acme+"/rooms/none/messages", `{"message":"x"}`, 404, `"no_room"`)
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":"x","from":"nobody-0123456789abcdef"}`, 404, `"no_connection"`)

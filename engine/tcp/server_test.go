@@ -41,7 +41,7 @@ func TestRequestsRunInOrder(t *testing.T) {
 		} else {
 			first += second
 		}
-		if !strings.HasPrefix(first, `{"status":"OK","context":"response","messageId":"`) ||
+		if !strings.HasPrefix(first, `{"status":"OK","context":"response","id":"`) ||
 			!strings.Contains(first, `{"message":"some  tëxt ","room":"r","from":"n-`) {
 			s.Errorf("%s", first)
 		}

@@ -38,6 +38,12 @@ func FramePlaced(payload []byte, at Position) *Frame {
 	return frameIn(AppendPlaced(buf, payload, at))
 }
 
+// FramePlain makes a frame of a copy of payload with the position, in the form of AppendPlain.
+func FramePlain(payload []byte, at Position) *Frame {
+	buf := make([]byte, maxHeader, maxHeader+len(payload)+maxPosition+2)
+	return frameIn(AppendPlain(buf, payload, at))
+}
+
 // frameIn makes a frame in buf, which has maxHeader free bytes before the message.
 func frameIn(buf []byte) *Frame {
 	n := len(buf) - maxHeader

@@ -11,6 +11,8 @@ type Message struct {
 
 // Payload is a chat message as a member receives it, or as a node publishes it.
 type Payload struct {
+	ID      string // identifies the message in its tenant; "": the message has none
+	User    string // the sender's user, in rooms that name users; "": none
 	Message Message
 	Room    string
 	From    string          // a connection's id, "0" for the system
@@ -19,6 +21,12 @@ type Payload struct {
 	At      Position        // in the room's history; the zero Position is omitted
 	Extra   json.RawMessage // a JSON object merged into the payload; nil: nothing added
 }
+
+// laterReserved are the reserved names of a payload that Extra could use in earlier versions.
+var laterReserved = [...]string{"id", "user", "held"}
+
+// reservedInExtra are the names that Extra must not use, beside reserved.
+var reservedInExtra = [...]string{"message", "id", "user", "held"}
 
 // reserved are the names that Extra and the reply of an action must not use.
 var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -11,10 +12,9 @@ import (
 // ErrPayload is the error that errors of ParsePayload wrap.
 var ErrPayload = errors.New("not a chat payload")
 
-// AppendPayload appends the JSON text of p:
-// {"message","room","from","context","sentAt"}, then the members of Extra, and then
-// "offset" and "epoch" if there is a position. It always appends one valid JSON object
-// on one line. If the JSON of a Message is not valid, it becomes a string; if Extra is
+// AppendPayload appends the JSON text of p: "message", "room", "from", "context", "sentAt", "id" and
+// "user" if they are not empty, the members of Extra, and "offset" and "epoch" if there is a
+// position. It always appends one valid JSON object on one line. If the JSON of a Message is not valid, it becomes a string; if Extra is
 // not valid, it is omitted.
 func AppendPayload(dst []byte, p Payload) []byte {
 	dst = append(dst, `{"message":`...)
@@ -23,10 +23,35 @@ func AppendPayload(dst []byte, p Payload) []byte {
 	dst = AppendString(append(dst, `,"from":`...), p.From)
 	dst = AppendString(append(dst, `,"context":`...), p.Context)
 	dst = strconv.AppendInt(append(dst, `,"sentAt":`...), p.SentAt, 10)
+	if p.ID != "" {
+		dst = AppendString(append(dst, `,"id":`...), p.ID)
+	}
+	if p.User != "" {
+		dst = AppendString(append(dst, `,"user":`...), p.User)
+	}
 	if p.Extra != nil && CheckExtra(p.Extra) == nil {
 		dst = appendMembers(dst, p.Extra)
 	}
 	return append(appendPosition(dst, p.At), '}')
+}
+
+// AppendPlain is AppendPlaced without "id" and "user", for clients of ActionHero. payload must
+// be one of AppendPayload.
+func AppendPlain(dst, payload []byte, at Position) []byte {
+	if len(payload) < 2 || payload[0] != '{' || payload[len(payload)-1] != '}' {
+		return append(dst, payload...)
+	}
+	start := len(dst)
+	for w := walkInto(payload); !w.done(); {
+		if m := w.member(); string(m.key) != `"id"` && string(m.key) != `"user"` {
+			dst = append(append(append(append(dst, ','), m.key...), ':'), m.value...)
+		}
+	}
+	if len(dst) == start {
+		return append(dst, payload...)
+	}
+	dst[start] = '{'
+	return append(appendPosition(dst, at), '}')
 }
 
 // appendPosition appends the members of a position after other members. It appends
@@ -60,7 +85,8 @@ func appendMessage(dst []byte, m Message) []byte {
 
 // ParsePayload is the inverse of AppendPayload for payloads without a position, which
 // nodes publish. All five members must be present and have the right type. The other
-// members become Extra; a reserved name is an error. If several members have the same
+// members become Extra; a reserved name is an error. "id", "user" and "held" were not reserved
+// in earlier versions: they are ignored if they have another type. If several members have the same
 // name, the last one counts. p shares no memory with b.
 func ParsePayload(b []byte) (p Payload, err error) {
 	value, err := check(b)
@@ -86,7 +112,16 @@ func ParsePayload(b []byte) (p Payload, err error) {
 		case "sentAt":
 			p.SentAt, err = strconv.ParseInt(string(m.value), 10, 64)
 			ok = err == nil
+		case "id":
+			_ = setString(&p.ID, m.value)
+			continue
+		case "user":
+			_ = setString(&p.User, m.value)
+			continue
 		default:
+			if slices.Contains(laterReserved[:], string(name)) {
+				continue
+			}
 			if isReserved(name) {
 				return p, fmt.Errorf("%w: it has the reserved member %q", ErrPayload, name)
 			}
@@ -125,13 +160,15 @@ func appendExtra(dst []byte, m member) []byte {
 
 // CheckExtra returns an error unless extra can be merged into a payload: it must be a JSON
 // object without the reserved names of a payload.
-func CheckExtra(extra []byte) error { return checkMerge("extra", extra, "message") }
+func CheckExtra(extra []byte) error {
+	return checkMerge("extra", extra, reservedInExtra[:])
+}
 
 // CheckReply is like CheckExtra, but for the reply of an action, which has other
 // reserved names.
-func CheckReply(reply []byte) error { return checkMerge("reply", reply, "messageId") }
+func CheckReply(reply []byte) error { return checkMerge("reply", reply, nil) }
 
-func checkMerge(what string, object []byte, also string) error {
+func checkMerge(what string, object []byte, also []string) error {
 	value, err := check(object)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -141,7 +178,7 @@ func checkMerge(what string, object []byte, also string) error {
 	}
 	for w := walkInto(value); !w.done(); {
 		name := w.member().name()
-		if string(name) == also || isReserved(name) {
+		if slices.Contains(also, string(name)) || isReserved(name) {
 			return fmt.Errorf("%s must not use the reserved name %q", what, name)
 		}
 	}

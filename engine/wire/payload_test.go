@@ -44,10 +44,12 @@ func TestPayloads(t *testing.T) {
 		p    Payload
 		want string
 	}{
-		{Payload{Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, "r", "0", "user", 12, Position{}, nil},
+		{Payload{"", "", Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, "r", "0", "user", 12, Position{}, nil},
 			`{"message":"hi <b>&\u2028\"\\\n\u0001` + "\x7f\uFFFD" + `","room":"r","from":"0","context":"user","sentAt":12}`},
-		{Payload{Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, "r", "id", "user", -1, Position{}, raw(`{ "x" : [1] }`)},
+		{Payload{"", "", Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, "r", "id", "user", -1, Position{}, raw(`{ "x" : [1] }`)},
 			`{"message":{"a":"\u2029"},"room":"r","from":"id","context":"user","sentAt":-1,"x" : [1]}`},
+		{Payload{ID: "i1", User: "an\"n", Message: Message{Text: "hi"}, Extra: raw(`{"x":1}`)},
+			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"id":"i1","user":"an\"n","x":1}`},
 		{Payload{Message: Message{Text: "hi"}, At: Position{Epoch: "e\"1", Offset: 1 << 60}, Extra: raw(`{"x":1}`)},
 			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"x":1,"offset":1152921504606846976,"epoch":"e\"1"}`},
 		{Payload{Message: Message{Text: "{", JSON: true}, Extra: raw(`{"room":"other"}`)}, // neither is valid
@@ -63,9 +65,9 @@ func TestPayloads(t *testing.T) {
 
 func TestPayloadRoundTrip(t *testing.T) {
 	for _, p := range []Payload{
-		{Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, Position{}, nil},
-		{Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, Position{}, raw(`{"x":1,"y":{"z":"é"}}`)},
-		{Message{Text: "null", JSON: true}, "", "", "", -5, Position{}, nil},
+		{"i1", "ann \"a\"", Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, Position{}, nil},
+		{"", "ann", Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, Position{}, raw(`{"x":1,"y":{"z":"é"}}`)},
+		{"i2", "", Message{Text: "null", JSON: true}, "", "", "", -5, Position{}, nil},
 	} {
 		got, err := ParsePayload(AppendPayload(nil, p))
 		if err != nil || !reflect.DeepEqual(got, p) {
@@ -94,8 +96,10 @@ func TestReservedNames(t *testing.T) {
 			}
 		}
 	}
-	if CheckExtra(raw(`{"message":1}`)) == nil {
-		t.Error("extra can replace the message")
+	for _, name := range reservedInExtra {
+		if object := raw(`{"` + name + `":1}`); CheckExtra(object) == nil || CheckReply(object) != nil {
+			t.Errorf("%s is accepted in extra, or refused in a reply", object)
+		}
 	}
 	for _, object := range []string{`[]`, `{`, `1`, ` `} {
 		if CheckExtra(raw(object)) == nil {
@@ -105,8 +109,42 @@ func TestReservedNames(t *testing.T) {
 	if err := CheckExtra(raw(` {"a":{"room":1}} `)); err != nil {
 		t.Error(err)
 	}
-	if err := CheckReply(raw(`{"message":1}`)); err != nil {
-		t.Error(err)
+}
+
+// TestPayloadsOfEarlierVersions checks that payloads in which rules used names that are now
+// reserved can be read: strings become the id and the user, and other values are left out.
+func TestPayloadsOfEarlierVersions(t *testing.T) {
+	const good = `"message":"m","room":"r","from":"0","context":"user","sentAt":1`
+	for text, want := range map[string]Payload{
+		`{` + good + `}`: {},
+		`{` + good + `,"user":"ann","id":"i","held":"h"}`:       {ID: "i", User: "ann"},
+		`{` + good + `,"user":{"name":"ann"},"id":7,"held":[]}`: {},
+		`{` + good + `,"id":null,"x":1}`:                        {Extra: raw(`{"x":1}`)},
+	} {
+		want.Message, want.Room, want.From, want.Context, want.SentAt = Message{Text: "m"}, "r", "0", "user", 1
+		if p, err := ParsePayload([]byte(text)); err != nil || !reflect.DeepEqual(p, want) {
+			t.Errorf("%s: %+v, %v", text, p, err)
+		}
+	}
+}
+
+// TestPlainPayloads checks that AppendPlain leaves out the id and the user alone.
+func TestPlainPayloads(t *testing.T) {
+	at := Position{Epoch: "e", Offset: 7}
+	for _, p := range []Payload{{}, {ID: "i"}, {User: "a\"\\,b"}, {ID: "i", User: "\u2028"}} {
+		p.Message, p.Room, p.Extra = Message{Text: `"message":`}, "r", raw(`{"x":1}`)
+		payload := AppendPayload(nil, p)
+		p.ID, p.User = "", ""
+		for _, p.At = range []Position{{}, at} {
+			if got, want := AppendPlain(nil, payload, p.At), AppendPayload(nil, p); string(got) != string(want) {
+				t.Errorf("got %s\nwant %s", got, want)
+			}
+		}
+	}
+	for _, odd := range []string{"", "{", "{}", "[1]", "x", "}"} {
+		if got := AppendPlain(nil, []byte(odd), at); string(got) != odd {
+			t.Errorf("%q became %q", odd, got)
+		}
 	}
 }
 
@@ -145,12 +183,12 @@ func TestPlacedPayloads(t *testing.T) {
 }
 
 func FuzzPayload(f *testing.F) {
-	f.Add("hi", false, "r", "0", "user", int64(5), "")
-	f.Add(`{"a":1}`, true, "r\u2028", "\xff", "user", int64(-5), `{"x":1,"x":2,"message":5}`)
-	f.Add("{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
-	f.Add("hi", false, "r", "0", "user", int64(5), `{"": []}`)
-	f.Fuzz(func(t *testing.T, text string, isJSON bool, room, from, context string, at int64, extra string) {
-		first := AppendPayload(nil, Payload{Message{text, isJSON}, room, from, context, at, Position{}, raw(extra)})
+	f.Add("", "", "hi", false, "r", "0", "user", int64(5), "")
+	f.Add("i", "ann", `{"a":1}`, true, "r\u2028", "\xff", "user", int64(-5), `{"x":1,"x":2,"message":5}`)
+	f.Add("", "\"\\", "{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
+	f.Add("i", "", "hi", false, "r", "0", "user", int64(5), `{"": []}`)
+	f.Fuzz(func(t *testing.T, id, user, text string, isJSON bool, room, from, context string, at int64, extra string) {
+		first := AppendPayload(nil, Payload{id, user, Message{text, isJSON}, room, from, context, at, Position{}, raw(extra)})
 		checkLine(t, first)
 		p, err := ParsePayload(first)
 		if err != nil {
@@ -170,6 +208,12 @@ func FuzzPayload(f *testing.F) {
 		}
 		checkLine(t, placed)
 		checkLine(t, AppendPlaced(nil, first, position))
+		// Only the id and the user are left out for clients of ActionHero.
+		plain := p
+		plain.ID, plain.User = "", ""
+		if got := AppendPlain(nil, second, position); string(got) != string(AppendPayload(nil, plain)) {
+			t.Fatalf("%s\nbecame %s", second, got)
+		}
 		// Arbitrary bytes cause no panic and no invalid Extra.
 		if p, err := ParsePayload([]byte(text)); err == nil && p.Extra != nil && CheckExtra(p.Extra) != nil {
 			t.Fatalf("%q gave %q", text, p.Extra)
@@ -190,7 +234,7 @@ func FuzzAppendString(f *testing.F) {
 }
 
 func BenchmarkAppendPayload(b *testing.B) {
-	p := Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, nil}
+	p := Payload{"", "", Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, nil}
 	dst := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -199,7 +243,7 @@ func BenchmarkAppendPayload(b *testing.B) {
 }
 
 func BenchmarkParsePayload(b *testing.B) {
-	text := AppendPayload(nil, Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, raw(`{"x":1}`)})
+	text := AppendPayload(nil, Payload{"", "", Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, raw(`{"x":1}`)})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ParsePayload(text); err != nil {

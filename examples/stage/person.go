@@ -53,7 +53,7 @@ func (p *Person) MayNotJoin(room, reason string) error {
 
 // Says sends a message and prints it.
 func (p *Person) Says(room, text string) error {
-	if err := p.client.Say(p.ctx, room, text); err != nil {
+	if _, err := p.client.Say(p.ctx, room, text); err != nil {
 		return fmt.Errorf("%s says %q: %w", p.Name, text, err)
 	}
 	fmt.Printf("%s says: %s\n", p.Name, text)
@@ -62,7 +62,8 @@ func (p *Person) Says(room, text string) error {
 
 // MayNotSay checks that sending the message is refused with this reason, and prints it.
 func (p *Person) MayNotSay(room, text, reason string) error {
-	return p.refused("says: "+text, reason, p.client.Say(p.ctx, room, text))
+	_, err := p.client.Say(p.ctx, room, text)
+	return p.refused("says: "+text, reason, err)
 }
 
 func (p *Person) refused(what, reason string, err error) error {

@@ -38,8 +38,10 @@ test("messages reach all members and the sender", { timeout }, async () => {
   const [ann, bob] = await Promise.all([connected(), connected()]);
   await Promise.all([ann.join("defaultRoom"), bob.join("defaultRoom")]);
   const hears = [ann, bob].map((c) => next(c, "message", (m) => m.message === "hello"));
-  await ann.say("defaultRoom", "hello");
+  const id = await ann.say("defaultRoom", "hello");
+  assert.match(id, /^[0-9a-v]{20}$/);
   for (const heard of await Promise.all(hears)) {
+    assert.equal(heard.id, id);
     assert.equal(heard.from, ann.id);
     assert.equal(heard.room, "defaultRoom");
     assert.ok(heard.sentAt > 1.5e12);

@@ -19,7 +19,7 @@ import (
 type server interface {
 	Join(ctx context.Context, room string) error
 	Leave(ctx context.Context, room string) error
-	Say(ctx context.Context, room, message string) error
+	Say(ctx context.Context, room, message string) (id string, err error)
 	View(ctx context.Context, room string, p client.Page) (client.Room, error)
 	History(ctx context.Context, room string, p client.HistoryPage) (client.History, error)
 	Action(ctx context.Context, name string, params map[string]any) (map[string]json.RawMessage, error)
@@ -156,7 +156,8 @@ func (s *session) say(ctx context.Context, text string) []line {
 	if room == "" {
 		return []line{denied("no current room: join one with /join ROOM")}
 	}
-	return linesOr(ctx, s.server.Say(ctx, room, text), "say "+room)
+	_, err := s.server.Say(ctx, room, text)
+	return linesOr(ctx, err, "say "+room)
 }
 
 func (s *session) join(ctx context.Context, room string) []line {

@@ -40,7 +40,9 @@ func (f *fake) Leave(_ context.Context, room string) error {
 	return f.ask("leave", room)
 }
 
-func (f *fake) Say(_ context.Context, room, message string) error { return f.ask("say", room, message) }
+func (f *fake) Say(_ context.Context, room, message string) (string, error) {
+	return "id", f.ask("say", room, message)
+}
 
 func (f *fake) View(_ context.Context, room string, _ client.Page) (client.Room, error) {
 	return client.Room{Room: room, MembersCount: 3, Members: []client.Member{{ID: "b"}, {ID: "a"}}, Cursor: "c"}, f.ask("view", room)

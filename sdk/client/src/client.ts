@@ -163,14 +163,14 @@ export class Client extends Emitter<Events> {
   }
 
   /**
-   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves when the server has accepted it. The request carries a
+   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves with the message's id when the server has accepted it; "" in an ephemeral room. The request carries a
    * random key: if the connection breaks and is resumed, the request is repeated and the server publishes it once.
    * Rejects with a LostError if the outcome is unknown: the connection was not resumed, or the server lost its cluster.
    */
-  async say(room: string, message: string | Json[] | { [name: string]: Json }): Promise<void> {
+  async say(room: string, message: string | Json[] | { [name: string]: Json }): Promise<string> {
     const key = crypto.randomUUID();
     try {
-      await this.#request("say", () => ({ room, message, key }), "resumed");
+      return String((await this.#request("say", () => ({ room, message, key }), "resumed")).id ?? "");
     } catch (err) {
       throw refusedWith(err, "outcome unknown") ? new LostError("outcome unknown: the message may have been published") : err;
     }

@@ -14,6 +14,8 @@ export interface Position {
  * the rules of the application add, for example Message<{ color: string }>; the client does not check them.
  */
 export type Message<Extra extends object = { [extra: string]: Json | undefined }> = Partial<Position> & Extra & {
+  /** Identifies the message, also in history and when it is delivered again; absent in an ephemeral room. */
+  id?: string;
   /** A string; any JSON value if a rule or the server sent it, or a client in a room with json. */
   message: Json;
   room: string;

@@ -26,10 +26,10 @@ func TestMessagesReachAllMembersAndTheSender(t *testing.T) {
 	ann.join("plain", "kept")
 	bob.join("plain", "kept")
 	for _, room := range []string{"plain", "kept"} {
-		ann.say(room, "hello, "+room)
+		id := ann.say(room, "hello, "+room)
 		for _, p := range []*testClient{ann, bob} {
 			m := next(p, from(ann.ID()))
-			if m.Text() != "hello, "+room || m.Room != room || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
+			if m.Text() != "hello, "+room || m.Room != room || m.ID != id || len(id) != 20 || m.Extra["id"] != nil || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
 				t.Errorf("heard %+v", m)
 			}
 			if kept := m.Position.Offset > 0 && m.Position.Epoch != ""; kept != (room == "kept") {
@@ -69,7 +69,7 @@ func TestMembersAndPresence(t *testing.T) {
 	if err != nil || !slices.Equal(d.Rooms, []string{"plain"}) || !slices.Equal(bob.Rooms(), d.Rooms) || d.ID != bob.ID() || d.Fingerprint != "bob's" {
 		t.Errorf("%v %+v", err, d)
 	}
-	if got := refused(t, bob.Say(ctx, "watched", "am I heard?")); got != "connection not in this room (watched)" {
+	if got := refused(t, errorOf(bob.Say(ctx, "watched", "am I heard?"))); got != "connection not in this room (watched)" {
 		t.Error(got)
 	}
 	if got := refused(t, bob.Join(ctx, "nowhere")); got != "room does not exist" || len(bob.Rooms()) != 1 {
@@ -103,7 +103,7 @@ func TestTooManyRequests(t *testing.T) {
 	var all sync.WaitGroup
 	errs := make(chan error, 400)
 	for range cap(errs) {
-		all.Go(func() { errs <- ann.Say(ctx, "plain", "again") })
+		all.Go(func() { errs <- errorOf(ann.Say(ctx, "plain", "again")) })
 	}
 	all.Wait()
 	close(errs)
@@ -253,7 +253,7 @@ func TestSayIsNotPublishedTwice(t *testing.T) {
 					go cut.cut() // before or after the server receives the message
 				}
 				text := fmt.Sprint("message ", i)
-				switch err := ann.Say(ctx, "kept", text); {
+				switch _, err := ann.Say(ctx, "kept", text); {
 				case errors.Is(err, client.ErrLost) && more == "":
 					lost++
 				case err != nil:
@@ -299,10 +299,10 @@ func TestClientReconnectsToARestartedServer(t *testing.T) {
 		t.Errorf("it waits: %+v", waits)
 	}
 	said := make(chan error, 1)
-	go func() { said <- ann.Say(ctx, "plain", "said while away") }() // waits for the connection
+	go func() { said <- errorOf(ann.Say(ctx, "plain", "said while away")) }() // waits for the connection
 	given, giveUp := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer giveUp()
-	if err := ann.Say(given, "plain", "never"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, client.ErrLost) {
+	if _, err := ann.Say(given, "plain", "never"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, client.ErrLost) {
 		t.Errorf("unsent message: %v", err)
 	}
 	serve(t, first.address, "")
@@ -407,7 +407,7 @@ func TestClosedClient(t *testing.T) {
 	next(ann, func(m client.Message) bool { return m.Text() == "last words" }) // sent before Close
 	end := next(ann, is(client.Closed))
 	var why *client.ClosedError
-	if err := ann.Say(ctx, "plain", "more"); !errors.As(err, &why) || why.Code != 1000 || !errors.Is(end.Err, err) || ann.Err() != err || ann.State() != client.Closed {
+	if _, err := ann.Say(ctx, "plain", "more"); !errors.As(err, &why) || why.Code != 1000 || !errors.Is(end.Err, err) || ann.Err() != err || ann.State() != client.Closed {
 		t.Errorf("%v, %v", err, end)
 	}
 }

@@ -23,7 +23,7 @@ func Example() {
 	if err := c.Join(ctx, "plain"); err != nil {
 		log.Fatal(err)
 	}
-	if err := c.Say(ctx, "plain", "hello"); err != nil {
+	if _, err := c.Say(ctx, "plain", "hello"); err != nil {
 		log.Fatal(err)
 	}
 	m := <-heard
@@ -85,7 +85,7 @@ func ExampleClient_History() {
 		log.Fatal(err)
 	}
 	for _, text := range []string{"one", "two", "three"} {
-		if err := c.Say(ctx, "kept", text); err != nil {
+		if _, err := c.Say(ctx, "kept", text); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -89,7 +89,7 @@ func TestRequestsThatMustNotBeRepeatedFailAfterABreak(t *testing.T) {
 	})
 	ann := connect(t, address)
 	ann.join("r")
-	if err := ann.Say(ctx, "r", "hello"); !errors.Is(err, client.ErrLost) {
+	if _, err := ann.Say(ctx, "r", "hello"); !errors.Is(err, client.ErrLost) {
 		t.Errorf("say: %v", err)
 	}
 	if _, err := ann.Action(ctx, "pay", nil); !errors.Is(err, client.ErrLost) {
@@ -159,7 +159,7 @@ func TestUnknownOutcomeIsErrLost(t *testing.T) {
 		}
 		return succeed(n, verb)
 	}))
-	err := ann.Say(timeoutContext(t), "r", "hello")
+	_, err := ann.Say(timeoutContext(t), "r", "hello")
 	if !errors.Is(err, client.ErrLost) || refused(t, err) != "outcome unknown" {
 		t.Error(err)
 	}
@@ -175,7 +175,7 @@ func TestClientLeavesAServerThatDoesNotAnswer(t *testing.T) {
 	})
 	ann := connect(t, address, func(o *client.Options) { o.AnswerTimeout = 50 * time.Millisecond })
 	next(ann, is(client.Connected))
-	if err := ann.Say(timeoutContext(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
+	if _, err := ann.Say(timeoutContext(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
 		t.Error(err)
 	}
 	if w := next(ann, is(client.Waiting)); w.Err == nil || !strings.Contains(w.Err.Error(), "does not answer") {
@@ -282,7 +282,7 @@ func TestClientLeavesAServerThatSendsInvalidFrames(t *testing.T) {
 			}
 			return succeed(n, verb)
 		}))
-		if err := ann.Say(timeoutContext(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
+		if _, err := ann.Say(timeoutContext(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
 			t.Error(err)
 		}
 		if w := next(ann, is(client.Waiting)); !strings.Contains(w.Err.Error(), "not a JSON object") {
@@ -308,14 +308,14 @@ func TestRoomRefusedForAWhileIsJoinedLater(t *testing.T) {
 	ann := connect(t, address)
 	ann.join("broken", "sound")
 	next[connected](ann, nil)
-	if err := ann.Say(timeoutContext(t), "sound", "hello"); !errors.Is(err, client.ErrLost) {
+	if _, err := ann.Say(timeoutContext(t), "sound", "hello"); !errors.Is(err, client.ErrLost) {
 		t.Error(err)
 	}
 	next[connected](ann, nil)
 	if n := tries.Load(); n != 1 {
 		t.Errorf("the room was asked for %d times before the client was connected", n)
 	}
-	if err := ann.Say(timeoutContext(t), "sound", "hello"); err != nil {
+	if _, err := ann.Say(timeoutContext(t), "sound", "hello"); err != nil {
 		t.Error(err)
 	}
 	for tries.Load() < 2 {
@@ -345,7 +345,7 @@ func TestGapsOfRoomsWithoutPositionsAreReported(t *testing.T) {
 	if room := next[gap](ann, nil); room != "r" {
 		t.Errorf("a gap in %s", room)
 	}
-	if err := ann.Say(timeoutContext(t), "r", "hello"); err != nil {
+	if _, err := ann.Say(timeoutContext(t), "r", "hello"); err != nil {
 		t.Error(err)
 	}
 	if room := next[gap](ann, nil); room != "other" {

@@ -72,13 +72,13 @@ func TestSayJSON(t *testing.T) {
 		return succeed(n, q.Event)
 	})
 	ann := connect(t, address)
-	if err := ann.SayJSON(context.Background(), "r", map[string]int{"order": 7}); err != nil {
+	if _, err := ann.SayJSON(context.Background(), "r", map[string]int{"order": 7}); err != nil {
 		t.Fatal(err)
 	}
 	if is := <-heard; is != `{"order":7}` {
 		t.Errorf("the server received %s", is)
 	}
-	if err := ann.SayJSON(context.Background(), "r", func() {}); err == nil {
+	if _, err := ann.SayJSON(context.Background(), "r", func() {}); err == nil {
 		t.Error("a function was sent")
 	}
 }

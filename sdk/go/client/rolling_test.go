@@ -80,7 +80,7 @@ func TestARollingRestart(t *testing.T) {
 			default:
 			}
 			for _, room := range []string{"kept", "plain"} {
-				if err := bob.Say(timeoutContext(t), room, fmt.Sprint(n)); err != nil {
+				if _, err := bob.Say(timeoutContext(t), room, fmt.Sprint(n)); err != nil {
 					t.Errorf("%s %d: %v", room, n, err)
 					return
 				}

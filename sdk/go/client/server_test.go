@@ -290,11 +290,14 @@ func (p *testClient) join(rooms ...string) {
 	}
 }
 
-func (p *testClient) say(room, text string) {
+// say sends a message and returns its id.
+func (p *testClient) say(room, text string) string {
 	p.t.Helper()
-	if err := p.Say(timeoutContext(p.t), room, text); err != nil {
+	id, err := p.Say(timeoutContext(p.t), room, text)
+	if err != nil {
 		p.t.Fatalf("%s: %v", text, err)
 	}
+	return id
 }
 
 // next returns the next event of type E that fits; nil fits all. It drops the events before it.
@@ -320,6 +323,9 @@ func from(id string) func(client.Message) bool {
 func is(s client.State) func(client.StateChange) bool {
 	return func(c client.StateChange) bool { return c.State == s }
 }
+
+// errorOf returns the error of a Say.
+func errorOf(_ string, err error) error { return err }
 
 // refused returns the message of a VerbError.
 func refused(t *testing.T, err error) string {

@@ -20,6 +20,9 @@ type Position struct {
 // Message is a message of a room, in the form that the server's rules chose for this
 // client. A handler that receives it owns its bytes and its map.
 type Message struct {
+	// ID identifies the message, also in history and when it is delivered again; "" in an
+	// ephemeral room.
+	ID   string
 	Room string
 	// From is the id of the sender's connection; "0" means the server.
 	From string

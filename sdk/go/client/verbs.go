@@ -139,28 +139,28 @@ func (c *Client) Leave(ctx context.Context, room string) error {
 
 const notInRoom = "connection not in this room"
 
-// Say sends a message to a room that the client is in, and returns when the server has
-// accepted it. The request carries a random key: if the connection breaks and is resumed,
+// Say sends a message to a room that the client is in, and returns the message's id when the
+// server has accepted it; "" in an ephemeral room. The request carries a random key: if the connection breaks and is resumed,
 // the request is repeated and the server publishes it once. If the connection is not
 // resumed, Say returns ErrLost.
-func (c *Client) Say(ctx context.Context, room, message string) error {
+func (c *Client) Say(ctx context.Context, room, message string) (id string, err error) {
 	return c.say(ctx, room, message)
 }
 
 // SayJSON is like Say, but sends the JSON of a value, which must be an object or an array, to
 // a room with json. The server refuses it in other rooms.
-func (c *Client) SayJSON(ctx context.Context, room string, value any) error {
+func (c *Client) SayJSON(ctx context.Context, room string, value any) (id string, err error) {
 	message, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("message to %s: %w", room, err)
+		return "", fmt.Errorf("message to %s: %w", room, err)
 	}
 	return c.say(ctx, room, json.RawMessage(message))
 }
 
-func (c *Client) say(ctx context.Context, room string, message any) error {
+func (c *Client) say(ctx context.Context, room string, message any) (id string, err error) {
 	r := request{Event: "say", Room: room, Message: message, Key: rand.Text()}
-	_, err := c.do(ctx, call{retry: retryResumed, request: func() request { return r }})
-	return err
+	answer, err := c.do(ctx, call{retry: retryResumed, request: func() request { return r }})
+	return answer.text("id"), err
 }
 
 // View returns a page of the members of a room.

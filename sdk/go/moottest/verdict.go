@@ -21,8 +21,8 @@ func judged(hook int, v Verdict) Verdict {
 		if json.Unmarshal([]byte(o.text), &members) != nil || members == nil {
 			return Verdict{Answer: Failed, Reason: o.what + " is not a JSON object"}
 		}
-		for _, name := range reserved {
-			if _, used := members[name]; used && (name != "message" || o.what == "extra") {
+		for i, name := range reserved {
+			if _, used := members[name]; used && (i < inReply || o.what == "extra") {
 				return Verdict{Answer: Failed, Reason: o.what + " uses the reserved name " + name}
 			}
 		}
@@ -33,8 +33,11 @@ func judged(hook int, v Verdict) Verdict {
 	return v
 }
 
-// reserved names belong to the engine; a reply may use message.
-var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
+// reserved names belong to the engine; a reply may use those from inReply on. The host leaves id, user and held
+// out of extra, and refuses the others.
+var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", "id", "user", "held"}
+
+const inReply = 9
 
 var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop}
 
