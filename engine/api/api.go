@@ -1,8 +1,8 @@
 // Package api is the HTTP interface of a node for operators and programs: the server API under /api, which the
 // OpenAPI document at /api/openapi.json describes; /metrics; /health/live and /health/ready.
 //
-// The server API requires a key. The admin key reaches everything, and the key of a tenant reaches /api/tenants/NAME. The
-// API gives the same answer for a resource that a key does not reach and for one that does not exist.
+// The server API requires a key. A key has a role, and reaches everything or the paths /api/tenants/NAME of its tenants.
+// The API gives the same answer for a resource that a key does not reach and for one that does not exist.
 package api
 
 import (
@@ -25,21 +25,20 @@ import (
 // Config is the configuration of a Server.
 type Config struct {
 	Engine            *engine.Engine
-	Rules             Rules             // nil: no reload and no rollback
-	Modules           Modules           // nil: no modules
-	Decisions         Decisions         // nil: no decisions are kept
-	Values            Values            // nil: modules store no values
-	Recorder          Recorder          // nil: no recordings
-	Trials            Trials            // nil: no trials
-	Console           http.Handler      // the page at /, which asks for a key itself; nil: no page
-	Version           string            // of the program
-	Key               string            // of the admin; not empty
-	TenantKeys        map[string]string // by tenant
-	Hosts             []string          // accepted names in Host, in lower case, besides localhost and IP addresses
-	RequestsPerSecond int               // of each key, burst twice that; 0: 100
-	AcceptFailures    func() uint64     // number of clients for which a listener had no file descriptor; nil: unknown
-	PendingClosed     func() uint64     // number of connections without a client that were closed in place of new ones; nil: unknown
-	Checks            []Check           // of /health/ready, besides those of the engine and the cluster
+	Rules             Rules         // nil: no reload and no rollback
+	Modules           Modules       // nil: no modules
+	Decisions         Decisions     // nil: no decisions are kept
+	Values            Values        // nil: modules store no values
+	Recorder          Recorder      // nil: no recordings
+	Trials            Trials        // nil: no trials
+	Console           http.Handler  // the page at /, which asks for a key itself; nil: no page
+	Version           string        // of the program
+	Keys              []Key         // replaced by SetKeys
+	Hosts             []string      // accepted names in Host, in lower case, besides localhost and IP addresses
+	RequestsPerSecond int           // of each key, burst twice that; 0: 100
+	AcceptFailures    func() uint64 // number of clients for which a listener had no file descriptor; nil: unknown
+	PendingClosed     func() uint64 // number of connections without a client that were closed in place of new ones; nil: unknown
+	Checks            []Check       // of /health/ready, besides those of the engine and the cluster
 
 	// Each tenant in MetricsFor has metric series of its own. Up to MetricsTenants other tenants, the first ones with
 	// activity, also have their own. The tenant "other" is the sum of the remaining ones. MetricsTenants 0: 100; below 0: none.
@@ -63,6 +62,7 @@ type Server struct {
 	api     huma.API
 	handler http.Handler
 	streams streamCount
+	keys    *keyring
 
 	seen    atomic.Pointer[nodesSeen]
 	looking singleflight.Group // of seen
@@ -75,8 +75,11 @@ func New(cfg Config) *Server {
 		s.log = slog.Default()
 	}
 	s.cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 100)
+	s.keys = newKeyring(s.cfg.RequestsPerSecond, cfg.Keys...)
+	s.cfg.Keys = nil
 	mux := http.NewServeMux()
 	s.api = humago.New(mux, describe(cfg.Version))
+	s.api.OpenAPI().OnAddOperation = append(s.api.OpenAPI().OnAddOperation, showRole)
 	s.operations()
 	document, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {

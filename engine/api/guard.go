@@ -19,7 +19,6 @@ import (
 // Host so that a page in an operator's browser cannot reach the server by a name that resolves to it (DNS
 // rebinding).
 func (s *Server) guard(api http.Handler) http.Handler {
-	keys := newKeyring(s.cfg.Key, s.cfg.TenantKeys, s.cfg.RequestsPerSecond)
 	wrong := newFailures(time.Now)
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -27,9 +26,9 @@ func (s *Server) guard(api http.Handler) http.Handler {
 	}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /health/live", http.HandlerFunc(s.live))
-	mux.Handle("GET /health/ready", s.ready(keys, wrong))
+	mux.Handle("GET /health/ready", s.ready(wrong))
 	mux.Handle("GET /metrics", s.metrics())
-	mux.Handle("/api/", s.authorize(keys, wrong, api))
+	mux.Handle("/api/", s.authorize(wrong, api))
 	if s.cfg.Console != nil {
 		mux.Handle("/", s.cfg.Console)
 	} else {
@@ -61,9 +60,10 @@ func (s *Server) accepts(host string) bool {
 }
 
 // authorize finds the key of a request. It refuses a request that has no valid key or exceeds the rate of its key.
-func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) http.Handler {
+// It logs each write with the name of the key.
+func (s *Server) authorize(wrong *failures, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k, f := keyOf(keys, wrong, w, r)
+		k, f := s.keyOf(wrong, w, r)
 		if f != nil {
 			write(w, f)
 			return
@@ -76,20 +76,20 @@ func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) htt
 		seen := &status{ResponseWriter: w, code: http.StatusOK}
 		next.ServeHTTP(seen, r.WithContext(withKey(r.Context(), k)))
 		if r.Method != http.MethodGet {
-			s.log.Info("server API", "by", k.scope.String(), "method", r.Method, "path", r.URL.Path, "status", seen.code, "took", time.Since(began))
+			s.log.Info("server API", "by", k.name, "role", string(k.role), "method", r.Method, "path", r.URL.Path, "status", seen.code, "took", time.Since(began))
 		}
 	})
 }
 
 // keyOf returns the key of a request. It refuses addresses that have sent many wrong keys, for a limited time, except with a
 // key that they have sent before: so other clients behind the same address do not lock out those with a key.
-func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request) (*key, *Fault) {
+func (s *Server) keyOf(wrong *failures, w http.ResponseWriter, r *http.Request) (*key, *Fault) {
 	address := addressOf(r)
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	bearer := strings.EqualFold(scheme, "Bearer")
 	var k *key
 	if bearer {
-		k = keys.find(strings.TrimSpace(text))
+		k = s.keys.find(strings.TrimSpace(text))
 	}
 	if wait := wrong.wait(address); wait > 0 && (k == nil || !k.wasUsedBy(address)) {
 		setRetryAfter(w, wait)
@@ -104,7 +104,7 @@ func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request
 		wrong.count(address)
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="moot"`)
-	return nil, fault(http.StatusUnauthorized, CodeUnauthorized, "the API requires the header `Authorization: Bearer KEY` with admin.key or a key of admin.tenantKeys")
+	return nil, fault(http.StatusUnauthorized, CodeUnauthorized, "the API requires the header `Authorization: Bearer KEY` with admin.key, or a key of admin.keys or admin.tenantKeys")
 }
 
 func tooMany(w http.ResponseWriter, wait time.Duration, format string, args ...any) {
@@ -121,8 +121,8 @@ func seconds(wait time.Duration) string {
 	return strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second)))
 }
 
-// within refuses operations that the key does not reach: those of other tenants, and those of no tenant unless the operation
-// is for every key. For all other operations it limits the time, the listings and the trials before their bodies are read.
+// within refuses operations that the key does not reach: those of other tenants, those of no tenant unless the operation
+// is for every key, and those that need another role. For all other operations it limits the time, the listings and the trials before their bodies are read.
 func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 	f := s.refusal(ctx)
 	if f == nil && ctx.Operation().Metadata[listing] == true {
@@ -133,9 +133,9 @@ func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 	if f == nil && ctx.Operation().Metadata[trying] == true {
 		k := keyIn(ctx.Context())
 		defer k.tries.Add(-1)
-		if k.tries.Add(1) > MaxTrials {
+		if k.tries.Add(1) > maxTrials {
 			ctx.SetHeader("Retry-After", "1")
-			f = fault(http.StatusTooManyRequests, CodeRateLimited, "%d trials with this key are in progress: wait for one to end", MaxTrials)
+			f = fault(http.StatusTooManyRequests, CodeRateLimited, "%d trials with this key are in progress: wait for one to end", maxTrials)
 		}
 	}
 	if f != nil {
@@ -159,12 +159,17 @@ func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 }
 
 func (s *Server) refusal(ctx huma.Context) *Fault {
-	who, ok := scopeOf(ctx.Context())
-	tenant := ctx.Param("tenant")
-	everyKey := ctx.Operation().Metadata[forEveryKey] == true
+	k := keyIn(ctx.Context())
+	tenant, operation := ctx.Param("tenant"), ctx.Operation()
+	everyKey := operation.Metadata[forEveryKey] == true
+	least := leastRole(operation.OperationID)
 	switch {
-	case !ok || who.tenant != "" && !everyKey && who.tenant != tenant:
-		return fault(http.StatusForbidden, CodeForbidden, "this key reaches only /api/tenants/%s", who.tenant)
+	case k == nil:
+		return fault(http.StatusForbidden, CodeForbidden, "the request has no key")
+	case !everyKey && !k.reaches(tenant):
+		return fault(http.StatusForbidden, CodeForbidden, "this key reaches only /api/tenants/NAME of %s", k.shown())
+	case k.role.rank() < least.rank():
+		return fault(http.StatusForbidden, CodeForbidden, "this key has the role %s; %s needs %s", k.role, operation.OperationID, least)
 	case tenant != "" && !s.cfg.Engine.HasTenant(tenant):
 		return fault(http.StatusNotFound, CodeNoTenant, "no such tenant: %.63q", tenant)
 	}
@@ -173,34 +178,34 @@ func (s *Server) refusal(ctx huma.Context) *Fault {
 
 // tooManyListings counts a listing of the key and refuses it if the key has reached a limit.
 func (s *Server) tooManyListings(ctx huma.Context, k *key) *Fault {
-	if k.busy.Add(1) > MaxListings {
+	if k.busy.Add(1) > maxListings {
 		ctx.SetHeader("Retry-After", "1")
-		return fault(http.StatusTooManyRequests, CodeRateLimited, "%d listings with this key are running: wait for one to end", MaxListings)
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "%d listings with this key are running: wait for one to end", maxListings)
 	}
-	if wait := k.pay(min(ListingPrice, k.pace.Burst()) - 1); wait > 0 {
+	if wait := k.pay(min(listingPrice, k.pace.Burst()) - 1); wait > 0 {
 		ctx.SetHeader("Retry-After", seconds(wait))
-		return fault(http.StatusTooManyRequests, CodeRateLimited, "too many listings with this key: each counts as %d of its %d requests per second", ListingPrice, s.cfg.RequestsPerSecond)
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "too many listings with this key: each counts as %d of its %d requests per second", listingPrice, s.cfg.RequestsPerSecond)
 	}
 	return nil
 }
 
-// A listing counts as ListingPrice requests of its key. A key may have at most MaxListings listings in progress.
+// A listing counts as listingPrice requests of its key. A key may have at most maxListings listings in progress.
 const (
-	ListingPrice = 5
-	MaxListings  = 8
+	listingPrice = 5
+	maxListings  = 8
 )
 
 // listing marks operations that return pages or ask all nodes.
 const listing = "listing"
 
-// forEveryKey marks operations without a tenant in the path that keys of tenants may call. They answer for the tenant of the key.
+// forEveryKey marks operations without a tenant in the path that keys of tenants may call. They answer for the tenants of the key.
 const forEveryKey = "every key"
 
 // trying marks trials. A decoded event takes many times the memory of its JSON, and it stays in memory while the trial waits.
 const trying = "trying"
 
-// MaxTrials is the number of trials that a key may have in progress.
-const MaxTrials = 4
+// maxTrials is the number of trials that a key may have in progress.
+const maxTrials = 4
 
 // loadsModules marks operations with a longer timeout.
 const loadsModules = "loads modules"

@@ -31,7 +31,7 @@ type readinessAnswer struct {
 // checkState is the result of one check.
 type checkState struct {
 	OK bool `json:"ok"`
-	// Detail describes the problem. Only answers to requests with the admin key have it.
+	// Detail describes the problem. Only answers to requests with a key that reaches all tenants have it.
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -41,18 +41,18 @@ func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("{\"live\":true}\n"))
 }
 
-// ready answers all requests. The answer has details if the request has the admin key.
-func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
+// ready answers all requests. The answer has details if the request has a key that reaches all tenants.
+func (s *Server) ready(wrong *failures) http.Handler {
 	current := newShared(readinessPause, s.runChecks)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		detailed := false
 		if r.Header.Get("Authorization") != "" {
-			k, f := keyOf(keys, wrong, w, r)
+			k, f := s.keyOf(wrong, w, r)
 			if f != nil {
 				write(w, f)
 				return
 			}
-			detailed = k.scope.tenant == ""
+			detailed = k.ofAll()
 		}
 		result, err := current.get(r.Context())
 		if err != nil {

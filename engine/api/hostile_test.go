@@ -78,17 +78,17 @@ func TestATenantsKeyCannotHoldThePort(t *testing.T) {
 // recordings.
 func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
 	const tenants = 64 // with 8 recordings each they would take all 512 sockets
-	keys, configs := map[string]string{}, []engine.TenantConfig{}
+	texts, configs := map[string]string{}, []engine.TenantConfig{}
 	for i := range tenants {
 		name := fmt.Sprint("t", i)
-		keys[name] = "the-key-of-" + name
+		texts[name] = "the-key-of-" + name
 		configs = append(configs, engine.TenantConfig{Name: name})
 	}
-	n := startWith(t, memory.New().Node("one"), configs, newProgram().use, func(c *api.Config) { c.TenantKeys = keys })
+	n := startWith(t, memory.New().Node("one"), configs, newProgram().use, func(c *api.Config) { c.Keys = keys(texts) })
 	ctx, hangUp := context.WithCancel(t.Context())
 	answers := make(chan bool, 8*tenants)
 	var open sync.WaitGroup
-	for name, key := range keys {
+	for name, key := range texts {
 		for range 8 {
 			open.Go(func() {
 				var once sync.Once
@@ -107,13 +107,13 @@ func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
 	if recordings != 128 {
 		t.Errorf("tenants have %d recordings under way, want 128", recordings)
 	}
-	n.refused("/api/tenants/t0/record", keys["t0"])
+	n.refused("/api/tenants/t0/record", texts["t0"])
 	if line := firstLine(n, "/api/tenants/t0/record", adminKey); line == "" || strings.Contains(line, api.CodeRateLimited) {
 		t.Errorf("the admin is not served: %s", line)
 	}
 	hangUp()
 	open.Wait()
-	if line := firstLine(n, "/api/tenants/t1/record", keys["t1"]); line == "" || strings.Contains(line, api.CodeRateLimited) {
+	if line := firstLine(n, "/api/tenants/t1/record", texts["t1"]); line == "" || strings.Contains(line, api.CodeRateLimited) {
 		t.Errorf("the places are not given back: %s", line)
 	}
 }
@@ -135,7 +135,7 @@ func TestRequestsWithoutAKeyAreRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, answer)
 		}
 	}
-	empty := alone(t, func(c *api.Config) { c.TenantKeys = map[string]string{"acme": ""} })
+	empty := alone(t, func(c *api.Config) { c.Keys = keys(map[string]string{"acme": ""}) })
 	if status, answer := empty.request("GET", "/api/tenants/acme", "", withKey("")); status != http.StatusUnauthorized {
 		t.Errorf("an empty key: %d %s", status, answer)
 	}

@@ -37,7 +37,7 @@ type moduleList struct {
 func (s *Server) moduleOperations() {
 	huma.Register(s.api, s.list("listModules", "/api/modules", "List the modules of all tenants on all nodes, by pages of tenants"),
 		func(ctx context.Context, in *tenantQuery) (*moduleList, error) {
-			tenants, cursor := s.selected(scope{}, in)
+			tenants, cursor := s.selected(nil, in)
 			out, err := s.modules(ctx, tenants)
 			if err == nil {
 				out.Body.Cursor = cursor

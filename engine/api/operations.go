@@ -11,6 +11,7 @@ import (
 // operations registers all operations.
 func (s *Server) operations() {
 	s.api.UseMiddleware(s.within)
+	s.keyOperations()
 	s.nodeOperations()
 	s.tenantOperations()
 	s.roomOperations()
@@ -51,4 +52,4 @@ func (s *Server) list(id, path, summary string) huma.Operation {
 var paging = fmt.Sprintf("If the answer has a cursor, there is another page: request it with the cursor. A page may be shorter than limit, or empty, "+
 	"although others follow. Items that exist from the first request to the last are on exactly one page; items that are added or removed in between may be on one. "+
 	"A cursor does not expire, and stays valid when the item that it names is removed. A list counts as %d requests of the key, and at most %d run at once; "+
-	"more are refused with 429 and Retry-After.", ListingPrice, MaxListings)
+	"more are refused with 429 and Retry-After.", listingPrice, maxListings)

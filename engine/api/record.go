@@ -23,8 +23,8 @@ type Recorder interface {
 type RecordQuery struct {
 	Tenant, Room, Module string
 	Text                 bool   // texts of messages are not redacted
-	By                   string // the scope of the key
-	Admin                bool   // the key is admin.key
+	By                   string // the name of the key
+	Admin                bool   // the key reaches all tenants
 }
 
 // streams marks operations that write their answer until the client closes the connection.
@@ -44,7 +44,7 @@ func (s *Server) recordOperations() {
 	op := s.operation("record", http.MethodGet, "/api/tenants/{tenant}/record", 200,
 		"Record the calls to modules of this node with their answers, as lines of JSON, until the request ends")
 	op.Description = "An empty line is a sign of life. For a slow client, calls are left out beyond 4 MiB that wait for it, 8 MiB for all recordings " +
-		"with its key, or 32 MiB on the node, of which 8 MiB are reserved for the admin key; a line {\"lost\":N} in their place has their number. " +
+		"with its key, or 32 MiB on the node, of which 8 MiB are reserved for keys that reach all tenants; a line {\"lost\":N} in their place has their number. " +
 		"A client that takes longer than 10 s to read a line is disconnected. " +
 		fmt.Sprintf("A key may have %d recordings at once, the keys of all tenants together %d on the node; more are refused with 429 and Retry-After.", maxStreams, maxTenantStreams)
 	op.Metadata = map[string]any{streams: true}
@@ -54,20 +54,20 @@ func (s *Server) recordOperations() {
 		Module string `query:"module" maxLength:"63" doc:"The name of the module."`
 		Text   bool   `query:"text" doc:"With the texts of messages; else every letter is an x."`
 	}) (*huma.StreamResponse, error) {
-		who, _ := scopeOf(ctx)
-		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: who.String(), Admin: who.tenant == ""}
-		if f := s.streams.begin(who); f != nil {
+		k := keyIn(ctx)
+		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: k.name, Admin: k.ofAll()}
+		if f := s.streams.begin(k); f != nil {
 			return nil, huma.ErrorWithHeaders(f, http.Header{"Retry-After": {"1"}})
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
-			defer s.streams.end(who)
-			s.record(c, q)
+			defer s.streams.end(k)
+			s.record(c, q, k.gone)
 		}}, nil
 	})
 }
 
-// record writes lines and heartbeats until the request ends or the client takes too long to read a line.
-func (s *Server) record(c huma.Context, q RecordQuery) {
+// record writes lines and heartbeats until the request ends, its key is removed, or the client takes too long to read a line.
+func (s *Server) record(c huma.Context, q RecordQuery, gone <-chan struct{}) {
 	c.SetHeader("Content-Type", "application/jsonl")
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
@@ -79,7 +79,7 @@ func (s *Server) record(c huma.Context, q RecordQuery) {
 	go func() {
 		defer close(beats)
 		defer cancel()
-		to.beat(ctx)
+		to.beat(ctx, gone)
 	}()
 	_ = s.cfg.Recorder.Record(ctx, q, to.write) // it returns when ctx ends or the client is gone
 	cancel()
@@ -111,13 +111,15 @@ func (w *lineWriter) write(line []byte) error {
 	return nil
 }
 
-// beat writes an empty line when none was written for a heartbeat, until ctx ends or the client has gone.
-func (w *lineWriter) beat(ctx context.Context) {
+// beat writes an empty line when none was written for a heartbeat, until ctx ends, gone is closed, or the client has gone.
+func (w *lineWriter) beat(ctx context.Context, gone <-chan struct{}) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-gone:
 			return
 		case <-beat.C:
 		}

@@ -144,6 +144,8 @@ func (s *Server) removeSanction(ctx context.Context, in *struct {
 
 // by returns the name of the key of a request.
 func by(ctx context.Context) string {
-	s, _ := scopeOf(ctx)
-	return s.String()
+	if k := keyIn(ctx); k != nil {
+		return k.name
+	}
+	return ""
 }

@@ -14,7 +14,7 @@ const maxPerAddress = maxSockets / 4
 
 // limited is a listener with at most maxSockets open connections, and maxPerAddress of an address. A new connection at a
 // limit closes another one: of those without a key, or else of those with a tenant's key, the oldest of the
-// address that has the most. So a client with a key is served whatever others have opened. Connections with the admin key are not
+// address that has the most. So a client with a key is served whatever others have opened. Connections with a key of all tenants are not
 // closed: if all are of that kind, the new one is.
 type limited struct {
 	net.Listener
@@ -159,7 +159,7 @@ func markSocket(ctx context.Context, k *key) {
 		return
 	}
 	rank := tenantsKey
-	if k.scope.tenant == "" {
+	if k.ofAll() {
 		rank = adminsKey
 	}
 	if s.rank.Load() < rank {

@@ -14,39 +14,39 @@ const (
 // streamCount counts recordings by key.
 type streamCount struct {
 	mu      sync.Mutex
-	open    map[scope]int
-	tenants int // of the keys of all tenants
+	open    map[string]int // by the name of the key
+	tenants int            // of the keys that do not reach all tenants
 }
 
 // begin counts a recording until end is called. It returns a fault if a limit is reached.
-func (c *streamCount) begin(who scope) *Fault {
+func (c *streamCount) begin(k *key) *Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.open[who] >= maxStreams:
+	case c.open[k.name] >= maxStreams:
 		return fault(http.StatusTooManyRequests, CodeRateLimited, "this key has %d recordings running: end one of them", maxStreams)
-	case who.tenant != "" && c.tenants >= maxTenantStreams:
+	case !k.ofAll() && c.tenants >= maxTenantStreams:
 		return fault(http.StatusTooManyRequests, CodeRateLimited, "the keys of tenants have %d recordings running on this node: wait for one to end", maxTenantStreams)
 	}
 	if c.open == nil {
-		c.open = map[scope]int{}
+		c.open = map[string]int{}
 	}
-	c.count(who, 1)
+	c.count(k, 1)
 	return nil
 }
 
 // count is called with mu held.
-func (c *streamCount) count(who scope, n int) {
-	c.open[who] += n
-	if who.tenant != "" {
+func (c *streamCount) count(k *key, n int) {
+	c.open[k.name] += n
+	if !k.ofAll() {
 		c.tenants += n
 	}
 }
 
-func (c *streamCount) end(who scope) {
+func (c *streamCount) end(k *key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.count(who, -1); c.open[who] == 0 {
-		delete(c.open, who)
+	if c.count(k, -1); c.open[k.name] == 0 {
+		delete(c.open, k.name)
 	}
 }

@@ -44,11 +44,12 @@ type tenantQuery struct {
 	Limit   int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Number of tenants."`
 }
 
-// selected returns the names of the tenants of a page that a key reaches, sorted, and the cursor of the next page.
-func (s *Server) selected(who scope, q *tenantQuery) (names []string, cursor string) {
+// selected returns the names of the tenants of a page, sorted, and the cursor of the next page. Tenants are selected among
+// those of own; nil: all.
+func (s *Server) selected(own []string, q *tenantQuery) (names []string, cursor string) {
 	switch {
-	case who.tenant != "":
-		names = []string{who.tenant}
+	case len(own) > 0:
+		names = slices.Clone(own)
 	case len(q.Tenants) > 0:
 		names = slices.Compact(slices.Sorted(slices.Values(q.Tenants)))
 	default:
@@ -58,14 +59,30 @@ func (s *Server) selected(who scope, q *tenantQuery) (names []string, cursor str
 		}
 		return names, cursor
 	}
-	return slices.DeleteFunc(names, func(name string) bool {
+	names = slices.DeleteFunc(names, func(name string) bool {
 		return !strings.Contains(name, q.Search) || len(q.Tenants) > 0 && !slices.Contains(q.Tenants, name) || !s.cfg.Engine.HasTenant(name)
-	}), ""
+	})
+	if len(own) > 0 {
+		return pageOf(names, q)
+	}
+	return names, ""
+}
+
+// pageOf returns the page of sorted names that a query selects, and the cursor of the next page.
+func pageOf(names []string, q *tenantQuery) (page []string, cursor string) {
+	i, found := slices.BinarySearch(names, q.Cursor)
+	if found {
+		i++
+	}
+	if page = names[i:]; len(page) > q.Limit {
+		page = page[:q.Limit]
+		cursor = page[q.Limit-1]
+	}
+	return page, cursor
 }
 
 func (s *Server) listTenants(ctx context.Context, in *tenantQuery) (*tenantList, error) {
-	who, _ := scopeOf(ctx)
-	names, cursor := s.selected(who, in)
+	names, cursor := s.selected(keyIn(ctx).tenants, in)
 	tenants, lost, err := s.tenants(ctx, names)
 	if err != nil {
 		return nil, s.faultOf(err)

@@ -190,6 +190,7 @@ func (r *tour) all(c *enginetest.Client) {
 	const acme = "/api/tenants/acme"
 	conn := acme + "/connections/" + c.ID()
 
+	r.ask("GET", "/api/key", "", 200, `{"name":"admin","role":"operator"}`)
 	r.ask("GET", "/api/nodes", "", 200, `"ready":true`)
 	r.ask("GET", "/api/tenants", "", 200, `{"name":"default"`)
 	r.ask("GET", acme, "", 200, `"connections":1,"rooms":1`)

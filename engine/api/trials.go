@@ -47,7 +47,7 @@ func (s *Server) trialOperations() {
 	}
 	op := s.operation("tryModule", http.MethodPost, tenantPath+"/modules/{module}/trials", 200, "Call a module with an event that did not happen")
 	op.Metadata = map[string]any{loadsModules: true, trying: true}
-	op.Description = fmt.Sprintf("At most %d trials with a key are in progress at a time; more are answered with 429 and Retry-After.", MaxTrials)
+	op.Description = fmt.Sprintf("At most %d trials with a key are in progress at a time; more are answered with 429 and Retry-After.", maxTrials)
 	huma.Register(s.api, op, func(ctx context.Context, in *struct {
 		InModule
 		Body Trial

@@ -28,6 +28,15 @@ const (
 	acmeKey  = "the-key-of-tenant-acme"
 )
 
+// keys returns the key of the admin, and keys of tenants.
+func keys(tenants map[string]string) []api.Key {
+	all := []api.Key{{Name: "admin", Text: adminKey, Role: "operator"}}
+	for name, text := range tenants {
+		all = append(all, api.Key{Name: "tenant:" + name, Text: text, Role: "operator", Tenants: []string{name}})
+	}
+	return all
+}
+
 // node is a node under test.
 type node struct {
 	t      testing.TB
@@ -49,7 +58,7 @@ func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantCon
 		c.Middleware = new(enginetest.Middleware).On(hook.OnSayReceive, func(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} })
 		c.Operator = func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) }
 	})
-	cfg := api.Config{Engine: n.engine, Version: "test", Key: adminKey, TenantKeys: map[string]string{"acme": acmeKey}, Log: slog.New(slog.DiscardHandler)}
+	cfg := api.Config{Engine: n.engine, Version: "test", Keys: keys(map[string]string{"acme": acmeKey}), Log: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&cfg)
 	}

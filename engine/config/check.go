@@ -253,8 +253,8 @@ func (l *load) checkTimeouts(c *Config) {
 // minKey is the shortest key of the server API, in bytes.
 const minKey = 16
 
-// checkKeys checks that each key is long enough, belongs to an existing tenant and is
-// unique.
+// checkKeys checks that each key is long enough, belongs to existing tenants, and that
+// keys and their names are unique.
 func (l *load) checkKeys(c *Config) {
 	owners := map[string]string{}
 	claim := func(path string, key Secret) {
@@ -279,7 +279,26 @@ func (l *load) checkKeys(c *Config) {
 		}
 		claim(path, c.Admin.TenantKeys[name])
 	}
+	named := map[string]string{AdminName: "admin.key"}
+	for i, k := range c.Admin.Keys {
+		at := cursor{path: "admin"}.key("keys").index(i)
+		if path := at.key("name").path; named[k.Name] != "" && !l.isBad(path) {
+			l.problem(l.pos(path), path, fmt.Sprintf("%s is the name of %s: use a name of its own", l.shows(path, k.Name), named[k.Name]))
+		} else if k.Name != "" {
+			named[k.Name] = at.path
+		}
+		for j, tenant := range k.Tenants {
+			path := l.item(at.key("tenants").path, j)
+			if _, ok := c.Tenants[tenant]; !ok && !l.incomplete() && !l.isBad(path) {
+				l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
+			}
+		}
+		claim(at.key("key").path, k.Key)
+	}
 }
+
+// AdminName is the name of the key admin.key in logs. No other key has it.
+const AdminName = "admin"
 
 // unknown returns the message for a setting that names something that does not exist.
 func (l *load) unknown(path, kind, name string, valid []string) string {

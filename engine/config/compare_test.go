@@ -35,6 +35,10 @@ func TestNeedsRestart(t *testing.T) {
 		{"socket: {tenant: b}", []string{"socket.tenant"}, false},
 		{"cluster: {node: n, redis: {password: x}}", []string{"cluster.node", "cluster.redis.password"}, false},
 		{"limits: {connections: 5}", nil, true},
+		{"admin: {listen: ':1', requestsPerSecond: 7, metrics: {named: [b]}}", []string{"admin.listen", "admin.requestsPerSecond", "admin.metrics.named"}, false},
+		{"admin: {key: 0123456789abcdef}", nil, true},
+		{"admin: {tenantKeys: {b: 0123456789abcdef}}", nil, true},
+		{"admin: {keys: [{name: ann, key: 0123456789abcdef, role: viewer}]}", nil, true},
 	} {
 		a, b := parsed(t, base), parsed(t, base+test.change)
 		if got := config.NeedsRestart(a, b); !slices.Equal(got, test.restart) {

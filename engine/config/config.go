@@ -40,7 +40,7 @@ type Config struct {
 	Include        []Include         `yaml:"include"` // files with more modules and tenants; already read
 	HTTP           HTTP              `yaml:"http" restart:"true"`
 	Socket         Socket            `yaml:"socket" restart:"true"`
-	Admin          Admin             `yaml:"admin" restart:"true"`
+	Admin          Admin             `yaml:"admin"`
 	Cluster        Cluster           `yaml:"cluster" restart:"true"`
 	Limits         Limits            `yaml:"limits"`
 	Sessions       Sessions          `yaml:"sessions" restart:"true"`
@@ -109,13 +109,22 @@ type TLS struct {
 
 // Admin is the listener of operators: the server API, metrics and health.
 type Admin struct {
-	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"` // "" = none
-	TLS               TLS               `yaml:"tls"`
-	Hosts             []string          `yaml:"hosts" check:"host"`                                    // allowed in the Host header, besides localhost and IP addresses
-	Key               Secret            `yaml:"key"`                                                   // "" = made at each start, and shown in a text log
-	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key that gives access to this tenant only
-	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000"` // of each key; the burst is twice that
-	Metrics           Metrics           `yaml:"metrics"`
+	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address" restart:"true"` // "" = none
+	TLS               TLS               `yaml:"tls" restart:"true"`
+	Hosts             []string          `yaml:"hosts" check:"host" restart:"true"`                                    // allowed in the Host header, besides localhost and IP addresses
+	Key               Secret            `yaml:"key"`                                                                  // of an operator; "" = made at each start, and shown in a text log
+	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                                // by tenant: a key of an operator of this tenant only
+	Keys              []AdminKey        `yaml:"keys"`                                                                 // further keys
+	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000" restart:"true"` // of each key; the burst is twice that
+	Metrics           Metrics           `yaml:"metrics" restart:"true"`
+}
+
+// AdminKey is a key of the server API with a role.
+type AdminKey struct {
+	Name    string   `yaml:"name" check:"name" required:"true"` // unique, in logs
+	Key     Secret   `yaml:"key" required:"true"`
+	Role    string   `yaml:"role" oneof:"viewer moderator author operator" required:"true"`
+	Tenants []string `yaml:"tenants" check:"name"` // that the key reaches; empty = all tenants, and operations of no tenant
 }
 
 // Metrics limits the series of /metrics.

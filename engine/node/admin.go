@@ -21,22 +21,13 @@ import (
 // newAPI makes the server API. The API answers other nodes even if admin.listen is "".
 func (n *Node) newAPI(store store.Store) *api.Server {
 	admin := n.cfg.Admin
-	key := admin.Key.Reveal()
-	if key == "" {
-		key = rand.Text()
-		n.showKey(key)
-	}
-	keys := map[string]string{}
-	for tenant, k := range admin.TenantKeys {
-		keys[tenant] = k.Reveal()
-	}
 	metricsTenants := admin.Metrics.Tenants
 	if metricsTenants == 0 {
 		metricsTenants = -1
 	}
 	return api.New(api.Config{
 		MetricsTenants: metricsTenants, MetricsFor: admin.Metrics.Named, Certificates: n.certificates, RoundTrips: n.roundTrips,
-		Engine: n.engine, Rules: n.reloader, Decisions: n.rules, Version: n.source.Version, Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		Engine: n.engine, Rules: n.reloader, Decisions: n.rules, Version: n.source.Version, Keys: n.apiKeys(n.reloader.current.Load().Admin), Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: n.rules, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, known: n.reloader.modulesOf, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(),
@@ -44,6 +35,26 @@ func (n *Node) newAPI(store store.Store) *api.Server {
 		Checks: []api.Check{{Name: "shutdown", Ready: n.notStopping}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
 			{Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
 	})
+}
+
+// apiKeys returns the keys of the server API. If admin.key is not set, it makes one, once for each run.
+func (n *Node) apiKeys(admin config.Admin) []api.Key {
+	key := admin.Key.Reveal()
+	if key == "" {
+		if n.madeKey == "" {
+			n.madeKey = rand.Text()
+			n.showKey(n.madeKey)
+		}
+		key = n.madeKey
+	}
+	keys := []api.Key{{Name: config.AdminName, Text: key, Role: "operator"}}
+	for tenant, k := range admin.TenantKeys {
+		keys = append(keys, api.Key{Name: "tenant:" + tenant, Text: k.Reveal(), Role: "operator", Tenants: []string{tenant}})
+	}
+	for _, k := range admin.Keys {
+		keys = append(keys, api.Key{Name: k.Name, Text: k.Key.Reveal(), Role: api.Role(k.Role), Tenants: k.Tenants})
+	}
+	return keys
 }
 
 // roundTrips returns the statistics of the node's round trips to Redis.
@@ -83,7 +94,7 @@ func (n *Node) showKey(key string) {
 	}
 	log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, n.source.Log)
 	if n.cfg.Log.Format == "json" {
-		log.Warn("admin.key is not set: the API refuses the admin, because a JSON log shows no key: set admin.key and restart")
+		log.Warn("admin.key is not set: the API refuses the admin, because a JSON log shows no key: set admin.key and reload")
 		return
 	}
 	log.Info("admin.key is not set: this one holds until the server stops; set admin.key if this log is kept", "key", key)

@@ -37,13 +37,19 @@ func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (engine.To
 	return tokens, nil
 }
 
-// sameSecrets reports whether all tenants and modules have the same secrets. The ID of a revision is not
+// sameSecrets reports whether the server API, all tenants and modules have the same secrets. The ID of a revision is not
 // enough, because it has only a few bits of a secret.
 func sameSecrets(a, b *config.Config) bool {
-	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
+	return sameKeys(a.Admin, b.Admin) && maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
 		return a.Sum != [32]byte{} && a.Sum == b.Sum || a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
 			slices.EqualFunc(a.Chain, b.Chain, func(a, b config.Entry) bool { return bytes.Equal(a.Config, b.Config) })
 	})
+}
+
+// sameKeys reports whether the keys of the server API have the same texts.
+func sameKeys(a, b config.Admin) bool {
+	return a.Key == b.Key && maps.Equal(a.TenantKeys, b.TenantKeys) &&
+		slices.EqualFunc(a.Keys, b.Keys, func(a, b config.AdminKey) bool { return a.Key == b.Key })
 }
 
 func checkKeySet(ctx context.Context, sets *auth.KeySets, from auth.Source) error {

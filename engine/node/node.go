@@ -73,6 +73,7 @@ type Node struct {
 	api       *api.Server
 	listeners atomic.Pointer[listeners] // nil: the listeners are not open yet
 	http      *http.Server
+	madeKey   string      // of the admin, made because admin.key is not set; guarded by reloader.turn after the start
 	stopping  atomic.Bool // readiness fails, but clients may still be served
 
 	descriptors *listen.Descriptors
@@ -177,6 +178,7 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend) err
 	}
 	n.reloader.engine, n.reloader.redactor = n.engine, n.redactor
 	n.api = n.newAPI(cmp.Or(b.operators, rules.Store()))
+	n.reloader.useKeys = func(admin config.Admin) { n.api.SetKeys(n.apiKeys(admin)) }
 	sizes.engine = n.engine
 	log.Info("moot", "version", n.source.Version, "config", n.source.File, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
 	if err := errors.Join(n.run(ctx), closeRules()); err != nil {

@@ -30,6 +30,7 @@ type reloader struct {
 	keys     *auth.KeySets
 	from     *sources
 	started  *config.Config // configuration of the start: settings that need a restart have these values
+	useKeys  func(config.Admin)
 
 	last    atomic.Pointer[api.Reload]
 	taken   atomic.Uint64                                       // successful reloads and rollbacks
@@ -134,6 +135,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 		next.drop()
 		return nil, err
 	}
+	r.useKeys(next.cfg.Admin)
 	r.past = append(r.past, r.now)
 	if len(r.past) > maxPast {
 		r.past[0].drop()
@@ -173,7 +175,8 @@ func sameRefused(a, b []fault) bool {
 // maxPast is the number of revisions kept for rollbacks.
 const maxPast = 5
 
-// rollback puts the previous revision into use.
+// rollback puts the previous revision into use. The keys of the server API stay as they are: a key that was removed
+// does not come back.
 func (r *reloader) rollback(ctx context.Context) (notes []string, err error) {
 	if len(r.past) == 0 {
 		return nil, errors.New("there is nothing to go back to: nothing was reloaded since the server started, or all of it was rolled back")

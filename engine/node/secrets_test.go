@@ -19,6 +19,18 @@ func TestAChangedSecretOfAModuleIsTaken(t *testing.T) {
 	if !sameSecrets(with(`"a"`), with(`"a"`)) || sameSecrets(with(`"a"`), with(`"b"`)) {
 		t.Error("a secret of a module is not compared")
 	}
+	keys := func(key, tenants, named string) *config.Config {
+		return &config.Config{Admin: config.Admin{Key: config.NewSecret(key), TenantKeys: map[string]config.Secret{"default": config.NewSecret(tenants)},
+			Keys: []config.AdminKey{{Name: "ann", Key: config.NewSecret(named)}}}}
+	}
+	if !sameSecrets(keys("a", "b", "c"), keys("a", "b", "c")) {
+		t.Error("the same keys differ")
+	}
+	for _, other := range []*config.Config{keys("x", "b", "c"), keys("a", "x", "c"), keys("a", "b", "x")} {
+		if sameSecrets(keys("a", "b", "c"), other) {
+			t.Error("a key is not compared")
+		}
+	}
 }
 
 func TestReadinessShowsFewProblems(t *testing.T) {

@@ -8,6 +8,8 @@ import { start } from "../../../compat/nodetest/server.mjs";
 
 const timeout = 90_000; // of one test, in ms
 const ofDefault = "a-tenant-key-for-tests";
+const ofViewer = "a-viewer-key-for-tests";
+const ofModerators = "a-key-of-two-tenants-for-tests";
 let folder, server, admin, browser, rules, open = [], talkers = [];
 
 const good = `moot.on("onSayReceive", (event) => {
@@ -31,7 +33,10 @@ tenants:
   other: { match: { host: [other.test] } }
 `);
   process.env.MOOT_CONFIG = join(folder, "config.yaml");
-  server = await start({ more: { "admin.tenantKeys.default": ofDefault } });
+  server = await start({ more: {
+    "admin.tenantKeys.default": ofDefault,
+    "admin.keys": `[{ name: display, key: ${ofViewer}, role: viewer }, { name: ann, key: ${ofModerators}, role: moderator, tenants: [default, other] }]`,
+  } });
   admin = server.key;
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
@@ -233,6 +238,26 @@ test("a tenant's key sees its tenant only", { timeout }, async () => {
   await page.getByRole("link", { name: "Decisions" }).click();
   await page.getByRole("table", { name: "Decisions" }).waitFor();
   await photograph(page, "tenant");
+});
+
+test("a viewer sees what a viewer may do", { timeout }, async () => {
+  const page = await look(ofViewer, "playground");
+  await page.getByRole("table", { name: "Nodes" }).waitFor(); // the overview in place of the playground
+  for (const name of ["Decisions", "Playground"]) assert.equal(await page.getByRole("link", { name }).count(), 0);
+  await page.getByRole("link", { name: "Modules" }).click();
+  await page.getByRole("table", { name: "Compiled modules" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Reload all nodes" }).count(), 0);
+});
+
+test("a key of two tenants has the choice between them", { timeout }, async () => {
+  const page = await look(ofModerators, "rooms");
+  await page.getByRole("button", { name: "lobby" }).waitFor();
+  await page.getByLabel("Tenant", { exact: true }).fill("other");
+  await page.keyboard.press("Enter");
+  await page.getByText("No rooms.").waitFor();
+  await page.getByRole("link", { name: "Decisions" }).click();
+  await page.getByTestId("decisions").getByText(/No decisions|verdict/).first().waitFor();
+  assert.equal(await page.getByRole("link", { name: "Playground" }).count(), 0);
 });
 
 test("a server that is gone is told, and found again", { timeout }, async () => {

@@ -24,8 +24,9 @@ function state(text, bad = false) {
 
 function route() {
   const name = location.hash.slice(1).split("?")[0];
-  const open = views[name] ? name : "overview";
-  for (const link of element("nav").querySelectorAll("a")) {
+  const links = [...element("nav").querySelectorAll("a")];
+  const open = links.some((link) => link.hash === `#${name}` && !link.hidden) ? name : "overview";
+  for (const link of links) {
     if (link.hash === `#${open}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -66,13 +67,14 @@ function login(why = "") {
 
 async function enter() {
   try {
-    await get("/api/tenants");
+    feed.key = await get("/api/key");
   } catch (err) {
     if (!(err instanceof Fault) || err.status === 401) return login(key ? `Refused: ${err.message}` : "");
     return login(err.message);
   }
   element("login").hidden = true;
   for (const id of ["nav", "leave"]) element(id).hidden = false;
+  for (const link of element("nav").querySelectorAll("[data-role]")) link.hidden = !feed.may(link.dataset.role);
   feed.clear();
   await round();
   if (!element("login").hidden) return;

@@ -1,6 +1,7 @@
 import { at, get } from "./api.js";
 
 const kept = 300; // points of a series: ten minutes
+const roles = ["viewer", "moderator", "author", "operator"];
 
 // Feed has the latest answers of the server and the data of the charts. A round costs the same with any number of
 // tenants: lists of tenants are requested by pages, by the views that show them.
@@ -8,8 +9,9 @@ export class Feed {
   nodes = [];
   usage = { nodes: [], tenants: [] }; // what the modules of each node use, with the tenants that cost most
   unreachable = [];
-  whole = true; // the key is admin.key
-  tenant; // of the key, if it is a tenant's
+  key = {}; // name, role and tenants of the key
+  whole = true; // the key reaches all tenants
+  tenant; // the first one of the key, if it does not reach all
   modules = []; // of this tenant
   self = "";
   #before; // counters of the previous round
@@ -24,6 +26,11 @@ export class Feed {
     this.whole = true;
   }
 
+  // may tells whether the key has at least the role.
+  may(role) {
+    return roles.indexOf(this.key.role) >= roles.indexOf(role);
+  }
+
   async round() {
     if (this.whole) await this.#all();
     if (!this.whole) await this.#own();
@@ -35,7 +42,7 @@ export class Feed {
       ({ nodes: this.nodes, self: this.self } = await get("/api/nodes"));
     } catch (err) {
       if (err.status !== 403) throw err;
-      this.whole = false; // the key is a tenant's
+      this.whole = false;
       this.nodes = [];
       return;
     }

@@ -54,9 +54,9 @@ export function tenantPages(path, size, show) {
 let lists = 0; // for ids
 
 // tenantInput creates a field for the name of a tenant, which offers names that contain what is typed. It calls chosen
-// with the name when it is entered. With the key of a tenant there is no choice, and it creates nothing.
+// with the name when it is entered. With the key of one tenant there is no choice, and it creates nothing.
 export function tenantInput(feed, value, chosen, attributes = {}) {
-  if (!feed.whole) return "";
+  if (feed.key.tenants?.length === 1) return "";
   const names = h("datalist", { id: `tenants-${lists += 1}` });
   let last = value;
   const enter = () => {

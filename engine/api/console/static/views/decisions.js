@@ -7,7 +7,8 @@ const page = 100; // decisions in one answer
 const words = (list) => [any, ...list.map((word) => [word, word])];
 
 export function decisions(main, feed) {
-  const asked = { tenant: feed.whole ? "" : feed.tenant.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
+  const own = feed.whole ? "" : feed.tenant.name; // for no choice
+  const asked = { tenant: own, room: "", hook: "", module: "", verdict: "", shadow: "" };
   let older = []; // decisions of older pages; each update replaces only the latest page
   let turn = 0;
   let last; // the oldest decision on the page; undefined: there are no older ones
@@ -48,7 +49,7 @@ export function decisions(main, feed) {
   };
   main.append(h("section", { class: "card" }, h("h2", {}, "Decisions"),
     h("div", { class: "row" },
-      tenantInput(feed, "", change("tenant"), { placeholder: "any" }),
+      tenantInput(feed, own, (value) => change("tenant")(value || own), { placeholder: own || "any" }),
       text("Room", "room"),
       select("Hook", words(["connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"]), "", change("hook")),
       text("Module", "module"),

@@ -22,10 +22,10 @@ export function modules(main, feed) {
   }
 
   main.append(
-    ...(feed.whole ? [h("section", { class: "card" }, h("h2", {}, "Rules"),
+    ...(feed.whole && feed.may("operator") ? [h("section", { class: "card" }, h("h2", {}, "Rules"),
       h("p", { class: "faint" }, "Reload makes every node load its configuration and modules again. A node on which anything is wrong keeps its rules."),
-      h("div", { class: "row" }, buttons), result),
-    h("section", { class: "card" }, h("h2", {}, "Compiled modules"), compiled)] : []),
+      h("div", { class: "row" }, buttons), result)] : []),
+    ...(feed.whole ? [h("section", { class: "card" }, h("h2", {}, "Compiled modules"), compiled)] : []),
     h("section", { class: "card" }, h("h2", {}, "Modules of tenants"), feed.whole ? list.element : own));
   return {
     update() {

@@ -1,0 +1,8 @@
+package api
+
+// Limits, for tests.
+const (
+	ListingPrice = listingPrice
+	MaxListings  = maxListings
+	MaxTrials    = maxTrials
+)
