@@ -134,6 +134,73 @@ func TestLinksOfEveryMemberAreFound(t *testing.T) {
 	}
 }
 
+// TestLinksAreMaskedInJSONAsInTexts compares the masked strings of a JSON message with the same strings as messages of their own, and
+// checks that all else in the message stays as it is.
+func TestLinksAreMaskedInJSONAsInTexts(t *testing.T) {
+	wasm, err := builtin.Wasm("links")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Cache: cache, Settings: json.RawMessage(`{"deny":["evil.com"],"action":"mask","mask":"\"[l]\""}`), Timeout: time.Minute, Now: aTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	ask := func(e trial.Event) trial.Answer {
+		t.Helper()
+		e.Hook, e.Room = "onSayReceive", "r"
+		answer, _, err := m.Ask(t.Context(), &e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	random, masked := rand.New(rand.NewPCG(5, 6)), 0
+	words := []string{"evil.com", "https://evil.com/a?b=c", "//www.evil.com", "https://e%76il.com", "ok.com", "é🙂", `"`, `\`, "\n", "\x01", "<&>", ":", " ", "", "{", "]"}
+	for range 300 {
+		var texts, want []string
+		for range 1 + random.IntN(4) {
+			var b strings.Builder
+			for range random.IntN(6) {
+				b.WriteString(words[random.IntN(len(words))] + []string{"", " "}[random.IntN(2)])
+			}
+			texts = append(texts, b.String())
+			switch a := ask(trial.Event{Message: of(b.String())}); a.Verdict {
+			case "rewrite":
+				want, masked = append(want, *a.Message), masked+1
+			default:
+				want = append(want, b.String())
+			}
+		}
+		message := func(texts []string) trial.JSON {
+			names := map[string]any{"evil.com": 1.5, "a": texts, "b": map[string]any{"evil.com": texts[0]}}
+			value, err := json.Marshal(names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return value
+		}
+		a := ask(trial.Event{JSON: message(texts)})
+		have := a.JSON
+		if a.Verdict == "allow" {
+			have = message(texts)
+		}
+		var got any
+		if err := json.Unmarshal(have, &got); err != nil {
+			t.Fatalf("%q becomes %s: %v", texts, have, err)
+		}
+		if again, _ := json.Marshal(got); string(again) != string(message(want)) {
+			t.Errorf("%q becomes\n%s, want\n%s", texts, again, message(want))
+		}
+	}
+	if masked < 100 {
+		t.Errorf("only %d texts have links", masked)
+	}
+	if a := ask(trial.Event{JSON: trial.JSON(`["\ud800","evil.com"]`)}); a.Verdict != "deny" {
+		t.Errorf("a string that cannot be read: %+v", a)
+	}
+}
+
 func TestBlocklistsAreAlike(t *testing.T) {
 	words := `"words":["darn","what the heck","the heck no","straße","плохо","455","ship","she","he","hers","sin","x1"]`
 	all := texts(t, 60)

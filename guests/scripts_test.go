@@ -116,7 +116,7 @@ func TestShadowban(t *testing.T) {
 	if got := say(ann, wire.Message{Text: "hello"}); fmt.Sprint(got) != "[hello -]" {
 		t.Errorf("from a banned address: %v", got)
 	}
-	if _, _, err := scripted(t, "shadowban/shadowban.lua", `{"user":["mallory"]}`, "kv"); err == nil || !strings.Contains(err.Error(), "unknown setting user") {
+	if _, _, err := scripted(t, "shadowban/shadowban.lua", `{"user":["mallory"]}`, "kv"); err == nil || !strings.Contains(err.Error(), `config.user: unknown setting: did you mean "users"?`) {
 		t.Errorf("a setting that is not there: %v", err)
 	}
 }
@@ -140,9 +140,14 @@ func TestLanguage(t *testing.T) {
 	if got := heard(t, h, hook.Event{From: "x", Message: wire.Message{Text: "good night"}}, receivers[1]); got[0] != "good night" {
 		t.Errorf("an unknown phrase is heard as %q", got)
 	}
+	card := wire.Message{JSON: true, Text: `{"Good morning":"Good Morning","more":["hello",{"to":"good morning!"},1,null]}`}
+	translated := `{"Good morning":"Bom dia","more":["hello",{"to":"Bom dia"},1,null]}{"original":` + card.Text + `,"language":"pt-BR"}`
+	if got := heard(t, h, hook.Event{From: "x", Message: card}, receivers[0], receivers[2]); got[0] != card.Text || got[1] != translated {
+		t.Errorf("of a JSON message is heard\n%q, want\n%q", got, translated)
+	}
 	for config, want := range map[string]string{
-		`{"phrases":{"a":"b"}}`: "phrases.a must be an object", `{"words":{}}`: "unknown setting words",
-		`{"phrases":{"a":{"en":" ! "}}}`: "phrases.a.en must be a string",
+		`{"phrases":{"a":"b"}}`: "config.phrases.a: must be a mapping, not text", `{"phrase":{}}`: `config.phrase: unknown setting: did you mean "phrases"?`,
+		`{"phrases":{"a":{"en":" ! "}}}`: "phrases.a.en has no letters",
 	} {
 		if _, _, err := scripted(t, "language/language.js", config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", config, err, want)

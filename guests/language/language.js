@@ -1,9 +1,14 @@
 // Language is a Moot rule that translates known phrases for each receiver. See README.md. It shows the use of vary: the host
 // calls it once for each locale in the room, and not once for each member.
-moot.declare({ name: "language", version: "1.0.0", reads: ["message", "locale"], vary: ["locale"] });
+moot.declare({
+  name: "language", version: "1.0.0", reads: ["message", "locale"], vary: ["locale"],
+  config: {
+    type: "object", additionalProperties: false,
+    properties: { phrases: { type: "object", additionalProperties: { type: "object", additionalProperties: { type: "string" } } } },
+  },
+});
 
-const { phrases = {}, ...unknown } = moot.config;
-for (const key of Object.keys(unknown)) throw new Error(`unknown setting ${key}: use phrases`);
+const { phrases = {} } = moot.config;
 
 // plain returns the form in which a phrase is looked up: lower case, without spaces and punctuation around it.
 const plain = (text) => text.trim().toLowerCase().replace(/[\s.!?…]+$/u, "").replace(/\s+/g, " ");
@@ -11,11 +16,8 @@ const plain = (text) => text.trim().toLowerCase().replace(/[\s.!?…]+$/u, "").r
 // known holds the translations by language, for each phrase in each language.
 const known = new Map();
 for (const [id, translations] of Object.entries(phrases)) {
-  if (typeof translations !== "object" || translations === null || Array.isArray(translations)) {
-    throw new Error(`phrases.${id} must be an object of language: text`);
-  }
   for (const [language, text] of Object.entries(translations)) {
-    if (typeof text !== "string" || plain(text) === "") throw new Error(`phrases.${id}.${language} must be a string`);
+    if (plain(text) === "") throw new Error(`phrases.${id}.${language} has no letters`);
     known.set(plain(text), { language: language.toLowerCase(), translations });
   }
 }
@@ -27,10 +29,23 @@ function forLocale(translations, locale) {
   return language && { language, text: translations[language] };
 }
 
+// translated returns a text for a locale; for a JSON message it does so with the strings in it, but not with the names of members.
+// It sets found.language if it has translated anything.
+function translated(message, locale, found) {
+  if (Array.isArray(message)) return message.map((item) => translated(item, locale, found));
+  if (typeof message === "object" && message !== null) {
+    return Object.fromEntries(Object.entries(message).map(([name, item]) => [name, translated(item, locale, found)]));
+  }
+  const phrase = typeof message === "string" ? known.get(plain(message)) : undefined;
+  const translation = phrase && forLocale(phrase.translations, locale);
+  if (!translation || plain(translation.text) === plain(message)) return message;
+  found.language ??= translation.language;
+  return translation.text;
+}
+
 moot.on("say", (event, receiver) => {
-  if (typeof event.message !== "string" || !receiver?.locale) return;
-  const phrase = known.get(plain(event.message));
-  const translation = phrase && forLocale(phrase.translations, receiver.locale);
-  if (!translation || plain(translation.text) === plain(event.message)) return;
-  return moot.rewrite({ message: translation.text, extra: { original: event.message, language: translation.language } });
+  if (!receiver?.locale) return;
+  const original = event.message, found = {};
+  const message = translated(original, receiver.locale, found);
+  if (found.language) return moot.rewrite({ message, extra: { original, language: found.language } });
 });

@@ -110,22 +110,21 @@ pub fn on_say_receive(e: moot.Event) moot.Verdict {
     if (isExempt(e)) return moot.allow();
     const message = e.message();
     var bad: []const u8 = "";
-    if (e.isJSON()) {
-        // Masking could change the structure of JSON, so the message is denied.
-        if (!inStrings(message, &bad)) return moot.deny("the message has a text that cannot be searched for links");
-    } else {
-        const masked = inText(message, &bad);
-        if (bad.len > 0 and masks) return moot.text(masked);
-    }
+    const clean = if (!e.isJSON()) inText(message, &bad) else inStrings(message, &bad) orelse
+        return moot.deny("the message has a text that cannot be searched for links");
     if (bad.len == 0) return moot.allow();
+    if (masks) return if (e.isJSON()) moot.jsonText(clean) else moot.text(clean);
     return moot.deny(moot.join(&.{ "links to ", bad[0..@min(bad.len, 100)], " are not allowed" }));
 }
 
-/// Checks the strings of a JSON message, without the names of members: those of all members, because parsers differ in which of two
-/// with the same name counts. Returns false if a string cannot be read.
-fn inStrings(json: []const u8, bad: *[]const u8) bool {
+/// Returns the JSON message with unwanted links in its strings masked, if they are masked. It leaves the names of members as they
+/// are, and searches the strings of all members, because parsers differ in which of two with the same name counts. Returns null if
+/// a string cannot be read. bad is as that of inText.
+fn inStrings(json: []const u8, bad: *[]const u8) ?[]const u8 {
+    var out = std.ArrayList(u8).init(moot.arena());
+    var done: usize = 0;
     var i: usize = 0;
-    while (i < json.len and bad.len == 0) : (i += 1) {
+    while (i < json.len and (masks or bad.len == 0)) : (i += 1) {
         if (json[i] != '"') continue;
         const start = i;
         i += 1;
@@ -135,9 +134,16 @@ fn inStrings(json: []const u8, bad: *[]const u8) bool {
         const end = @min(i + 1, json.len);
         const rest = std.mem.trimLeft(u8, json[end..], " \t\r\n");
         if (rest.len > 0 and rest[0] == ':') continue;
-        _ = inText(moot.json.parse([]const u8, json[start..end]) orelse return false, bad);
+        const text = moot.json.parse([]const u8, json[start..end]) orelse return null;
+        const masked = inText(text, bad);
+        if (masked.ptr == text.ptr) continue;
+        out.appendSlice(json[done..start]) catch @panic("out of memory");
+        out.appendSlice(moot.json.quote(masked)) catch @panic("out of memory");
+        done = end;
     }
-    return true;
+    if (done == 0) return json;
+    out.appendSlice(json[done..]) catch @panic("out of memory");
+    return out.items;
 }
 
 /// Returns the text with unwanted links masked, if they are masked. bad is the first of their hosts.

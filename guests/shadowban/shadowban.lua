@@ -2,24 +2,21 @@
 --
 -- The hook onSayReceive reads the list once per message, and adds a mark to the message of a banned user. The hook say removes
 -- the mark, on every node and for history too, so that it does not need the list for each receiver.
+local names <const> = { type = "array", items = { type = "string" } }
 moot.declare({
   name = "shadowban",
   version = "1.0.0",
   reads = { "message", "from", "id", "user", "fingerprint", "remoteIP" },
   capabilities = { "kv" },
+  config = { type = "object", additionalProperties = false, properties = { users = names, fingerprints = names, addresses = names } },
 })
 
 local mark <const> = "\1shadow\1" -- a client that sends the mark itself reaches only itself
 local kinds <const> = { "user", "fingerprint", "remoteIP" }
 
 local listed = {}
-for key, list in pairs(moot.config) do
-  local known = key == "users" and "user" or key == "fingerprints" and "fingerprint" or key == "addresses" and "remoteIP"
-  if not known then error("unknown setting " .. key .. ": use users, fingerprints or addresses", 0) end
-  for i, name in ipairs(list) do
-    if type(name) ~= "string" then error(key .. "[" .. i .. "] must be a string", 0) end
-    listed[known .. ":" .. name] = true
-  end
+for key, kind in pairs({ users = "user", fingerprints = "fingerprint", addresses = "remoteIP" }) do
+  for _, name in ipairs(moot.config[key] or {}) do listed[kind .. ":" .. name] = true end
 end
 
 local function banned(connection)
