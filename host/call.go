@@ -134,7 +134,7 @@ func (in *instance) classify(err error) *failure {
 	case errors.Is(err, errDeadline) && in.hurried:
 		return &failure{Deadline, errHurried}
 	case errors.Is(err, errDeadline):
-		return in.late(placeIn(err.Error()))
+		return in.late(in.place(err))
 	case errors.As(err, &bug):
 		return &failure{HostFault, err}
 	case errors.As(err, &exit):

@@ -2,7 +2,9 @@ package host
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,11 +57,10 @@ func (e configError) Error() string {
 func (l *loader) checkConfig(g *generation, started bool, errs []error) []error {
 	want := g.declared.config
 	g.declared.config = nil           // the generation lives long
-	if !started && g.program == nil { // a script has no manifest before it has started
-		if text, f := g.askManifest(); f == nil {
-			d, _ := declare(text, g.binding.module, g.exports())
-			want = d.config
-		}
+	if !started && !outOfTime(errs) { // a start that takes all of its time is not repeated
+		text, _ := g.askManifest()
+		d, _ := declare(text, g.binding.module, g.exports())
+		want = d.config
 	}
 	if want == nil {
 		return errs
@@ -69,6 +70,10 @@ func (l *loader) checkConfig(g *generation, started bool, errs []error) []error 
 		return wrong
 	}
 	return append(errs, wrong...)
+}
+
+func outOfTime(errs []error) bool {
+	return slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, errDeadline) })
 }
 
 // check checks a config against a schema, once.

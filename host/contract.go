@@ -171,3 +171,32 @@ func checkCapabilities(want []string, given grants) (errs []error) {
 	}
 	return errs
 }
+
+// checkUses returns errors about capabilities that a script uses and the entry does not grant. Those that its manifest
+// asks for are left to checkCapabilities. A use that the text of the script does not show fails when it happens.
+func checkUses(p *script.Program, declared []string, given grants) (errs []error) {
+	if p == nil {
+		return nil
+	}
+	for _, use := range p.Uses {
+		name, property, _ := strings.Cut(use.Capability, ":")
+		if given.has(name) && (property == "" || slices.Contains(given.properties, property)) || asksFor(declared, name, property) {
+			continue
+		}
+		if property == "" {
+			name = grantFor(name)
+		} else {
+			name = use.Capability
+		}
+		errs = append(errs, fmt.Errorf("%s: %s needs the capability %q: declare and grant %s", p.Place(use), use.What(), name, name))
+	}
+	return errs
+}
+
+// asksFor reports whether a manifest asks for a capability; property is "" unless it is that to set one property.
+func asksFor(declared []string, name, property string) bool {
+	return slices.ContainsFunc(declared, func(capability string) bool {
+		have, rest, _ := strings.Cut(capability, ":")
+		return have == name && (property == "" || slices.Contains(strings.Split(rest, ","), property))
+	})
+}

@@ -3,10 +3,13 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/script"
 )
 
 // Kind is the kind of a module's failure.
@@ -77,6 +80,39 @@ func (in *instance) late(place string) *failure {
 	}
 	return fail(Deadline, "%w after %v%s: %s is %v", errDeadline, after, place, whose, limit)
 }
+
+// place returns the place in the guest at which it ran out of time: the line of a script, or the innermost function of a
+// module; "" if it is not known.
+func (in *instance) place(err error) string {
+	p := in.generation.program
+	if p == nil {
+		return placeIn(err.Error())
+	}
+	return p.Locate(string(in.stopped(script.PlaceExport, len(p.Name)+16)))
+}
+
+// stopped calls an export of a runner after a call has failed, and returns its text; nil if it takes more than a slice of
+// fuel. The stacks of the failed call are left as they are, so the instance must not be called for an event.
+func (in *instance) stopped(export string, limit int) []byte {
+	fn := in.module.ExportedFunction(export)
+	if fn == nil {
+		return nil
+	}
+	in.slice, in.rest = meter.Slice, 0 // no further slice
+	in.fuel.Set(meter.Slice)
+	in.depth.Set(in.initial)
+	in.chain.Set(meter.StackBudget)
+	in.running = fn
+	defer func() { in.running = nil }()
+	if err := fn.CallWithStack(in, in.stack[:]); err != nil {
+		return nil
+	}
+	b, _ := spanOf(in.stack[0]).In(in.memory(), limit)
+	return slices.Clone(b)
+}
+
+// spanOf returns the span that a function returns as ptr << 32 | len.
+func spanOf(packed uint64) abi.Span { return abi.Span{Ptr: uint32(packed >> 32), Len: uint32(packed)} }
 
 const stackTrace = "\nwasm stack trace:"
 

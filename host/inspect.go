@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/schema"
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
@@ -99,6 +100,11 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 func (i *Inspection) declared(g *generation) error {
 	text, f := g.askManifest()
 	if f != nil {
+		if d, _ := declare(text, "module", g.exports()); d.config != nil {
+			if wrong := checked(func() (*schema.Schema, error) { return compiled(d.config.document) }, string(g.config)); len(wrong) > 0 {
+				return errors.Join(wrong...) // why the script has failed
+			}
+		}
 		return fmt.Errorf("its manifest cannot be read: %w", f)
 	}
 	d, err := declare(text, "module", g.exports())
@@ -128,7 +134,8 @@ func orEmpty(config json.RawMessage) json.RawMessage {
 	return config
 }
 
-// askManifest starts an instance, without a config, and calls its manifest export.
+// askManifest starts an instance, without a config, and calls its manifest export. If a script fails, the manifest is the part
+// that it has declared before.
 func (g *generation) askManifest() ([]byte, *failure) {
 	if len(g.code.module.Manifest) > abi.MaxManifest {
 		return nil, fail(Protocol, "it has more than %d bytes", abi.MaxManifest)
@@ -148,7 +155,9 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	if g.program != nil { // the manifest belongs to the script
 		begin = in.start
 	}
-	if f := begin(); f != nil {
+	if f := begin(); f != nil && g.program != nil {
+		return in.stopped(abi.ExportManifest, abi.MaxManifest), f
+	} else if f != nil {
 		return nil, f
 	}
 	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil {

@@ -273,7 +273,7 @@ func (in *instance) text(fn api.Function, limit int) ([]byte, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	span := abi.Span{Ptr: uint32(packed >> 32), Len: uint32(packed)}
+	span := spanOf(packed)
 	b, ok := span.In(in.memory(), limit)
 	if !ok {
 		return nil, fail(Protocol, "%s: %d bytes at %#x are not UTF-8 text of at most %d bytes in its memory",

@@ -105,7 +105,7 @@ func fits(m *meter.Module, memory int64) error {
 }
 
 // needs returns the grants with which the source's imports are compared. The runner of a script imports all host
-// functions; a call of one that is not granted fails.
+// functions; checkUses compares the uses of the script with the grants.
 func (s *source) needs(given grants) grants {
 	if s.program == nil {
 		return given
@@ -256,5 +256,5 @@ func (g *generation) selfTest(known *declarations) (in *instance, manifest []byt
 	if err != nil {
 		return in, nil, []error{err}
 	}
-	return in, manifest, checkCapabilities(g.requires, g.given)
+	return in, manifest, append(checkCapabilities(g.requires, g.given), checkUses(g.program, g.requires, g.given)...)
 }

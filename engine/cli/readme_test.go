@@ -127,6 +127,7 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 func TestScriptsOfTheReadmeLoad(t *testing.T) {
 	dir := t.TempDir()
 	var scripts []string
+	var config string
 	for _, s := range snippetsOf(t, "../../sdk/script/README.md") {
 		switch s.language {
 		case "js", "lua":
@@ -134,14 +135,15 @@ func TestScriptsOfTheReadmeLoad(t *testing.T) {
 			nodetest.Write(t, filepath.Join(dir, path), s.text)
 			scripts = append(scripts, path)
 		case "yaml":
-			for _, script := range scripts {
-				loads(t, script, filepath.Join(dir, "config.yaml"), strings.ReplaceAll(s.text, "rules/shout.js", script))
-			}
+			config = s.text
 		default:
 			t.Errorf("nothing tests a snippet in %q", s.language)
 		}
 	}
-	if len(scripts) != 2 {
+	for _, script := range scripts {
+		loads(t, script, filepath.Join(dir, "config.yaml"), strings.ReplaceAll(config, "rules/shout.js", script))
+	}
+	if len(scripts) != 3 {
 		t.Errorf("the README shows the scripts %q", scripts)
 	}
 }

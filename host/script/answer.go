@@ -17,7 +17,7 @@ import (
 )
 
 // version identifies the translator: this package, and the esbuild of go.mod.
-const version = "1 esbuild v0.28.2"
+const version = "2 esbuild v0.28.2"
 
 // Exit codes of a translator.
 const (
@@ -46,6 +46,7 @@ type answer struct {
 	Version   string
 	Text      string    `json:",omitempty"`
 	Positions []int32   `json:"Places,omitempty"` // line and column in the script, for each line of Text; 0: not known
+	Uses      []Use     `json:",omitempty"`       // of capabilities, in order of their positions
 	Problems  []problem `json:",omitempty"`       // instead of Text and Positions
 }
 
@@ -110,9 +111,12 @@ func translateJavaScript(q request) answer {
 	if strings.Contains(source, "sourceMappingURL=") { // the last one applies: positions must be those in this file
 		source += "\n//# sourceMappingURL=none:"
 	}
+	mark := marksFor(source)
 	result := api.Transform(source, api.TransformOptions{
 		Loader: loader, Target: api.ES2020, Sourcefile: "script", Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
 		Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
+		Define:      map[string]string{"moot": mark.moot, "globalThis.moot": mark.moot},
+		MangleProps: "^" + setProperty + "$", MangleCache: map[string]any{setProperty: mark.set},
 	})
 	a := answer{Version: version}
 	if len(result.Errors) > 0 {
@@ -122,33 +126,52 @@ func translateJavaScript(q request) answer {
 	if len(result.Code) > maxOutput {
 		os.Exit(exitOutput) // before it is copied and encoded
 	}
-	a.Text = string(result.Code)
-	var err error
-	if a.Positions, err = positionsOf(result.Code, result.Map); err != nil {
+	positions, err := positionsOf(result.Map)
+	if err != nil {
 		a.Problems = []problem{{Text: fmt.Sprintf("its source map cannot be read: %v", err)}}
+		return a
 	}
+	a.Positions = positions.lines(result.Code)
+	a.Uses = mark.usesIn(result.Code, positions.of)
+	a.Text = string(mark.unmark(result.Code))
 	return a
 }
 
-// positionsOf returns line and column in the script for each line of its translation.
-func positionsOf(code, sourceMap []byte) (places []int32, err error) {
+// positions are those of a translation in its script; nil: the script has no statements.
+type positions struct{ *sourcemap.Consumer }
+
+func positionsOf(sourceMap []byte) (p positions, err error) {
 	var of struct{ Mappings string }
-	if err := json.Unmarshal(sourceMap, &of); err != nil || of.Mappings == "" { // a script without statements
-		return nil, err
+	if err := json.Unmarshal(sourceMap, &of); err != nil || of.Mappings == "" {
+		return p, err
 	}
-	positions, err := sourcemap.Parse("", sourceMap)
-	if err != nil {
-		return nil, err
+	p.Consumer, err = sourcemap.Parse("", sourceMap)
+	return p, err
+}
+
+// of returns the line and the column, from 1, in the script for a line, from 1, and a column, from 0, of the translation; 0, 0
+// if they are not known.
+func (p positions) of(line, column int) (int, int) {
+	if p.Consumer == nil {
+		return 0, 0
 	}
-	for i, line := range bytes.Split(code, []byte("\n")) {
-		indent := len(line) - len(bytes.TrimLeft(line, " "))
-		_, _, at, column, ok := positions.Source(i+1, indent)
-		if !ok {
-			at, column = 0, -1
-		}
-		places = append(places, int32(at), int32(column+1))
+	_, _, line, column, ok := p.Source(line, column)
+	if !ok {
+		return 0, 0
 	}
-	return places, nil
+	return line, column + 1
+}
+
+// lines returns line and column in the script for each line of its translation.
+func (p positions) lines(code []byte) (list []int32) {
+	if p.Consumer == nil {
+		return nil
+	}
+	for i, text := range bytes.Split(code, []byte("\n")) {
+		line, column := p.of(i+1, len(text)-len(bytes.TrimLeft(text, " ")))
+		list = append(list, int32(line), int32(column))
+	}
+	return list
 }
 
 func problemsIn(list []api.Message) (all []problem) {

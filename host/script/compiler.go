@@ -72,7 +72,7 @@ type translation struct {
 }
 
 func (t *translation) bytes() int {
-	size := len(t.Text) + 4*len(t.Positions) + 256
+	size := len(t.Text) + 4*len(t.Positions) + 64*len(t.Uses) + 256
 	for _, p := range t.Problems {
 		size += len(p.Text) + 32
 	}
@@ -103,7 +103,7 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 	p := &Program{Runner: runner, Name: filepath.Base(file)}
 	p.named = regexp.MustCompile(regexp.QuoteMeta(p.Name) + `:(\d+)`)
 	if !l.translated {
-		p.Text, p.positions = plain(source), lineStarts(source)
+		p.Text, p.positions, p.Uses = plain(source), lineStarts(source), luaUses(source)
 		return p, nil
 	}
 	a, err := c.translation(ctx, filepath.Ext(file), source)
@@ -113,7 +113,7 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 	if len(a.Problems) > 0 {
 		return nil, problems(file, a.Problems)
 	}
-	p.Text, p.positions = []byte(a.Text), a.Positions
+	p.Text, p.positions, p.Uses = []byte(a.Text), a.Positions, a.Uses
 	return p, nil
 }
 

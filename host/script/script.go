@@ -22,6 +22,11 @@ const MaxText = 128 << 10
 // calls it before moot_init with the script's name, of name bytes, followed by its text; 0 accepts.
 const Export = "moot_script"
 
+// PlaceExport is a function that runners export in addition, () -> i64: ptr << 32 | len of the place of the script that runs,
+// such as "rule.js:3", with a line of the program's text. It is empty if the script does not run. The host calls it after a
+// call has run out of time.
+const PlaceExport = "moot_place"
+
 //go:embed built/js.wasm built/lua.wasm
 var built embed.FS
 
@@ -30,6 +35,7 @@ type Program struct {
 	Runner *Runner
 	Name   string // base name of the script's file
 	Text   []byte // the text for the runner
+	Uses   []Use  // of capabilities, as far as the text of the script shows them
 
 	positions []int32        // line and column in the script, for each line of Text; 0: not known
 	named     *regexp.Regexp // matches NAME:LINE, with a line of Text
@@ -97,4 +103,12 @@ func (p *Program) Locate(text string) string {
 		}
 		return fmt.Sprintf("%s:%d:%d", p.Name, p.positions[2*line-2], p.positions[2*line-1])
 	})
+}
+
+// Place returns the place of a use in the script, such as rule.ts:12:5.
+func (p *Program) Place(u Use) string {
+	if u.Line == 0 {
+		return p.Name
+	}
+	return fmt.Sprintf("%s:%d:%d", p.Name, u.Line, u.Column)
 }

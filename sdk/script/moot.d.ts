@@ -76,6 +76,8 @@ declare namespace moot {
     pure?: boolean;
     /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "properties:role". */
     capabilities?: string[];
+    /** A JSON Schema of the entry's config. The host checks the config against it, also if the script then fails. */
+    config?: object;
   }): void;
 
   /** Registers a handler for a hook. connection is undefined for a message of the system. */

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ type rule struct {
 	file   string
 	text   string // "": testdata/file
 	config string
-	grants []string
+	grants []string   // nil: all for a file of testdata
 	entry  host.Entry // without the module
 }
 
@@ -57,6 +58,9 @@ func (r rule) rules(t testing.TB) host.Rules {
 		var err error
 		if text, err = os.ReadFile("testdata/" + r.file); err != nil {
 			t.Fatal(err)
+		}
+		if r.grants == nil {
+			r.grants = all
 		}
 	}
 	entry := r.entry
@@ -90,6 +94,12 @@ func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.Buffer.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.String()
 }
 
 func (l *lines) has(text string) bool {
@@ -288,15 +298,109 @@ func TestAnswersPerReceiver(t *testing.T) {
 	})
 }
 
-func TestCallWithoutGrantFails(t *testing.T) {
-	for language, want := range map[string]string{"js": "kv.set: not granted", "lua": "kv.get: not granted"} {
-		w := open(t, rule{file: "all." + language})
-		if _, v := w.say("kv"); v.Outcome != hook.Failed || !(w.log.has(want) || w.log.has("not granted")) {
-			t.Errorf("%s: %+v\n%s", language, v, w.log)
+// TestUsesNeedGrants checks that a script does not load if it uses a capability that its entry does not grant, and that the
+// error names the place of the use.
+func TestUsesNeedGrants(t *testing.T) {
+	for _, c := range []struct {
+		file, text string
+		want       string
+		grants     []string
+	}{
+		{"rule.js", "moot.on('join', (e, c) => {\n  if (moot.kv.get('k')) return moot.deny('no');\n});",
+			`rule.js:2:7: moot.kv needs the capability "kv": declare and grant kv`, []string{"kv"}},
+		{"rule.ts", "interface T { kv: string }\n\nmoot.on('join', (e, c) => c.setProperty('mood', 1));",
+			`rule.ts:3:29: setProperty needs the capability "properties:mood": declare and grant properties:mood`, []string{"properties:role,mood"}},
+		{"rule.lua", "moot.on('join', function(e, c)\n  moot.emit({ room = 'r', message = 'x' })\nend)",
+			`rule.lua:2:3: moot.emit needs the capability "emit": declare and grant emit`, []string{"emit"}},
+		{"rule.lua", "moot.on('join', function(e, c) c:setProperty(e.room, 1) end)",
+			`rule.lua:1:34: setProperty needs the capability "properties:NAME": declare and grant properties:NAME`, []string{"properties:x"}},
+	} {
+		if got := refused(t, rule{file: c.file, text: c.text}); !strings.HasSuffix(got, ": "+c.want) {
+			t.Errorf("%s: %s, want %s", c.file, got, c.want)
 		}
-		missing := refused(t, rule{file: "all." + language, config: `{"capabilities":["kv"]}`})
-		if !strings.Contains(missing, `capability "kv"`) {
-			t.Errorf("%s: the error is %s", language, missing)
+		open(t, rule{file: c.file, text: c.text, grants: c.grants})
+	}
+	missing := refused(t, rule{file: "all.js", config: `{"capabilities":["kv"]}`, grants: []string{"rate", "emit", "rooms", "properties:mood"}})
+	if missing != `config.yaml:9: module rule: it needs the capability "kv": add it to the entry's grants` {
+		t.Errorf("a capability that is declared and not granted: %s", missing)
+	}
+}
+
+// TestCallWithoutGrantFails checks a use that the text of a script does not show.
+func TestCallWithoutGrantFails(t *testing.T) {
+	for file, text := range map[string]string{
+		"rule.js":  `moot.on("onSayReceive", (e, c) => { const m = moot; if (e.message === "kv") m.kv.set("k", "v"); else c["set" + "Property"]("mood", 1); });`,
+		"rule.lua": `moot.on("onSayReceive", function(e, c) local m = moot; if e.message == "kv" then m.kv.set("k", "v") else c["set" .. "Property"](c, "mood", 1) end end)`,
+	} {
+		w := open(t, rule{file: file, text: text})
+		for message, want := range map[string]string{"kv": "kv.set: not granted: declare and grant kv;", "mood": "property mood: not granted: declare and grant properties:mood;"} {
+			if _, v := w.say(message); v.Outcome != hook.Failed || !w.log.has(want) {
+				t.Errorf("%s: %+v, want %s\n%s", file, v, want, w.log)
+			}
+		}
+	}
+}
+
+// TestDeadlinesNameTheLine checks that the failure of a script that runs out of time names its limit and the line of the script,
+// whatever it does there.
+func TestDeadlinesNameTheLine(t *testing.T) {
+	for _, c := range []struct{ file, text, want string }{
+		{"rule.js", "function spin() {\n  let i = 0;\n  for (;;) {\n    i++;\n  }\n}\n\nmoot.on('onSayReceive', () => {\n  spin();\n});", `rule\.js:[34]:`},
+		{"rule.js", "moot.on('onSayReceive', () => {\n  const text = 'a'.repeat(40);\n  if (/^(a+)+$/.test(text + '!')) return moot.drop();\n});", `rule\.js:3:`},
+		{"rule.ts", "interface A { a: number }\n\nmoot.on('onSayReceive', (): void => {\n  let n = 0;\n  while (n >= 0)\n    n = [1, 2, 3].map((x: number) => x * n).length;\n});", `rule\.ts:[56]:`},
+		{"rule.lua", "moot.on('onSayReceive', function()\n  local i = 0\n  while true do\n    i = i + 1\n  end\nend)", `rule\.lua:[345]:`},
+		{"rule.lua", "moot.on('onSayReceive', function()\n  local i = 0\n  for n = 1, 1e18 do\n    i = i + n\n  end\nend)", `rule\.lua:[34]:`},
+		{"rule.lua", "local function spin(s)\n  repeat\n    s = (s .. 'x'):rep(2):sub(1, 9)\n  until s == ''\nend\nmoot.on('onSayReceive', function() spin('') end)", `rule\.lua:[34]:`},
+		{"rule.lua", "moot.on('onSayReceive', function()\n  string.find(('a'):rep(200), ('a-'):rep(90) .. 'b')\nend)", `rule\.lua:2:`},
+	} {
+		r := rule{file: c.file, text: c.text}
+		r.entry.Timeout = 300 * time.Millisecond
+		w := open(t, r)
+		_, v := w.say("hello")
+		want := regexp.MustCompile(`deadline exceeded after [0-9.]+ms in ` + c.want + `\d+: the entry's timeout is 300ms`)
+		if v.Outcome != hook.Failed || !want.MatchString(w.log.String()) {
+			t.Errorf("%s: %+v, want %s\n%s", c.text, v, c.want, w.log)
+		}
+	}
+	h, err := host.New(host.Config{Cache: cache(), Scripts: compiler(), StartTimeout: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	_, err = h.Load(context.Background(), rule{file: "loop.js", text: "let i = 0;\nfor (;;)\n  i++;"}.rules(t))
+	if err == nil || !strings.Contains(err.Error(), " in loop.js:") || !strings.Contains(err.Error(), "the limit of a start is 300ms") {
+		t.Errorf("a script that does not end: %v", err)
+	}
+}
+
+// TestConfigOfAScriptIsChecked checks that a script declares the schema of its config, also if it fails because of the config.
+func TestConfigOfAScriptIsChecked(t *testing.T) {
+	for file, text := range map[string]string{
+		"rule.js": `moot.declare({ config: { type: "object", additionalProperties: false, properties: { words: { type: "array", items: { type: "string" } } } } });
+			const words = moot.config.words.map((word) => word.toLowerCase());
+			moot.on("onSayReceive", () => moot.rewrite(words.join()));`,
+		"rule.lua": `moot.declare({ config = { type = "object", additionalProperties = false, properties = { words = { type = "array", items = { type = "string" } } } } })
+			local words = {}
+			for i = 1, #moot.config.words do words[i] = moot.config.words[i]:lower() end
+			moot.on("onSayReceive", function() return moot.rewrite(table.concat(words, ",")) end)`,
+	} {
+		w := open(t, rule{file: file, text: text, config: `{"words":["A","b"]}`})
+		if ev, _ := w.say("hello"); ev.Message.Text != "a,b" {
+			t.Errorf("%s: it says %s\n%s", file, ev.Message.Text, w.log)
+		}
+		for config, want := range map[string]string{
+			`{"wrods":["a"]}`:   `config.yaml:9: module rule: config.wrods: unknown setting: did you mean "words"?`,
+			`{"words":["a",5]}`: `config.yaml:9: module rule: config.words[1]: must be text, not a number`,
+		} {
+			if got := refused(t, rule{file: file, text: text, config: config}); got != want {
+				t.Errorf("%s with %s: %s, want %s", file, config, got, want)
+			}
+		}
+		if got := refused(t, rule{file: file, text: text, config: `{}`}); !strings.Contains(got, file+":") {
+			t.Errorf("%s fails for another reason: %s", file, got)
+		}
+		if got := refused(t, rule{file: file, text: strings.Replace(text, `"object"`, `"thing"`, 1)}); !strings.Contains(got, "a schema for the config that cannot be used") && !strings.Contains(got, file+":") {
+			t.Errorf("%s has a wrong schema: %s", file, got)
 		}
 	}
 }

@@ -18,6 +18,17 @@ pinned() { # FILE SHA256
 	fi
 }
 
+patched() { # FILE LINES SCRIPT: LINES of the file must change
+	local changed
+	sed "$3" "$1" >"$1.new"
+	changed=$(diff "$1" "$1.new" | grep -c '^>') || true
+	if [ "$changed" != "$2" ]; then
+		echo "the patch of $(basename "$1") changes $changed lines, not $2" >&2
+		exit 1
+	fi
+	mv "$1.new" "$1"
+}
+
 # as_c_string makes a C string literal of a file.
 as_c_string() { sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$/\\n"/' "$1"; }
 
@@ -36,9 +47,10 @@ javascript() { # QuickJS 2021-03-27, as the npm package qjsc has it
 	tar -xzf "$work/qjsc-0.3.0.tgz" -C "$work" package/deps/quickjs_2021_03_27
 	local q=$work/package/deps/quickjs_2021_03_27
 	as_c_string prelude.js >"$work/prelude_js.h"
+	patched "$q/quickjs.c" 8 's/^ *if (unlikely(js_poll_interrupts(ctx)))$/sf->cur_pc = pc + 1; &/; s/^    pc = b->byte_code_buf;$/sf->cur_pc = (pc = b->byte_code_buf) + 1;/' # see line.c
 	# EMSCRIPTEN: without threads and computed goto, but with checks of the stack.
 	compile js.wasm -DEMSCRIPTEN -DCONFIG_STACK_CHECK -DCONFIG_VERSION='"2021-03-27"' -DFE_DOWNWARD=0 -DFE_UPWARD=0 -I"$work" -I"$q" \
-		js.c "$q"/{quickjs,libregexp,libunicode,cutils}.c
+		js.c line.c "$q"/{libregexp,libunicode,cutils}.c
 }
 
 lua() { # 5.4.4, as Debian has it
@@ -53,6 +65,7 @@ lua() { # 5.4.4, as Debian has it
 	local src
 	src=$(dirname "$(find "$work" -name lapi.c)")
 	as_c_string prelude.lua >"$work/prelude_lua.h"
+	patched "$src/lvm.c" 2 's/^#define dojump(ci,i,e)\t{ /&savepc(L); /; s/^      vmcase(OP_FORLOOP) {$/& savepc(L);/' # for line_of_script
 	mkdir "$work/empty"
 	: >"$work/empty/setjmp.h"
 	local core

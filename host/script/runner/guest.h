@@ -3,6 +3,7 @@
 #define GUEST_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,12 +134,22 @@ EXPORT("moot_script") int moot_script(const char *p, size_t len, size_t name_len
     return 0;
 }
 
-static char *reason, *manifest; // results of moot_reason and moot_manifest
+static char *reason, *manifest; // results of moot_reason and moot_manifest; before the script has run, the part that it has declared
 static size_t reason_len, manifest_len;
 
 static inline uint64_t packed(const char *p, size_t len) { return (uint64_t)(uintptr_t)p << 32 | len; }
 EXPORT("moot_reason") uint64_t moot_reason(void) { return packed(reason, reason_len < 1024 ? reason_len : 1024); }
 EXPORT("moot_manifest") uint64_t moot_manifest(void) { return packed(manifest, manifest_len); }
+
+// line_of_script returns the line of the script that runs, which each runner finds; 0 if the script does not run.
+static int line_of_script(void);
+
+// moot_place returns the place of the script that runs, such as "rule.js:3". The host calls it after it has ended a call.
+EXPORT("moot_place") uint64_t moot_place(void) {
+    static char place[300];
+    int line = script_name ? line_of_script() : 0;
+    return line > 0 ? packed(place, (size_t)snprintf(place, sizeof place, "%.255s:%d", script_name, line)) : 0;
+}
 
 static inline char *copy(const char *p, size_t len) {
     char *q = malloc(len + 1);
@@ -146,6 +157,12 @@ static inline char *copy(const char *p, size_t len) {
     memcpy(q, p, len);
     q[len] = 0;
     return q;
+}
+
+static inline void set_manifest(const char *p, size_t len) {
+    free(manifest);
+    manifest = copy(p, len);
+    manifest_len = len;
 }
 
 // The export of a hook calls ask, which each runner defines.

@@ -3,7 +3,7 @@
 #include "guest.h"
 #include "quickjs.h"
 
-#include <stdio.h>
+int script_line(JSContext *, const char *file); // see line.c
 
 static const char prelude[] =
 #include "prelude_js.h"
@@ -114,6 +114,8 @@ NATIVE(n_take) { TEXTS1(k); DONE1(moot_rate_take(k.p, k.len, int_of(argv[1]), in
 NATIVE(n_emit) { text to = text_of(argv[1]), m = text_of(argv[2]); DONE2(moot_emit(int_of(argv[0]), to.p, to.len, m.p, m.len), to, m); }
 NATIVE(n_count) { TEXTS1(m); DONE1(moot_metric_add(m.p, m.len, int64_of(argv[1])), m); }
 
+NATIVE(n_declare) { TEXTS1(m); set_manifest(m.p, m.len); let_go(m); return JS_UNDEFINED; }
+
 static const struct { const char *name; JSCFunction *fn; int args; } natives[] = {
     {"hook", n_hook, 0}, {"isJSON", n_is_json, 0}, {"receivers", n_receivers, 0}, {"connected", n_connected, 0},
     {"field", n_field, 2}, {"time", n_time, 2}, {"property", n_property, 2},
@@ -122,6 +124,7 @@ static const struct { const char *name; JSCFunction *fn; int args; } natives[] =
     {"roomSize", n_room_size, 0}, {"roomGet", n_room_get, 1}, {"roomCreate", n_room_create, 1}, {"roomDestroy", n_room_destroy, 1},
     {"kvGet", n_kv_get, 1}, {"kvSet", n_kv_set, 3}, {"kvDel", n_kv_del, 1}, {"kvAdd", n_kv_add, 4}, {"kvSwap", n_kv_swap, 4},
     {"take", n_take, 4}, {"emit", n_emit, 3}, {"count", n_count, 2},
+    {"declare", n_declare, 1},
 };
 
 // failed takes the pending exception and formats it with the place where it was thrown.
@@ -141,6 +144,8 @@ static void failed(void) {
     JS_FreeValue(js, stack);
     JS_FreeValue(js, thrown);
 }
+
+static int line_of_script(void) { return script_line(js, script_name); }
 
 static int refuse(void) { failed(); return 1; }
 
@@ -174,8 +179,7 @@ EXPORT("moot_init") int moot_init(int minor, const char *p, size_t len) {
     JS_FreeValue(js, name);
     if (JS_IsException(made)) return refuse();
     text t = text_of(made);
-    manifest = copy(t.p, t.len);
-    manifest_len = t.len;
+    set_manifest(t.p, t.len);
     let_go(t);
     JS_FreeValue(js, made);
     free(script);

@@ -5,7 +5,6 @@
 #include "lauxlib.h"
 #include "lualib.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static const char prelude[] =
@@ -96,6 +95,8 @@ NATIVE(n_take) { TEXT(k, 1); GIVE(moot_rate_take(k, k_len, INT(2), INT(3), INT(4
 NATIVE(n_emit) { TEXT(to, 2); TEXT(m, 3); GIVE(moot_emit(INT(1), to, to_len, m, m_len)); }
 NATIVE(n_count) { TEXT(m, 1); GIVE(moot_metric_add(m, m_len, INT(2))); }
 
+NATIVE(n_declare) { TEXT(m, 1); set_manifest(m, m_len); return 0; }
+
 static const luaL_Reg natives[] = {
     {"hook", n_hook}, {"isJSON", n_is_json}, {"receivers", n_receivers}, {"connected", n_connected}, {"field", n_field},
     {"time", n_time}, {"property", n_property},
@@ -103,7 +104,8 @@ static const luaL_Reg natives[] = {
     {"log", n_log}, {"now", n_now}, {"random", n_random}, {"setProperty", n_set_property},
     {"roomSize", n_room_size}, {"roomGet", n_room_get}, {"roomCreate", n_room_create}, {"roomDestroy", n_room_destroy},
     {"kvGet", n_kv_get}, {"kvSet", n_kv_set}, {"kvDel", n_kv_del}, {"kvAdd", n_kv_add}, {"kvSwap", n_kv_swap},
-    {"take", n_take}, {"emit", n_emit}, {"count", n_count}, {NULL, NULL},
+    {"take", n_take}, {"emit", n_emit}, {"count", n_count},
+    {"declare", n_declare}, {NULL, NULL},
 };
 
 // Libraries without files, without the loading of compiled code, and without coroutines.
@@ -147,6 +149,14 @@ __attribute__((constructor)) static void boot(void) {
     lua_settop(state, 0);
 }
 
+// line_of_script reads the positions of the calls, which build.sh has Lua save at each jump.
+static int line_of_script(void) {
+    lua_Debug call;
+    for (int level = 0; lua_getstack(state, level, &call); level++)
+        if (lua_getinfo(state, "Sl", &call) && !strcmp(call.source + 1, script_name)) return call.currentline;
+    return 0;
+}
+
 static int refuse(void) {
     reason = (char *)lua_tolstring(state, -1, &reason_len); // stays on the stack
     return 1;
@@ -166,8 +176,9 @@ EXPORT("moot_init") int moot_init(int minor, const char *p, size_t len) {
     lua_rawgeti(state, LUA_REGISTRYINDEX, manifest_fn);
     lua_pushstring(state, script_name);
     lua_call(state, 1, 1);
-    const char *made = lua_tolstring(state, -1, &manifest_len);
-    manifest = copy(made, manifest_len);
+    size_t made_len;
+    const char *made = lua_tolstring(state, -1, &made_len);
+    set_manifest(made, made_len);
     lua_settop(state, 0);
     return 0;
 }

@@ -4,7 +4,7 @@
   const hooks = { connect: 1, join: 2, onSayReceive: 3, say: 4, leave: 5, disconnect: 6, action: 7 };
   const slots = { code: 32, reason: 36, message: 44, kind: 52, extra: 56, room: 64, from: 72, reply: 88 };
   const failures = {
-    "-1": "there is no such thing", "-2": "not granted", "-3": "too many, or too often", "-4": "not a text or JSON that the host takes",
+    "-1": "there is no such thing", "-3": "too many, or too often", "-4": "not a text or JSON that the host takes",
     "-5": "too large", "-6": "unavailable",
   };
   const handlers = [], actions = new Map();
@@ -15,7 +15,9 @@
   }
   const allowed = new Verdict(0);
 
-  function check(what, n) {
+  // check throws if a host function has failed. capability is the one that it needs; default: the first word of what.
+  function check(what, n, capability = what.split(".")[0]) {
+    if (n === -2) throw new Error(`${what}: not granted: declare and grant ${capability}; say and the start of a script cannot change anything`);
     if (n < 0) throw new Error(`${what}: ${failures[n]}`);
     return n;
   }
@@ -45,7 +47,7 @@
     property(name) { return parsed(native.property(this.conn, text("a property's name", name))); }
     setProperty(name, value) {
       if (this.conn !== 0) throw new Error("properties of receivers cannot be set");
-      check(`property ${name}`, native.setProperty(text("a property's name", name), value === undefined ? "" : json("a property", value)));
+      check(`property ${name}`, native.setProperty(text("a property's name", name), value === undefined ? "" : json("a property", value)), `properties:${name}`);
     }
   }
 
@@ -123,9 +125,11 @@
     declare(what) {
       if (!live) throw new Error("moot.declare belongs at the top of the script");
       for (const name of Object.keys(what)) {
-        if (!["name", "version", "reads", "vary", "pure", "capabilities"].includes(name)) throw new TypeError(`moot.declare: there is no ${name}`);
+        if (!["name", "version", "reads", "vary", "pure", "capabilities", "config"].includes(name)) throw new TypeError(`moot.declare: there is no ${name}`);
       }
       Object.assign(declared, what);
+      // If the script fails because of its config, the host has the schema, which explains it.
+      if (declared.config !== undefined) native.declare(json("the schema of the config", { name: "script", config: declared.config }));
     },
     on(hook, handler) {
       if (!live) throw new Error("moot.on belongs at the top of the script");

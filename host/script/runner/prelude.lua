@@ -2,7 +2,7 @@
 local native = ...
 local hooks = { "connect", "join", "onSayReceive", "say", "leave", "disconnect", "action" }
 local slots = { code = 32, reason = 36, message = 44, kind = 52, extra = 56, room = 64, from = 72, reply = 88 }
-local failures = { [-1] = "there is no such thing", [-2] = "not granted", [-3] = "too many, or too often",
+local failures = { [-1] = "there is no such thing", [-3] = "too many, or too often",
   [-4] = "not a text or JSON that the host takes", [-5] = "too large", [-6] = "unavailable" }
 local number_of, handlers, actions, declared, live = {}, {}, {}, {}, true
 for n, name in ipairs(hooks) do number_of[name] = n end
@@ -97,7 +97,11 @@ function value_at(s, i)
 end
 local function decode(s) return s and (value_at(s, 1)) end
 
-local function check(what, n)
+-- check fails if a host function has failed. capability is the one that it needs; default: the first word of what.
+local function check(what, n, capability)
+  if n == -2 then
+    error(what .. ": not granted: declare and grant " .. (capability or what:match("^%w+")) .. "; say and the start of a script cannot change anything", 3)
+  end
   if type(n) == "number" and n < 0 then error(what .. ": " .. failures[n], 3) end
   return n
 end
@@ -112,7 +116,7 @@ local methods = {}
 function methods.property(c, name) return decode(native.property(rawget(c, "conn"), text("a property's name", name))) end
 function methods.setProperty(c, name, value)
   if rawget(c, "conn") ~= 0 then error("properties of receivers cannot be set", 2) end
-  check("property " .. name, native.setProperty(text("a property's name", name), value == nil and "" or encode(value)))
+  check("property " .. name, native.setProperty(text("a property's name", name), value == nil and "" or encode(value)), "properties:" .. name)
 end
 local Connection = { __index = function(c, key)
   if fields[key] then return native.field(rawget(c, "blob"), fields[key]) end
@@ -197,11 +201,13 @@ moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {} }
 function moot.array(list) return setmetatable(list or {}, is_array) end
 function moot.declare(what)
   if not live then error("moot.declare belongs at the top of the script", 2) end
-  local known = { name = true, version = true, reads = true, vary = true, pure = true, capabilities = true }
+  local known = { name = true, version = true, reads = true, vary = true, pure = true, capabilities = true, config = true }
   for name, value in pairs(what) do
     if not known[name] then error("moot.declare: there is no " .. tostring(name), 2) end
     declared[name] = value
   end
+  -- If the script fails because of its config, the host has the schema, which explains it.
+  if declared.config ~= nil then native.declare(encode({ name = "script", config = declared.config })) end
 end
 function moot.on(hook, handler)
   if not live then error("moot.on belongs at the top of the script", 2) end
@@ -288,7 +294,7 @@ function api.manifest(name)
     if #actions > 0 then table.move({ "action", "params" }, 1, 2, #reads + 1, reads) end
   end
   return encode({ name = declared.name or name, version = declared.version, pure = declared.pure, hooks = has, reads = reads or null,
-    vary = declared.vary and moot.array(declared.vary) or null, capabilities = moot.array(declared.capabilities), actions = moot.array(list) })
+    vary = declared.vary and moot.array(declared.vary) or null, capabilities = moot.array(declared.capabilities), actions = moot.array(list), config = declared.config })
 end
 function api.ask()
   local hook = hooks[native.hook()]

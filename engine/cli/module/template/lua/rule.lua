@@ -1,4 +1,8 @@
 -- {{.Name}} is a Moot module.
+moot.declare({
+  reads = { "message" },
+  config = { type = "object", additionalProperties = false, properties = { mark = { type = "string", default = "!" } } },
+})
 local mark = moot.config.mark or "!"
 
 moot.on("onSayReceive", function(event)
