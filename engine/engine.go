@@ -204,7 +204,11 @@ const batches = 20
 // last connection has ended or ctx ends.
 func (e *Engine) Shutdown(ctx context.Context, over time.Duration) error {
 	all := e.beginClosing()
-	for batch := range slices.Chunk(all, max(1, (len(all)+batches-1)/batches)) {
+	size := max(1, (len(all)+batches-1)/batches)
+	if over == 0 {
+		size = max(1, len(all)) // the times to come back are spread within a batch
+	}
+	for batch := range slices.Chunk(all, size) {
 		closeForShutdown(batch)
 		select {
 		case <-e.emptied:
