@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
+	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/moderation"
@@ -46,11 +48,15 @@ func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 		return nil, fmt.Errorf("cluster.redis: %w", err)
 	}
 	store := redisstore.New(opened.Client(), rc.Prefix)
-	store.Wait = redisstore.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
+	store.Wait = durable.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
 	sanctions := sanctionredis.New(opened.Client(), rc.Prefix, n.log)
+	sanctions.Wait = durable.Wait{Replicas: store.Wait.Replicas, For: max(store.Wait.For, sanctionWait)}
 	return &backend{opened.Cluster(), store, store.WithClient(opened.Operators()), sanctions,
 		func() error { return errors.Join(store.Close(), sanctions.Close(), opened.Close()) }}, nil
 }
+
+// sanctionWait is the least time that a sanction waits for replicas. A moderator has more of it than a module.
+const sanctionWait = time.Second
 
 func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
 	r := c.Redis

@@ -2,14 +2,20 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 	"github.com/mootchat/moot/engine/moderation"
 )
@@ -22,18 +28,37 @@ type node struct {
 	mu      sync.Mutex
 	list    moderation.List
 	changed chan struct{}
+	always  string   // a user whose sanction must hold from now on; "": none
+	ceased  int      // changes after which it did not
+	alls    []string // users of one change each, and "all" for all sanctions
 }
 
 func startNode(t *testing.T, server *redistest.Server) *node {
 	t.Helper()
 	proxy := redistest.StartProxy(t, server.Address())
-	client := redis.NewClient(&redis.Options{Addr: proxy.Address()})
-	n := &node{Store: New(client, "moot", slog.New(slog.DiscardHandler)), proxy: proxy, changed: make(chan struct{}, 1)}
+	n := follow(t, &redis.Options{Addr: proxy.Address()})
+	n.proxy = proxy
+	return n
+}
+
+// follow returns a store with a follower of the tenant t.
+func follow(t *testing.T, o *redis.Options) *node {
+	t.Helper()
+	client := redis.NewClient(o)
+	n := &node{Store: New(client, "moot", slog.New(slog.NewTextHandler(t.Output(), nil))), changed: make(chan struct{}, 1)}
 	t.Cleanup(func() { _ = n.Close(); _ = client.Close() })
 	stop, err := n.Follow(t.Context(), "t", func(c moderation.Change) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		c.Apply(&n.list)
+		if n.always != "" && !n.has(n.always) {
+			n.ceased++
+		}
+		what := "all"
+		if !c.All && len(c.Set) == 1 {
+			what = c.Set[0].User
+		}
+		n.alls = append(n.alls, what)
 		select {
 		case n.changed <- struct{}{}:
 		default:
@@ -155,6 +180,127 @@ func restore(t *testing.T, client redis.UniversalClient, backup map[string]strin
 			t.Fatal(err)
 		}
 	}
+	began := time.Now().UnixMilli() + 10 // a failover takes longer than the revisions of some changes are ahead of the clock
+	for now := time.UnixMilli(0); now.UnixMilli() < began; {
+		var err error
+		if now, err = client.Time(t.Context()).Result(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestASanctionHoldsThroughAFailover checks that a sanction that Redis has lost holds on a follower at each moment, and on
+// new followers afterwards, although the node that set it has died, and that a sanction that was removed does not come back.
+func TestASanctionHoldsThroughAFailover(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	client := server.Client()
+	defer client.Close()
+	backup := dump(t, client)
+	a.set(t, "muted")
+	a.set(t, "forgiven")
+	b.until(t, "both hold", func() bool { return b.has("muted") && b.has("forgiven") })
+	b.proxy.Silence()
+	if _, err := a.Remove(t.Context(), "t", mute(t, "forgiven").ID); err != nil {
+		t.Fatal(err)
+	}
+	b.proxy.Sever()
+	b.proxy.Mend()
+	b.until(t, "the removal is known", func() bool { return !b.has("forgiven") })
+	_ = a.Close()
+	b.mu.Lock()
+	b.always, b.alls = "muted", nil
+	b.mu.Unlock()
+	restore(t, client, backup)
+	b.proxy.Sever()
+	b.until(t, "it has read all", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.alls) > 0 })
+	c := startNode(t, server)
+	if b.ceased > 0 || !c.has("muted") || c.has("forgiven") {
+		t.Errorf("it ceased %d times; a new node has muted: %v, forgiven: %v", b.ceased, c.has("muted"), c.has("forgiven"))
+	}
+}
+
+// TestASanctionHoldsWhenSetReturns checks the followers of the node that sets and removes it, while others make changes.
+func TestASanctionHoldsWhenSetReturns(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	var others sync.WaitGroup
+	defer others.Wait()
+	for i := range 3 {
+		others.Go(func() {
+			for range 50 {
+				_, _ = b.Set(t.Context(), mute(t, fmt.Sprint("other ", i)))
+			}
+		})
+	}
+	for i := range 50 {
+		user := fmt.Sprint(i)
+		a.set(t, user)
+		if !a.has(user) {
+			t.Fatalf("%s is not muted", user)
+		}
+		if _, err := a.Remove(t.Context(), "t", mute(t, user).ID); err != nil {
+			t.Fatal(err)
+		}
+		if a.has(user) {
+			t.Fatalf("%s is muted", user)
+		}
+	}
+}
+
+// TestASubscriptionLeavesAServerThatIsNotTheMaster checks a node whose commands reach another server than its subscription,
+// which still stands.
+func TestASubscriptionLeavesAServerThatIsNotTheMaster(t *testing.T) {
+	former, master := redistest.Start(t), redistest.Start(t)
+	var leads atomic.Pointer[redistest.Server]
+	leads.Store(former)
+	a := follow(t, &redis.Options{Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, leads.Load().Address())
+	}})
+	b := startNode(t, master)
+	leads.Store(master)
+	if err := former.Do("CLIENT", "KILL", "TYPE", "normal"); err != nil {
+		t.Fatal(err)
+	}
+	b.set(t, "first")
+	a.until(t, "the change arrives", func() bool { return a.has("first") })
+	b.set(t, "second")
+	a.until(t, "the next arrives", func() bool { return a.has("second") })
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if last := a.alls[len(a.alls)-1]; last != "second" {
+		t.Errorf("the follower received %q: want that the subscription passes the last change", a.alls)
+	}
+}
+
+// TestChangesWaitForReplicas checks that Set and Remove fail if too few replicas have the change.
+func TestChangesWaitForReplicas(t *testing.T) {
+	master := redistest.Start(t)
+	replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port))
+	if err := redistest.Await("the replica follows", func() bool { return replica.Info("master_link_status") == "up" }); err != nil {
+		t.Fatal(err)
+	}
+	a := startNode(t, master)
+	a.Wait = durable.Wait{Replicas: 1, For: 10 * time.Second}
+	a.set(t, "bob")
+	if err := replica.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	a.Wait.For = 50 * time.Millisecond
+	if _, err := a.Set(t.Context(), mute(t, "ann")); !errors.Is(err, durable.ErrNotReplicated) {
+		t.Errorf("set: %v", err)
+	}
+	if _, err := a.Remove(t.Context(), "t", mute(t, "bob").ID); !errors.Is(err, durable.ErrNotReplicated) {
+		t.Errorf("remove: %v", err)
+	}
+	if err := replica.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	a.Wait.For = 10 * time.Second
+	a.set(t, "ann")
+	if !a.has("ann") || a.has("bob") {
+		t.Errorf("ann is muted: %v, bob: %v", a.has("ann"), a.has("bob"))
+	}
 }
 
 // TestAMissedChangeIsNoticed checks that a follower that misses a published change reads the tenant again with
@@ -186,11 +332,15 @@ func TestAMalformedSanctionDoesNotHold(t *testing.T) {
 	defer client.Close()
 	a.set(t, "bob")
 	ctx := t.Context()
+	revision, err := client.HGet(ctx, a.key("t", "c"), "revision").Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, record := range []string{"", "p", "p1\x00user:x", "p1\x00user:x\x00{", "p1\x00user:x\x00{}", "p-1\x00user:x\x00{}", a.recordOf(t, client, "bob")} {
 		id := fmt.Sprint("bad", i)
 		client.HSet(ctx, a.key("t", "s"), id, record)
 		client.ZAdd(ctx, a.key("t", "i"), redis.Z{Member: "user:x\x00" + id})
-		client.Publish(ctx, a.channel(), fmt.Sprintf("t %d s%s %s", 2+i, id, record))
+		client.Publish(ctx, a.channel(), fmt.Sprintf("t %d %d s%s %s", revision+int64(i), revision+int64(i)+1, id, record))
 	}
 	client.Publish(ctx, a.channel(), "t")
 	client.Publish(ctx, a.channel(), "")

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"strconv"
+	"crypto/rand"
 	"sync"
 	"time"
 
@@ -14,9 +14,14 @@ import (
 const (
 	pageSize   = 1000             // sanctions read by one script
 	checkEvery = 10 * time.Second // time between comparisons of revisions, which find lost messages
+	echoTime   = time.Second      // time between two messages of a subscription to itself
+	lostEchoes = 2                // messages that did not come back, after which the subscription counts as broken
+	passTime   = time.Second      // maximum wait for the followers of this node
 	readTime   = 30 * time.Second // time to read the sanctions of a tenant
 	maxPending = 1000             // changes that wait while a tenant is read; further ones make it be read again
-	retryTime  = time.Second      // time between tries to read, or to subscribe
+	retryTime  = time.Second      // time between tries to read
+
+	resubscribeTime = 200 * time.Millisecond // time between tries to subscribe
 )
 
 // follower is a call of Follow. Its revision is that of the last change it has received.
@@ -29,7 +34,8 @@ type follower struct {
 	loading  bool // f has to receive all sanctions first
 	again    bool // and again afterwards
 	revision int64
-	pending  []message // changes that arrived while loading
+	changed  chan struct{} // closed and replaced with each change of revision
+	pending  []message     // changes that arrived while loading
 }
 
 // Follow implements [moderation.Store].
@@ -37,7 +43,7 @@ func (s *Store) Follow(ctx context.Context, tenant string, f func(moderation.Cha
 	if err := s.subscribe(ctx); err != nil {
 		return nil, err
 	}
-	one := &follower{tenant: tenant, f: f, loading: true}
+	one := &follower{tenant: tenant, f: f, loading: true, changed: make(chan struct{})}
 	s.mu.Lock()
 	if s.followers[tenant] == nil {
 		s.followers[tenant] = map[*follower]struct{}{}
@@ -62,19 +68,24 @@ func (s *Store) unfollow(one *follower) {
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	one.stopped, one.pending = true, nil
+	one.moved(one.revision) // wakes await
 }
 
-// subscribe waits until the subscription to changes is active. The first call starts it.
-func (s *Store) subscribe(ctx context.Context) error {
+// begin starts to receive changes. Only the first call has an effect.
+func (s *Store) begin() (started <-chan struct{}) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.started == nil && s.ctx.Err() == nil {
 		s.started = make(chan struct{})
 		s.work.Go(s.run)
 	}
-	started := s.started
-	s.mu.Unlock()
+	return s.started
+}
+
+// subscribe waits until the subscription to changes is active. The first call starts it.
+func (s *Store) subscribe(ctx context.Context) error {
 	select {
-	case <-started:
+	case <-s.begin():
 		return nil
 	case <-s.ctx.Done():
 		return s.ctx.Err()
@@ -85,31 +96,59 @@ func (s *Store) subscribe(ctx context.Context) error {
 
 // run receives changes until Close.
 func (s *Store) run() {
-	sub := s.client.Subscribe(s.ctx, s.channel())
+	active := sync.OnceFunc(func() { close(s.started) })
+	for s.ctx.Err() == nil {
+		s.receiveAll(active)
+		pause(s.ctx, resubscribeTime)
+	}
+}
+
+// receiveAll subscribes, calls active, and receives changes until the subscription breaks. Every echoTime it publishes
+// a message that only itself receives: if the message does not come back although Redis has taken it, the subscription is
+// at a server that has gone, or is no longer the master.
+func (s *Store) receiveAll(active func()) {
+	echo := s.channel() + ":" + rand.Text()
+	sub := s.client.Subscribe(s.ctx, s.channel(), echo)
 	defer sub.Close()
 	stop := context.AfterFunc(s.ctx, func() { _ = sub.Close() })
 	defer stop()
-	active, checked := false, time.Now()
-	for s.ctx.Err() == nil {
+	sent, checked := 0, time.Now()
+	for tick := time.Now().Add(echoTime); s.ctx.Err() == nil; {
+		received, err := sub.ReceiveTimeout(s.ctx, max(time.Until(tick), time.Millisecond))
+		switch m := received.(type) {
+		case *redis.Message:
+			if m.Channel == echo {
+				sent = 0
+			} else {
+				s.receive(m.Payload)
+			}
+		case *redis.Subscription:
+			if m.Channel == echo { // the other one is active as well
+				active()
+				s.compare()
+				checked = time.Now()
+			}
+		default:
+			if !isTimeout(err) {
+				return
+			}
+		}
+		if time.Now().Before(tick) {
+			continue
+		}
+		tick = time.Now().Add(echoTime)
 		if time.Since(checked) >= checkEvery {
 			s.compare()
 			checked = time.Now()
 		}
-		received, err := sub.ReceiveTimeout(s.ctx, checkEvery)
-		switch m := received.(type) {
-		case *redis.Message:
-			s.receive(m.Payload)
-		case *redis.Subscription:
-			if !active {
-				active = true
-				close(s.started)
-			}
-			s.reconcile()
-		default:
-			if !isTimeout(err) {
-				pause(s.ctx, retryTime)
-			}
+		if sent >= lostEchoes {
+			return
 		}
+		ctx, cancel := context.WithTimeout(s.ctx, echoTime)
+		if s.client.Publish(ctx, echo, "").Err() == nil {
+			sent++
+		}
+		cancel()
 	}
 }
 
@@ -121,8 +160,25 @@ func (s *Store) receive(payload string) {
 		s.reload(m.tenant)
 		return
 	}
-	for _, one := range s.of(m.tenant) {
+	followers := s.of(m.tenant)
+	if len(followers) > 0 {
+		for _, c := range m.changes() {
+			s.note(c)
+		}
+	}
+	for _, one := range followers {
 		if !one.receive(m) {
+			s.reloadOne(one)
+		}
+	}
+}
+
+// pass passes a change of this node to its followers, and waits until they have it, at most passTime.
+func (s *Store) pass(ctx context.Context, m message) {
+	ctx, cancel := context.WithTimeout(ctx, passTime)
+	defer cancel()
+	for _, one := range s.of(m.tenant) {
+		if one.receive(m); !one.await(ctx, m.revision) { // receive does nothing if changes before m are on their way
 			s.reloadOne(one)
 		}
 	}
@@ -141,12 +197,36 @@ func (one *follower) receive(m message) bool {
 	case one.loading:
 		one.pending = append(one.pending, m)
 		return true
-	case m.revision != one.revision+1:
+	case m.before != one.revision:
 		return false
 	}
-	one.revision = m.revision
 	one.f(m.change)
+	one.moved(m.revision)
 	return true
+}
+
+// moved sets the revision. The caller holds mu.
+func (one *follower) moved(to int64) {
+	one.revision = to
+	close(one.changed)
+	one.changed = make(chan struct{})
+}
+
+// await waits until the follower has the change of a revision. It returns false if ctx ends first.
+func (one *follower) await(ctx context.Context, revision int64) bool {
+	for {
+		one.mu.Lock()
+		has, changed := one.stopped || !one.loading && one.revision >= revision, one.changed
+		one.mu.Unlock()
+		if has {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 func (s *Store) of(tenant string) (all []*follower) {
@@ -154,15 +234,6 @@ func (s *Store) of(tenant string) (all []*follower) {
 	defer s.mu.Unlock()
 	for one := range s.followers[tenant] {
 		all = append(all, one)
-	}
-	return all
-}
-
-func (s *Store) tenants() (all []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for tenant := range s.followers {
-		all = append(all, tenant)
 	}
 	return all
 }
@@ -199,14 +270,17 @@ func (s *Store) reloadOne(one *follower) {
 	})
 }
 
-// load reads all sanctions of a tenant and passes them to f, and then the changes that arrived meanwhile.
+// load reads all sanctions of a tenant and passes them to f, and then the changes that arrived meanwhile. It first makes
+// changes again that Redis has lost.
 func (s *Store) load(ctx context.Context, one *follower) error {
 	for {
 		all, revision, err := s.all(ctx, one.tenant)
 		if err != nil {
 			return err
 		}
-		if one.loaded(all, revision) {
+		if n, err := s.restore(ctx, s.lostIn(one.tenant, all)); err != nil {
+			return err
+		} else if n == 0 && one.loaded(all, revision) {
 			return nil
 		}
 	}
@@ -244,67 +318,19 @@ func (one *follower) loaded(all []moderation.Sanction, revision int64) bool {
 		return false
 	}
 	one.f(moderation.Change{All: true, Set: all})
-	one.revision = revision
 	for _, m := range pending {
 		switch {
-		case m.revision <= one.revision:
+		case m.revision <= revision:
 			continue
-		case m.revision != one.revision+1:
+		case m.before != revision:
 			return false
 		}
-		one.revision = m.revision
+		revision = m.revision
 		one.f(m.change)
 	}
 	one.loading = false
+	one.moved(revision)
 	return true
-}
-
-// reconcile runs after each begin of the subscription: it makes changes of this node again that are lost, and
-// reads all followed tenants.
-func (s *Store) reconcile() {
-	s.mu.Lock()
-	s.forgetOld()
-	recent := s.recent
-	s.mu.Unlock()
-	for _, c := range recent {
-		ctx, cancel := context.WithTimeout(s.ctx, readTime)
-		err := restoreScript.Run(ctx, s.client, s.keys(c.tenant), c.tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data, c.at).Err()
-		cancel()
-		if err != nil {
-			s.log.Warn("a sanction that a failover may have lost was not set again", "tenant", c.tenant, "sanction", c.id, "error", err)
-		}
-	}
-	for _, tenant := range s.tenants() {
-		s.reload(tenant)
-	}
-}
-
-// compare reads the tenants whose revision in Redis is not that of their followers.
-func (s *Store) compare() {
-	tenants := s.tenants()
-	if len(tenants) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, readTime)
-	defer cancel()
-	pipe := s.client.Pipeline()
-	revisions := make([]*redis.StringCmd, len(tenants))
-	for i, tenant := range tenants {
-		revisions[i] = pipe.HGet(ctx, s.key(tenant, "c"), "revision")
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, tenant := range tenants {
-		text, err := revisions[i].Result()
-		if err != nil && err != redis.Nil {
-			continue
-		}
-		n, _ := strconv.ParseInt(text, 10, 64)
-		for _, one := range s.of(tenant) {
-			if !one.isAt(n) {
-				s.reloadOne(one)
-			}
-		}
-	}
 }
 
 func (one *follower) isAt(revision int64) bool {

@@ -15,14 +15,14 @@ import (
 // A record is SOURCE AT NUL SUBJECT NUL DATA: "p" (a person) or "m" (a module), the time of the change in ms,
 // and the rest as JSON. Scripts read source, time and subject.
 
-// change is a change that this node has made.
+// change is a change that this node has made or received.
 type change struct {
 	tenant, id      string
 	source, subject string
 	until           int64
 	data            string // "": a removal
 	at              int64
-	made            time.Time // by this node's clock
+	noted           time.Time // by this node's clock
 }
 
 // data is the JSON part of a record.
@@ -87,19 +87,24 @@ func parseTime(text string) (int64, error) {
 	return n, nil
 }
 
-// message is a published change of a tenant.
+// message is a published change of a tenant. Its revision is the time of the change, or a later one of a change that was
+// restored; before is the revision of the change before it.
 type message struct {
-	tenant   string
-	revision int64
-	change   moderation.Change
+	tenant           string
+	before, revision int64
+	change           moderation.Change
 }
 
-// parseMessage parses TENANT REVISION sID RECORD, or TENANT REVISION rID. It returns at least the tenant if
-// that is there.
+// parseMessage parses TENANT BEFORE REVISION sID RECORD, or TENANT BEFORE REVISION rID. It returns at least the tenant
+// if that is there.
 func parseMessage(payload string) (m message, err error) {
-	var revision, rest string
+	var before, revision, rest string
 	m.tenant, rest, _ = strings.Cut(payload, " ")
+	before, rest, _ = strings.Cut(rest, " ")
 	revision, rest, _ = strings.Cut(rest, " ")
+	if m.before, err = parseTime(before); err != nil {
+		return m, err
+	}
 	if m.revision, err = parseTime(revision); err != nil {
 		return m, err
 	}

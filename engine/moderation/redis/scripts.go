@@ -3,7 +3,7 @@ package redis
 import "github.com/redis/go-redis/v9"
 
 // luaTenant is the common part of the scripts that change a tenant's sanctions. Each of them removes up to
-// 100 sanctions that have ended, and the marks of removals that are older than a minute.
+// 100 sanctions that have ended, and the marks of removals that are older than restorable.
 //
 // KEYS sanctions order ends removals counters   ARGV tenant channel ...
 const luaTenant = `
@@ -19,19 +19,16 @@ local function drop(id)
   if source == 'm' then redis.call('HINCRBY', KEYS[5], 'modules', -1) end
   return true
 end
-local function publish(change)
-  local revision = redis.call('HINCRBY', KEYS[5], 'revision', 1)
-  redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. revision .. ' ' .. change)
+local last = tonumber(redis.call('HGET', KEYS[5], 'revision') or '0')
+local function publish(change, revision)
+  redis.call('HSET', KEYS[5], 'revision', revision)
+  redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. string.format('%.0f', last) .. ' ' .. revision .. ' ' .. change)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 100)) do drop(id) end
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - 60000)
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - 120000)
 -- stamp returns the time of a change, in ms; it is later than that of every other change of the tenant.
-local function stamp()
-  local at = math.max(now, tonumber(redis.call('HGET', KEYS[5], 'at') or '0') + 1)
-  redis.call('HSET', KEYS[5], 'at', string.format('%.0f', at))
-  return string.format('%.0f', at)
-end
-local function set(id, source, subject, until_, data, at)
+local function stamp() return string.format('%.0f', math.max(now, last + 1)) end
+local function set(id, source, subject, until_, data, at, revision)
   drop(id)
   if source == 'm' then redis.call('HINCRBY', KEYS[5], 'modules', 1) end
   local record = source .. at .. '\0' .. subject .. '\0' .. data
@@ -39,17 +36,17 @@ local function set(id, source, subject, until_, data, at)
   redis.call('ZADD', KEYS[2], 0, subject .. '\0' .. id)
   if until_ ~= '0' then redis.call('ZADD', KEYS[3], until_, id) end
   redis.call('ZREM', KEYS[4], id)
-  publish('s' .. id .. ' ' .. record)
+  publish('s' .. id .. ' ' .. record, revision)
 end
-local function remove(id, at)
+local function remove(id, at, revision)
   local had = drop(id)
   redis.call('ZADD', KEYS[4], at, id)
-  if had then publish('r' .. id) end
+  if had then publish('r' .. id, revision) end
   return had
 end
 `
 
-// setScript returns the time of the change as text, or "full", "modules", "subject".
+// setScript returns the revision before and the time of the change as one text, or "full", "modules", "subject".
 // ARGV ... id source subject until data max maxOfModules maxOfSubject
 var setScript = redis.NewScript(luaTenant + `
 if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 0 then
@@ -58,28 +55,28 @@ if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 0 then
   if redis.call('ZLEXCOUNT', KEYS[2], '[' .. ARGV[5] .. '\0', '(' .. ARGV[5] .. '\1') >= tonumber(ARGV[10]) then return 'subject' end
 end
 local at = stamp()
-set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], at)
-return at`)
+set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], at, at)
+return string.format('%.0f', last) .. ' ' .. at`)
 
-// removeScript returns the time of the removal as text, and 1 if the sanction existed. ARGV ... id
+// removeScript returns the revision before and the time of the removal as texts, and 1 if the sanction existed. ARGV ... id
 var removeScript = redis.NewScript(luaTenant + `
 local at = stamp()
-return {at, remove(ARGV[3], at) and 1 or 0}`)
+return {string.format('%.0f', last), at, remove(ARGV[3], at, at) and 1 or 0}`)
 
-// restoreScript makes a change again that a failover has lost, unless there is a later one of the sanction.
-// ARGV ... id source subject until data at; data is "" for a removal
+// restoreScript makes a change again that a failover has lost, unless there is a later one of the sanction, or might have
+// been one whose mark is gone. It returns 1 if it changed something. ARGV ... id source subject until data at; data is ""
+// for a removal
 var restoreScript = redis.NewScript(luaTenant + `
 local at = tonumber(ARGV[8])
+if now - at >= 120000 then return 0 end
 local record = redis.call('HGET', KEYS[1], ARGV[3])
 if record and tonumber(record:match('^%a(%d+)')) >= at then return 0 end
 local removed = redis.call('ZSCORE', KEYS[4], ARGV[3])
 if removed and tonumber(removed) >= at then return 0 end
-if tonumber(redis.call('HGET', KEYS[5], 'at') or '0') < at then redis.call('HSET', KEYS[5], 'at', ARGV[8]) end
-if ARGV[7] == '' then
-  remove(ARGV[3], ARGV[8])
-elseif ARGV[6] == '0' or tonumber(ARGV[6]) > now then
-  set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
-end
+local revision = at > last and ARGV[8] or stamp()
+if ARGV[7] == '' then return remove(ARGV[3], ARGV[8], revision) and 1 or 0 end
+if ARGV[6] ~= '0' and tonumber(ARGV[6]) <= now then return 0 end
+set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], revision)
 return 1`)
 
 // listScript returns the tenant's revision, the cursor of the next page ("" after the last), and the records

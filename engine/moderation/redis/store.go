@@ -6,8 +6,8 @@
 //	moot:{mod:TENANT}:s   hash: ID of a sanction -> record (see record.go)
 //	moot:{mod:TENANT}:i   sorted set: SUBJECT NUL ID, all scores 0: the order of pages
 //	moot:{mod:TENANT}:x   sorted set: ID of a sanction with an end -> its end, ms by Redis' clock
-//	moot:{mod:TENANT}:g   sorted set: ID of a sanction that was removed in the last minute -> when, ms
-//	moot:{mod:TENANT}:c   hash: revision, number of changes; at, time of the last one, ms; modules, number of sanctions of modules
+//	moot:{mod:TENANT}:g   sorted set: ID of a sanction that was removed in the last 2 minutes -> when, ms
+//	moot:{mod:TENANT}:c   hash: revision, time of the last change, ms; modules, number of sanctions of modules
 //	moot:moderation       channel of changes
 package redis
 
@@ -17,21 +17,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/engine/moderation"
 )
-
-// restoreFor is the age up to which changes of this node are made again after its connection to Redis has
-// failed. A failover loses changes that no replica had; the node that made them makes them again.
-const restoreFor = 15 * time.Second
 
 // Store is a [moderation.Store] in Redis. Create it with New.
 type Store struct {
 	Limits moderation.Limits // must not change after the first call
+	Wait   durable.Wait      // the replicas that Set and Remove wait for; must not change after the first call
 
 	client redis.UniversalClient
 	prefix string
@@ -44,7 +42,7 @@ type Store struct {
 	mu        sync.Mutex
 	started   chan struct{} // not nil: run has begun; closed when the subscription is active
 	followers map[string]map[*follower]struct{}
-	recent    []change // of this node, younger than restoreFor, in their order
+	recent    map[subject]change // the latest change of each sanction; see note
 }
 
 // New returns a store whose keys begin with prefix. A nil log is slog.Default. The caller closes the client,
@@ -53,7 +51,7 @@ func New(client redis.UniversalClient, prefix string, log *slog.Logger) *Store {
 	if log == nil {
 		log = slog.Default()
 	}
-	s := &Store{client: client, prefix: prefix, log: log, followers: map[string]map[*follower]struct{}{}}
+	s := &Store{client: client, prefix: prefix, log: log, followers: map[string]map[*follower]struct{}{}, recent: map[subject]change{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -77,8 +75,12 @@ func (s *Store) keys(tenant string) []string {
 // Set implements [moderation.Store].
 func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sanction, error) {
 	c, limits := setting(one), s.Limits.WithDefaults()
-	answer, err := setScript.Run(ctx, s.client, s.keys(one.Tenant), one.Tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data,
-		limits.All, limits.OfModules, limits.OfSubject).Text()
+	cmd, waited := s.Wait.Run(ctx, s.client, setScript, s.keys(one.Tenant), one.Tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data,
+		limits.All, limits.OfModules, limits.OfSubject)
+	if cmd == nil {
+		return one, waited
+	}
+	answer, err := cmd.Text()
 	switch {
 	case err != nil:
 		return one, err
@@ -89,47 +91,54 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 	case answer == "subject":
 		return one, moderation.ErrSubjectFull
 	}
-	if one.At, err = parseTime(answer); err != nil {
+	before, at, _ := strings.Cut(answer, " ")
+	m, err := s.made(c, before, at)
+	if err != nil {
 		return one, err
 	}
-	s.remember(c, one.At)
-	return one, nil
+	one.At = m.revision
+	m.change.Set = []moderation.Sanction{one}
+	s.pass(ctx, m)
+	return one, waited
+}
+
+// made notes a change of this node, and returns it as the followers receive it.
+func (s *Store) made(c change, before, at string) (m message, err error) {
+	m.tenant = c.tenant
+	if m.before, err = parseTime(before); err != nil {
+		return m, err
+	}
+	if m.revision, err = parseTime(at); err != nil {
+		return m, err
+	}
+	c.at = m.revision
+	s.note(c)
+	s.begin()
+	return m, nil
 }
 
 // Remove implements [moderation.Store].
 func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
-	answer, err := removeScript.Run(ctx, s.client, s.keys(tenant), tenant, s.channel(), id).Slice()
+	cmd, waited := s.Wait.Run(ctx, s.client, removeScript, s.keys(tenant), tenant, s.channel(), id)
+	if cmd == nil {
+		return false, waited
+	}
+	answer, err := cmd.Slice()
 	if err != nil {
 		return false, err
 	}
-	if len(answer) != 2 {
-		return false, fmt.Errorf("redis answered %d values, want 2", len(answer))
+	if len(answer) != 3 {
+		return false, fmt.Errorf("redis answered %d values, want 3", len(answer))
 	}
-	text, _ := answer[0].(string)
-	at, err := parseTime(text)
-	if err != nil {
-		return false, err
+	before, _ := answer[0].(string)
+	at, _ := answer[1].(string)
+	m, err := s.made(change{tenant: tenant, id: id}, before, at)
+	if err != nil || answer[2] != int64(1) {
+		return false, cmp.Or(err, waited)
 	}
-	s.remember(change{tenant: tenant, id: id}, at)
-	return answer[1] == int64(1), nil
-}
-
-// remember stores a change of this node for restoreFor.
-func (s *Store) remember(c change, at int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.at, c.made = at, time.Now()
-	s.forgetOld()
-	s.recent = append(s.recent, c)
-}
-
-// forgetOld drops changes older than restoreFor. The caller holds mu.
-func (s *Store) forgetOld() {
-	n := 0
-	for n < len(s.recent) && time.Since(s.recent[n].made) > restoreFor {
-		n++
-	}
-	s.recent = append(s.recent[:0:0], s.recent[n:]...)
+	m.change.Removed = []string{id}
+	s.pass(ctx, m)
+	return true, waited
 }
 
 // List implements [moderation.Store]. A page is one script.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/host/store"
 )
 
@@ -27,22 +28,12 @@ import (
 // twice.
 type Store struct {
 	// Wait is the number of replicas that a write waits for. It must not be changed after the first call.
-	Wait Wait
+	Wait durable.Wait
 
 	client redis.UniversalClient
 	prefix string
 	cache  *cache
 }
-
-// Wait is the number of replicas that must have a write before it succeeds. The zero Wait waits for none; then a
-// failover may lose the last writes.
-type Wait struct {
-	Replicas int
-	For      time.Duration // at most; then the call fails, although the write may last
-}
-
-// ErrNotReplicated is the error of a write that the master has, but too few replicas.
-var ErrNotReplicated = errors.New("too few replicas have the write: a failover may lose it")
 
 // New returns a store whose Redis keys begin with prefix. The caller closes the client, after Close.
 func New(client redis.UniversalClient, prefix string) *Store {
@@ -136,7 +127,7 @@ const full = -1
 func (s *Store) change(ctx context.Context, k store.Key, script *redis.Script, data []byte, args ...any) (int, error) {
 	args = append([]any{k.Name, store.MaxKeys, store.MaxNamespaceBytes, data}, args...)
 	version := s.cache.version(k)
-	cmd, err := s.write(ctx, script, s.keys(k.Tenant, k.Module), args...)
+	cmd, err := s.Wait.Run(ctx, s.client, script, s.keys(k.Tenant, k.Module), args...)
 	if err != nil {
 		s.cache.forget(k)
 		return 0, err
@@ -154,47 +145,10 @@ func (s *Store) change(ctx context.Context, k store.Key, script *redis.Script, d
 	return n, nil
 }
 
-// write runs a script that changes something, and waits for replicas. WAIT covers the writes of its own
-// connection, so both use the same one.
-func (s *Store) write(ctx context.Context, script *redis.Script, keys []string, args ...any) (*redis.Cmd, error) {
-	if s.Wait.Replicas == 0 {
-		return script.Run(ctx, s.client, keys, args...), nil
-	}
-	master, err := s.master(ctx, keys[0])
-	if err != nil {
-		return nil, err
-	}
-	conn := master.Conn()
-	defer conn.Close()
-	cmd := script.Run(ctx, conn, keys, args...)
-	if cmd.Err() != nil {
-		return cmd, nil
-	}
-	n, err := conn.Wait(ctx, s.Wait.Replicas, max(s.Wait.For, time.Millisecond)).Result()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotReplicated, err)
-	}
-	if n < int64(s.Wait.Replicas) {
-		return nil, fmt.Errorf("%w: %d of %d have it after %v", ErrNotReplicated, n, s.Wait.Replicas, s.Wait.For)
-	}
-	return cmd, nil
-}
-
-// master returns a client of the server that has a key.
-func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
-	switch c := s.client.(type) {
-	case *redis.Client:
-		return c, nil
-	case *redis.ClusterClient:
-		return c.MasterForKey(ctx, key)
-	}
-	return nil, fmt.Errorf("a client of type %T cannot wait for replicas", s.client)
-}
-
 // Add implements [store.Store].
 func (s *Store) Add(ctx context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
 	version := s.cache.version(k)
-	cmd, err := s.write(ctx, addScript, s.keys(k.Tenant, k.Module), k.Name, store.MaxKeys, store.MaxNamespaceBytes, delta, ms(ttl))
+	cmd, err := s.Wait.Run(ctx, s.client, addScript, s.keys(k.Tenant, k.Module), k.Name, store.MaxKeys, store.MaxNamespaceBytes, delta, ms(ttl))
 	if err != nil {
 		s.cache.forget(k)
 		return 0, err

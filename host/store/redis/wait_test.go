@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 	"github.com/mootchat/moot/host/store"
 )
@@ -25,7 +26,7 @@ func TestWritesWaitForReplicas(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: master.Address(), DisableIdentity: true, MaxRetries: -1})
 	defer client.Close()
 	s := open(t, client, "test")
-	s.Wait = Wait{Replicas: 1, For: 10 * time.Second}
+	s.Wait = durable.Wait{Replicas: 1, For: 10 * time.Second}
 	writesWait(ctx, t, s, replica)
 }
 
@@ -34,7 +35,7 @@ func TestWritesWaitForReplicasOfACluster(t *testing.T) {
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redistest.Addresses(all)})
 	defer client.Close()
 	s := open(t, client, "test")
-	s.Wait = Wait{Replicas: 1, For: 10 * time.Second}
+	s.Wait = durable.Wait{Replicas: 1, For: 10 * time.Second}
 	writesWait(context.Background(), t, s, all[3:]...)
 }
 
@@ -50,10 +51,10 @@ func writesWait(ctx context.Context, t *testing.T, s *Store, replicas ...*redist
 		}
 	}
 	s.Wait.For = 50 * time.Millisecond
-	if _, err := s.Set(ctx, k, []byte("2"), 0); !errors.Is(err, ErrNotReplicated) {
+	if _, err := s.Set(ctx, k, []byte("2"), 0); !errors.Is(err, durable.ErrNotReplicated) {
 		t.Errorf("set: %v", err)
 	}
-	if _, err := s.Add(ctx, k, 1, 0); !errors.Is(err, ErrNotReplicated) {
+	if _, err := s.Add(ctx, k, 1, 0); !errors.Is(err, durable.ErrNotReplicated) {
 		t.Errorf("add: %v", err)
 	}
 	if v, err := s.Get(ctx, k); err != nil || string(v) != "3" {
