@@ -57,7 +57,7 @@ type param struct {
 func (e *Engine) newConnection(s *Reservation, info Info, sink Sink) *Connection {
 	c := &Connection{engine: e, tenant: s.t, reservation: s, dialect: info.Dialect, actionHero: info.ActionHero, sink: sink, session: e.newSession()}
 	limits := s.t.cfg().Limits
-	e.writers.Open(&c.out, fanout.OutboxConfig{Sink: sink, Tenant: s.t.name, Bytes: limits.OutboxBytes, WriteTimeout: limits.WriteTimeout, Slow: c.slow})
+	e.writers.Open(&c.out, fanout.OutboxConfig{Sink: sink, Tenant: s.t.name, Bytes: limits.OutboxBytes, WriteTimeout: limits.WriteTimeout, Slow: c.slow, First: info.First})
 	id := e.newID()
 	c.profile.Store(&hook.Profile{Connection: hook.Connection{
 		ID:          id,

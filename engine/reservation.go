@@ -114,6 +114,7 @@ type Info struct {
 	RemotePort  int
 	Locale      string // a language tag; "": unknown
 	ActionHero  bool   // the client is ActionHero's: it does not know gap notices and receives none
+	First       []byte // sent before all frames, in one write with the first of them; nil: nothing. The connection then owns it
 
 	Token        string // "": none
 	TokenFollows bool   // the client can send a token later with the verb auth
@@ -124,8 +125,8 @@ type Info struct {
 // If a required token follows later, the chain and the welcome wait for it. The connection
 // ends if no token arrives.
 //
-// The error is a Close. There is then no connection: the transport sends the farewell and
-// closes the socket, and the place in the quota is free again.
+// The error is a Close. There is then no connection: the transport sends info.First and the
+// farewell, and closes the socket, and the place in the quota is free again.
 func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connection, error) {
 	if !s.used.CompareAndSwap(false, true) {
 		panic("engine: Open of a reservation that was opened or released")
@@ -192,6 +193,7 @@ func (c *Connection) awaitToken(context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err
 	}
+	c.out.SendBytes(nil) // sends info.First
 	c.setDeadline(time.Now().Add(tokenTime), Close{Code: CloseToken.Code, Reason: "token missing"})
 	return nil
 }

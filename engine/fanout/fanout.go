@@ -72,6 +72,7 @@ type OutboxConfig struct {
 	Bytes        int           // limit of waiting bytes; a reader over the limit is given up
 	WriteTimeout time.Duration // a slow reader that accepts too little within this time is given up
 	Slow         func()        // called once, from any goroutine and without a lock, when the reader is given up
+	First        []byte        // sent before the first frame, in the same write; nil: nothing. The outbox then owns it
 }
 
 // Open prepares o, which must be a zero Outbox, and assigns it to a writer. The caller must
@@ -80,4 +81,7 @@ func (ws *Writers) Open(o *Outbox, cfg OutboxConfig) {
 	w := ws.list[ws.opened.Add(1)%uint64(len(ws.list))]
 	o.sink, o.slow, o.limit, o.timeout = cfg.Sink, cfg.Slow, cfg.Bytes, cfg.WriteTimeout
 	o.queue = w.queueOf(cfg.Tenant)
+	if len(cfg.First) > 0 {
+		o.waiting, o.bytes = append(make([][]byte, 0, 2), cfg.First), len(cfg.First)
+	}
 }

@@ -90,6 +90,33 @@ func TestFramesAreSentInOrder(t *testing.T) {
 	})
 }
 
+// TestFirstBytesAreSentWithTheFirstFrame checks that OutboxConfig.First is sent before all frames, and in one write with the
+// first of them.
+func TestFirstBytesAreSentWithTheFirstFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{T: t}
+		writers := NewWriters(1)
+		go writers.Run()
+		defer writers.Close()
+		for _, frame := range [][]byte{[]byte("frame\r\n"), nil} {
+			b := &box{sink: fanouttest.NewSink(wire.Socket), Outbox: new(Outbox)}
+			writers.Open(b.Outbox, OutboxConfig{Sink: b.sink, Tenant: "default", Bytes: 100, WriteTimeout: time.Second, First: []byte("first\r\n")})
+			d.got(b)
+			b.SendBytes(frame)
+			want := []string{"first"}
+			if frame != nil {
+				want = append(want, "frame")
+			}
+			d.got(b, want...)
+			if tries, _, _ := b.sink.Counts(); tries != 1 {
+				t.Errorf("%d writes, want one", tries)
+			}
+			b.End(nil)
+			b.Release()
+		}
+	})
+}
+
 func TestWaitingFramesAreOneWrite(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()

@@ -42,7 +42,7 @@ func (n *Node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.List
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 	n.part(parts, "websocket", func() error { return sockets.Run(ctx) })
 	n.part(parts, "http", func() error {
-		if err := n.http.Serve(web); !errors.Is(err, http.ErrServerClosed) {
+		if err := n.http.Serve(sockets.Listen(web)); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil

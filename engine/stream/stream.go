@@ -49,13 +49,16 @@ func New(c net.Conn, ahead []byte) *Stream {
 	return s
 }
 
-// unwrap returns the connection inside a listener's wrapper, such as the one that reads
+// unwrap returns the connection inside the wrappers of listeners, such as the one that reads
 // the PROXY header.
 func unwrap(c net.Conn) net.Conn {
-	if w, ok := c.(interface{ NetConn() net.Conn }); ok {
-		return w.NetConn()
+	for {
+		w, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
+		}
+		c = w.NetConn()
 	}
-	return c
 }
 
 // Read implements net.Conn. After Close it returns net.ErrClosed. It never returns

@@ -21,6 +21,7 @@ type conn struct {
 	server *Server
 	peer   *engine.Connection
 	primus bool
+	answer []byte // to the handshake; nil after the engine has it
 
 	closing    atomic.Bool // further requests are ignored
 	closeFrame []byte      // answers the client's close frame; used by the reader
@@ -39,7 +40,7 @@ func (c *conn) open(ctx context.Context, seat *engine.Reservation, info engine.I
 		done()
 		return
 	}
-	c.peer = peer
+	c.peer, c.answer = peer, nil
 	if !c.server.wheel.add(c) {
 		c.end(ctx, engine.CloseShutdown)
 		done()
@@ -65,10 +66,14 @@ func (c *conn) end(ctx context.Context, why engine.Close) {
 	c.End()
 }
 
-// refuse closes a connection that is not in the engine.
-func (c *conn) refuse(why engine.Close) {
+// refuse answers the handshake of a connection that is not in the engine, and closes the
+// connection.
+func (c *conn) refuse(why engine.Close) { c.finish(append(c.answer, c.Farewell(why)...)) }
+
+// finish writes the last bytes of a connection that is not in the engine.
+func (c *conn) finish(last []byte) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
-	c.Write(c.Farewell(why))
+	c.Write(last)
 	c.Close()
 	c.End()
 }

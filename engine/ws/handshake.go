@@ -4,35 +4,43 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
-	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
-
-	"github.com/mootchat/moot/engine/stream"
 )
 
 // The handshake of RFC 6455, section 4.2. Moot offers no subprotocols and no extensions.
 
-// checkHandshake returns the key of a handshake. If the request is not a handshake, it
-// returns the status and the error for the client.
-func checkHandshake(h http.Header, r *http.Request) (key string, status int, err error) {
+// wrongHandshake is the answer to a request that is not a handshake.
+type wrongHandshake struct {
+	status  int
+	text    string
+	headers []string // names and values
+}
+
+func (h *wrongHandshake) write(w http.ResponseWriter) {
+	for i := 0; i < len(h.headers); i += 2 {
+		w.Header().Set(h.headers[i], h.headers[i+1])
+	}
+	http.Error(w, h.text, h.status)
+}
+
+// keyOf returns the key of a handshake, or what is wrong with the request.
+func keyOf(r *http.Request) (key string, wrong *wrongHandshake) {
 	key = r.Header.Get("Sec-Websocket-Key")
 	switch {
 	case !r.ProtoAtLeast(1, 1) || !hasToken(r.Header["Connection"], "upgrade") || !hasToken(r.Header["Upgrade"], "websocket"):
-		h.Set("Connection", "Upgrade")
-		h.Set("Upgrade", "websocket")
-		return "", http.StatusUpgradeRequired, errors.New("this address expects a WebSocket handshake")
+		return "", &wrongHandshake{http.StatusUpgradeRequired, "this address expects a WebSocket handshake", []string{"Connection", "Upgrade", "Upgrade", "websocket"}}
 	case r.Method != http.MethodGet:
-		h.Set("Allow", http.MethodGet)
-		return "", http.StatusMethodNotAllowed, fmt.Errorf("a WebSocket handshake needs the method GET, not %s", r.Method)
+		return "", &wrongHandshake{http.StatusMethodNotAllowed, fmt.Sprintf("a WebSocket handshake needs the method GET, not %s", r.Method), []string{"Allow", http.MethodGet}}
 	case r.Header.Get("Sec-Websocket-Version") != "13":
-		h.Set("Sec-WebSocket-Version", "13")
-		return "", http.StatusBadRequest, fmt.Errorf("unsupported Sec-WebSocket-Version %q: use 13", r.Header.Get("Sec-Websocket-Version"))
+		return "", &wrongHandshake{http.StatusBadRequest, fmt.Sprintf("unsupported Sec-WebSocket-Version %q: use 13", r.Header.Get("Sec-Websocket-Version")),
+			[]string{"Sec-WebSocket-Version", "13"}}
 	case len(r.Header["Sec-Websocket-Key"]) != 1 || !validKey(key):
-		return "", http.StatusBadRequest, errors.New("invalid Sec-WebSocket-Key: a handshake needs exactly one, of 16 bytes in base64")
+		return "", &wrongHandshake{http.StatusBadRequest, "invalid Sec-WebSocket-Key: a handshake needs exactly one, of 16 bytes in base64", nil}
 	}
-	return key, 0, nil
+	return key, nil
 }
 
 // hasToken reports whether one of the comma-separated lists contains the token. Case does
@@ -65,19 +73,16 @@ func appendAccepted(dst []byte, key string) []byte {
 	return append(dst, "\r\n\r\n"...)
 }
 
-// accept takes the socket from net/http and answers a handshake with this key. After an
-// error the socket is closed.
-func accept(w http.ResponseWriter, key string) (*stream.Stream, error) {
+// hijack takes the socket from net/http. ahead is the bytes that the client sent after its
+// handshake.
+func hijack(w http.ResponseWriter) (c net.Conn, ahead []byte, err error) {
 	c, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	// The write does not wait: it is the first one, and the socket's buffer is empty.
-	if _, err := c.Write(appendAccepted(make([]byte, 0, 192), key)); err != nil {
-		c.Close()
-		return nil, err
+	ahead, _ = rw.Reader.Peek(rw.Reader.Buffered())
+	if p, ok := c.(*passedConn); ok {
+		ahead = append(ahead, p.ahead...)
 	}
-	// net/http's buffer may contain bytes that the client sent after its handshake.
-	ahead, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	return stream.New(c, bytes.Clone(ahead)), nil
+	return c, bytes.Clone(ahead), nil
 }

@@ -76,9 +76,9 @@ func TestWrongHandshakes(t *testing.T) {
 
 // TestBytesOfAConnect bounds the bytes that are allocated when a client connects and joins;
 // they determine the work of the garbage collector. The bound includes the client of this
-// test (5 KB), two buffers of net/http of 4 KB each, and what the race detector adds (2 KB).
+// test (5 KB) and what the race detector adds (2.5 KB).
 func TestBytesOfAConnect(t *testing.T) {
-	const rounds, clients, most = 5, 50, 26_500
+	const rounds, clients, most = 5, 50, 17_500
 	s := newSite(t)
 	enter := func() {
 		c := s.dial("/ws")

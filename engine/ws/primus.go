@@ -37,6 +37,9 @@ func (c *conn) answerPrimus(text []byte) bool {
 	return false
 }
 
+// primusSpec is the path of the request that serveSpec answers.
+const primusSpec = "/primus/spec"
+
 // serveSpec answers the request that a Primus client may send before it connects.
 func (s *Server) serveSpec(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")

@@ -8,8 +8,9 @@
 //
 // A silent connection needs only its socket and its state in the engine. On Linux it
 // has no goroutine; on other systems, and with TLS, it has one with a small stack. A
-// [reader] serves one connection after another. The goroutine of net/http, with its
-// request and buffers, ends with the handshake.
+// [reader] serves one connection after another. Connections through [Server.Listen] reach
+// net/http only if they do not begin with an ordinary handshake; the goroutine of net/http,
+// with its request and buffers, ends with the handshake.
 package ws
 
 import (
@@ -74,20 +75,32 @@ type Config struct {
 // The path /ws uses the same protocol without the strings of Primus. The http.Server
 // needs ReadHeaderTimeout, against slow handshakes, and must call ConnState.
 type Server struct {
-	cfg      Config
-	readers  readers
-	arrivals chan arrival
-	ended    chan struct{} // closed when Run takes no more arrivals
-	wheel    wheel
-
+	cfg        Config
+	readers    readers
+	heads      sync.Pool // of *head
+	wheel      wheel
 	handshakes handshakes
+
+	started chan struct{} // closed by Run when poller and run are set
+	poller  *stream.Poller
+	run     func(task)
+
+	mu    sync.Mutex
+	ended bool           // no more connections begin
+	open  sync.WaitGroup // connections, those that have not sent a request included
 }
 
-// arrival is a connection after its handshake.
+// task handles a connection in the context of Run, and calls done when the connection has
+// ended.
+type task func(ctx context.Context, done func())
+
+// arrival is a client after its handshake.
 type arrival struct {
 	*conn
-	seat *engine.Reservation
-	info engine.Info
+	tenant  string
+	refused string // the origin, if it is not allowed
+	info    engine.Info
+	seat    *engine.Reservation
 }
 
 // New makes a server. Run starts to serve its connections.
@@ -102,7 +115,8 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s := &Server{cfg: cfg, arrivals: make(chan arrival), ended: make(chan struct{})}
+	s := &Server{cfg: cfg, started: make(chan struct{})}
+	s.heads.New = newHead
 	s.wheel.maxUnanswered = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
 	return s
 }
@@ -120,28 +134,47 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer s.cfg.Engine.WhileWriting(poller.Poll)()
 	return poller.Run(ctx, func(ctx context.Context) {
-		var open sync.WaitGroup
-		s.serve(ctx, func(a arrival) {
-			poller.Watch(a.Stream)
-			open.Add(1)
-			poller.Go(func() { a.open(ctx, a.seat, a.info, open.Done) })
-		})
+		s.poller = poller
+		s.run = func(t task) { poller.Go(func() { t(ctx, s.open.Done) }) }
+		close(s.started)
+		s.beat(ctx)
+		s.end()
+		s.handshakes.close()
 		for _, c := range s.wheel.stop() {
 			c.peer.Close(engine.CloseShutdown)
 		}
-		open.Wait()
+		s.open.Wait()
 	})
 }
 
-// serve passes arrivals to open and sends heartbeats until ctx ends.
-func (s *Server) serve(ctx context.Context, open func(arrival)) {
-	defer close(s.ended)
+// start runs t on another goroutine, and waits for Run before. It returns false if Run ends.
+func (s *Server) start(t task) bool {
+	<-s.started
+	s.mu.Lock()
+	ended := s.ended
+	if !ended {
+		s.open.Add(1)
+	}
+	s.mu.Unlock()
+	if !ended {
+		s.run(t)
+	}
+	return !ended
+}
+
+// end makes start return false.
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+}
+
+// beat sends heartbeats until ctx ends.
+func (s *Server) beat(ctx context.Context) {
 	heartbeat := time.NewTicker(max(1, s.cfg.PingInterval/slots))
 	defer heartbeat.Stop()
 	for {
 		select {
-		case a := <-s.arrivals:
-			open(a)
 		case now := <-heartbeat.C:
 			s.wheel.beat(now)
 		case <-ctx.Done():
@@ -153,60 +186,83 @@ func (s *Server) serve(ctx context.Context, open func(arrival)) {
 // ServeHTTP implements http.Handler. It returns after the handshake.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tenant, path := s.cfg.Engine.Match(r.Host, r.URL.Path)
-	primus := strings.HasPrefix(path, "/primus")
 	switch {
-	case !primus && path != "/ws":
+	case !isWebSocket(path):
 		s.cfg.Fallback.ServeHTTP(w, r)
-	case path == "/primus/spec":
+	case path == primusSpec:
 		s.serveSpec(w)
 	default:
-		s.upgrade(w, r, tenant, primus)
+		s.upgrade(w, r, tenant, path)
 	}
 }
 
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, primus bool) {
-	key, status, err := checkHandshake(w.Header(), r)
-	if err != nil {
+func isWebSocket(path string) bool { return path == "/ws" || isPrimus(path) }
+
+func isPrimus(path string) bool { return strings.HasPrefix(path, "/primus") }
+
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant, path string) {
+	key, wrong := keyOf(r)
+	if wrong != nil {
+		wrong.write(w)
+		return
+	}
+	a := s.arrival(r, tenant, path, key)
+	if err := a.reserve(); err != nil {
+		status, retryAfter := statusOf(err)
+		if retryAfter != "" {
+			w.Header().Set("Retry-After", retryAfter)
+		}
 		http.Error(w, err.Error(), status)
 		return
 	}
-	info := s.infoOf(r)
-	info.ActionHero = primus
-	seat, err := s.cfg.Engine.Reserve(engine.ReservationRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
+	c, ahead, err := hijack(w)
 	if err != nil {
-		s.refuse(w, err)
+		a.seat.Release()
+		s.cfg.Log.Debug("client left during its WebSocket handshake", "remote", a.info.RemoteIP, "error", err)
 		return
 	}
-	socket, err := accept(w, key)
-	if err != nil {
-		seat.Release()
-		s.cfg.Log.Debug("client left during its WebSocket handshake", "remote", info.RemoteIP, "error", err)
-		return
-	}
-	c := &conn{Stream: socket, server: s, primus: primus}
-	if !s.originAllowed(r) { // a web page sees close frames, but no HTTP errors
-		s.cfg.Log.Debug("origin refused", "tenant", tenant, "remote", info.RemoteIP, "origin", r.Header.Get("Origin"))
-		c.refuse(engine.CloseOrigin)
-		seat.Release()
-		return
-	}
-	select {
-	case s.arrivals <- arrival{c, seat, info}:
-	case <-s.ended:
-		seat.Release()
-		c.refuse(engine.CloseShutdown)
+	a.Stream = stream.New(c, ahead)
+	if !s.start(a.enter) {
+		a.seat.Release()
+		a.refuse(engine.CloseShutdown)
 	}
 }
 
-// refuse answers a handshake that the engine has refused.
-func (s *Server) refuse(w http.ResponseWriter, err error) {
-	status := http.StatusForbidden
-	if refusal, ok := err.(*engine.Refusal); ok && refusal.RetryAfter > 0 {
-		status = http.StatusServiceUnavailable
-		seconds := (refusal.RetryAfter + time.Second - 1) / time.Second
-		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+// arrival describes the client of a handshake. It has no socket and no reservation yet.
+func (s *Server) arrival(r *http.Request, tenant, path, key string) *arrival {
+	a := &arrival{conn: &conn{server: s, primus: isPrimus(path), answer: appendAccepted(make([]byte, 0, 192), key)}, tenant: tenant, info: s.infoOf(r)}
+	a.info.ActionHero, a.info.First = a.primus, a.answer
+	if !s.originAllowed(r) {
+		a.refused = r.Header.Get("Origin")
 	}
-	http.Error(w, err.Error(), status)
+	return a
+}
+
+func (a *arrival) reserve() (err error) {
+	a.seat, err = a.server.cfg.Engine.Reserve(engine.ReservationRequest{Tenant: a.tenant, RemoteIP: a.info.RemoteIP})
+	return err
+}
+
+// enter adds the connection to the engine and serves it. It is a task.
+func (a *arrival) enter(ctx context.Context, done func()) {
+	if a.refused != "" { // a web page sees close frames, but no HTTP errors
+		a.server.cfg.Log.Debug("origin refused", "tenant", a.tenant, "remote", a.info.RemoteIP, "origin", a.refused)
+		a.refuse(engine.CloseOrigin)
+		a.seat.Release()
+		done()
+		return
+	}
+	a.server.poller.Watch(a.Stream)
+	a.open(ctx, a.seat, a.info, done)
+}
+
+// statusOf returns the HTTP status of a refusal by the engine, and the value of Retry-After.
+func statusOf(err error) (status int, retryAfter string) {
+	if refusal, ok := err.(*engine.Refusal); ok && refusal.RetryAfter > 0 {
+		seconds := (refusal.RetryAfter + time.Second - 1) / time.Second
+		return http.StatusServiceUnavailable, strconv.Itoa(int(seconds))
+	}
+	return http.StatusForbidden, ""
 }
 
 func (s *Server) infoOf(r *http.Request) engine.Info {

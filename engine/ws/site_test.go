@@ -60,6 +60,7 @@ func startSite(t testing.TB, start func(*httptest.Server), options []option) *si
 	s := &site{TB: t, engine: e, server: ws.New(wc)}
 	s.http = httptest.NewUnstartedServer(s.server)
 	s.http.Config.ConnState, s.http.Config.ReadHeaderTimeout = s.server.ConnState, wc.HandshakeTimeout
+	s.http.Listener = s.server.Listen(s.http.Listener)
 	start(s.http)
 	t.Cleanup(func() {
 		s.http.Close()
