@@ -14,7 +14,7 @@ import (
 // Options configure a client. The zero value is ready to use.
 //
 // The client calls the handlers one at a time, in the order of the events, on a goroutine
-// of its own, and skips those that are nil. Handlers may call the client. When QueueSize
+// of its own, and skips those that are nil. Client.Handle adds more. Handlers may call the client. When QueueSize
 // events wait for the handlers, the client stops reading; the server closes a connection
 // whose client does not read for too long.
 type Options struct {
@@ -101,7 +101,8 @@ func (s State) String() string { return [...]string{"connecting", "connected", "
 // StateChange is a change of a client's State.
 type StateChange struct {
 	State State
-	// Err is the reason for Waiting or Closed; nil for other states.
+	// Err is the reason for Waiting or Closed; nil for other states. It is a *ClosedError, with
+	// the code and the reason, if the server or Close has ended the connection.
 	Err error
 	// Delay is the time until the next attempt; 0 unless State is Waiting.
 	Delay time.Duration
@@ -119,6 +120,7 @@ type Client struct {
 	o              Options
 	rooms          rooms
 	events         *queue
+	handlers       handlerList
 	closing        context.Context // canceled by Close
 	close          context.CancelFunc
 	firstConnected chan struct{} // closed when connected for the first time
@@ -151,6 +153,7 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 	c := &Client{url: *u, o: o.withDefaults(), rooms: rooms{byName: map[string]*membership{}},
 		firstConnected: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
 	c.events = newQueue(c.o.QueueSize)
+	c.handlers.add(c.o.handlers())
 	c.closing, c.close = context.WithCancel(context.WithoutCancel(ctx))
 	over := make(chan struct{})
 	go func() {
@@ -248,9 +251,11 @@ func (c *Client) notify() {
 // setState changes the state and queues the call of OnState. The caller holds mu.
 func (c *Client) setState(ch StateChange) {
 	c.state = ch.State
-	if c.o.OnState != nil {
-		c.events.push(func() { c.o.OnState(ch) }, nil)
-	}
+	c.queue(func(h *Handlers) {
+		if h.OnState != nil {
+			h.OnState(ch)
+		}
+	})
 }
 
 // headers returns the HTTP headers for an attempt to connect.

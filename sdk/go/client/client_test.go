@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -91,6 +93,138 @@ func TestActions(t *testing.T) {
 	ann.join("new")
 	if got := refused(t, second(ann.Action(ctx, "nonsense", nil))); got != "unknown action or invalid apiVersion" {
 		t.Error(got)
+	}
+}
+
+func TestHistoryComesWithAJoin(t *testing.T) {
+	ctx := timeoutContext(t)
+	s := serve(t, anyPort, "")
+	ann, bob := connect(t, s.address), connect(t, s.address)
+	ann.join("cards")
+	for _, text := range []string{"one", "two"} {
+		ann.say("cards", text)
+	}
+	if _, err := ann.SayJSON(ctx, "cards", map[string]any{"card": 3}); err != nil {
+		t.Fatal(err)
+	}
+	joined, err := bob.JoinWith(ctx, "cards", client.JoinOptions{History: 2})
+	if err != nil || joined.Recovered || len(joined.History.Messages) != 2 || joined.History.Before == 0 {
+		t.Fatalf("%v %+v", err, joined)
+	}
+	if two, card := joined.History.Messages[0], joined.History.Messages[1]; two.Text() != "two" || string(card.Message) != `{"card":3}` {
+		t.Errorf("the history has %s, %s", two.Message, card.Message)
+	}
+	for _, room := range []string{"plain", "cards"} { // one keeps no history, and bob is in the other
+		if joined, err := bob.JoinWith(ctx, room, client.JoinOptions{History: 2}); err != nil || len(joined.History.Messages) != 0 {
+			t.Errorf("%s: %v %+v", room, err, joined)
+		}
+	}
+	ann.say("cards", "four")
+	if m := next(bob, func(client.Message) bool { return true }); m.Text() != "four" {
+		t.Errorf("OnMessage is called with %s", m.Message)
+	}
+}
+
+// TestJSONMessagesAreRecovered checks that a message as JSON keeps its form in a join with a position, and after a break.
+func TestJSONMessagesAreRecovered(t *testing.T) {
+	ctx := timeoutContext(t)
+	s := serve(t, anyPort, "")
+	cut := newProxy(t, s.address)
+	ann, bob, cleo := connect(t, s.address), connect(t, cut.Addr().String()), connect(t, s.address)
+	ann.join("cards")
+	bob.join("cards")
+	next[connected](bob, nil)
+	say := func(n int) {
+		t.Helper()
+		if _, err := ann.SayJSON(ctx, "cards", []any{map[string]any{"n": n, "text": "é\n"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(1)
+	first := next(bob, from(ann.ID()))
+	cut.cut()
+	say(2)
+	say(3)
+	for n := 2; n <= 3; n++ {
+		if m := next(bob, from(ann.ID())); string(m.Message) != fmt.Sprintf(`[{"n":%d,"text":"é\n"}]`, n) {
+			t.Errorf("after the break bob receives %s, want %d", m.Message, n)
+		}
+	}
+	joined, err := cleo.JoinWith(ctx, "cards", client.JoinOptions{Since: first.Position})
+	if err != nil || !joined.Recovered {
+		t.Errorf("%v %+v", err, joined)
+	}
+	if m := next(cleo, from(ann.ID())); string(m.Message) != `[{"n":2,"text":"é\n"}]` {
+		t.Errorf("cleo receives %s", m.Message)
+	}
+	if _, err := ann.SayJSON(ctx, "plain", []int{1}); err == nil {
+		t.Error("a room without json takes JSON")
+	}
+}
+
+// TestHandlersAreAddedAndRemoved checks that added handlers are called after those of the options, and not after they are removed, also
+// by themselves.
+func TestHandlersAreAddedAndRemoved(t *testing.T) {
+	ann := connect(t, serve(t, anyPort, "").address)
+	heard := make(chan string, 100)
+	var once func()
+	once = ann.Handle(client.Handlers{OnMessage: func(m client.Message) {
+		m.Message[1] = '?' // it owns the bytes
+		heard <- "once " + m.Text()
+		once()
+	}})
+	off := ann.Handle(client.Handlers{OnMessage: func(m client.Message) { heard <- "off " + m.Text() }})
+	ann.Handle(client.Handlers{OnMessage: func(m client.Message) { heard <- "always " + m.Text() }})
+	ann.join("plain")
+	var got []string
+	for i, text := range []string{"one", "two", "three"} {
+		ann.say("plain", text)
+		if m := next(ann, from(ann.ID())); m.Text() != text {
+			t.Errorf("the handler of the options receives %s", m.Text())
+		}
+		for range []int{3, 2, 1}[i] {
+			got = append(got, <-heard)
+		}
+		if i == 1 {
+			off()
+			off()
+		}
+	}
+	if want := []string{"once ?ne", "off one", "always one", "off two", "always two", "always three"}; !slices.Equal(got, want) {
+		t.Errorf("the handlers receive %q, want %q", got, want)
+	}
+}
+
+// TestCloseCodesAreThoseOfTheProtocol compares the close codes of both clients with PROTOCOL.md.
+func TestCloseCodesAreThoseOfTheProtocol(t *testing.T) {
+	codes := map[string]string{}
+	collect := func(file, pattern string, into func(name, code string)) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			into(m[1], m[2])
+		}
+	}
+	collect("codes.go", `\tClose(\w+) += (\d{4})`, func(name, code string) { codes[code] = strings.ToLower(name) })
+	protocol := 0
+	collect("../../../engine/wire/PROTOCOL.md", `(?m)^(\| )(3\d{3}) \| `, func(_, code string) {
+		if protocol++; codes[code] == "" {
+			t.Errorf("the client has no name for the close code %s", code)
+		}
+	})
+	if protocol != len(codes)-1 { // CloseQuit
+		t.Errorf("the protocol has %d codes, the client %d", protocol, len(codes)-1)
+	}
+	collect("../../client/src/errors.ts", `(\w+): (\d{4})[,\n]`, func(name, code string) {
+		if code != "1006" && codes[code] != strings.ToLower(name) { // 1006 has no frame: here it is an error without a code
+			t.Errorf("the code %s is %s in TypeScript, %s in Go", code, name, codes[code])
+		}
+		delete(codes, code)
+	})
+	if len(codes) > 0 {
+		t.Errorf("TypeScript has no names for %v", codes)
 	}
 }
 

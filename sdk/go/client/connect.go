@@ -158,9 +158,11 @@ func (c *Client) establish(l *link) error {
 	l.generation = c.generation
 	c.id, c.session, c.failures = me.ID, me.Session, 0
 	c.setState(StateChange{State: Connected})
-	if c.o.OnConnected != nil {
-		c.events.push(func() { c.o.OnConnected(me.ID, resumed) }, nil)
-	}
+	c.queue(func(h *Handlers) {
+		if h.OnConnected != nil {
+			h.OnConnected(me.ID, resumed)
+		}
+	})
 	if c.generation == 1 && !resumed {
 		close(c.firstConnected)
 	}
@@ -282,41 +284,61 @@ func (c *Client) rejoined(m *membership, f frame) {
 	case errors.As(err, &refusal) && refusal.RetryAfter > 0:
 	default:
 		c.rooms.left(m.room)
-		if c.o.OnLeft != nil {
-			c.events.push(func() { c.o.OnLeft(m.room, err) }, nil)
-		}
+		c.queue(func(h *Handlers) {
+			if h.OnLeft != nil {
+				h.OnLeft(m.room, err)
+			}
+		})
 	}
 }
 
 // gap queues the call of OnGap.
 func (c *Client) gap(room string) {
-	if c.o.OnGap != nil {
-		c.events.push(func() { c.o.OnGap(room) }, nil)
-	}
+	c.queue(func(h *Handlers) {
+		if h.OnGap != nil {
+			h.OnGap(room)
+		}
+	})
 }
 
 // handleFrame queues the event of a frame that is not a response. While the queue is full
 // it waits, unless a request waits for its answer: a handler may have sent that request.
 func (c *Client) handleFrame(f frame, l *link) {
-	var event func()
 	switch context := f.text("context"); {
-	case context == "user":
-		if c.rooms.received(f.text("room"), f.position()) && c.o.OnMessage != nil {
-			event = func() { c.o.OnMessage(f.message()) }
-		}
+	case context == "user" && !c.rooms.received(f.text("room"), f.position()), context == "response":
 	case context == "gap":
 		c.gap(f.text("room"))
-	case context == "presence":
-		if c.o.OnPresence != nil {
-			event = func() { c.o.OnPresence(f.presence()) }
-		}
 	case context == "api" && f.text("status") == "Bye":
 		l.setReturn(time.Duration(f.number("retryAfter")) * time.Millisecond)
-	case context != "response" && c.o.OnNotice != nil:
-		event = func() { c.o.OnNotice(f.notice()) }
+	default:
+		c.events.push(func() { c.handlers.each(f.event(context)) }, func() bool { return !l.awaitsAnswer() })
 	}
-	if event != nil {
-		c.events.push(event, func() bool { return !l.awaitsAnswer() })
+}
+
+// event returns a function that calls one of the handlers for a message, a notice of presence or another notice. The frame must
+// not be used afterwards.
+func (f frame) event(context string) func(*Handlers) {
+	switch context {
+	case "user":
+		m := f.message()
+		return func(h *Handlers) {
+			if h.OnMessage != nil {
+				h.OnMessage(m.clone())
+			}
+		}
+	case "presence":
+		p := f.presence()
+		return func(h *Handlers) {
+			if h.OnPresence != nil {
+				h.OnPresence(p)
+			}
+		}
+	}
+	n := f.notice()
+	return func(h *Handlers) {
+		if h.OnNotice != nil {
+			h.OnNotice(n)
+		}
 	}
 }
 
@@ -338,7 +360,7 @@ func (c *Client) awaitRetry(err error, after time.Duration) {
 	}
 	var end *ClosedError
 	c.mu.Lock()
-	stale := errors.As(err, &end) && end.Code == 3502 && c.o.Token != nil && c.failures == 0 && c.id != "" // a new token may be accepted
+	stale := errors.As(err, &end) && end.Code == CloseToken && c.o.Token != nil && c.failures == 0 && c.id != "" // a new token may be accepted
 	if end != nil && end.final() && !stale {
 		c.mu.Unlock()
 		c.finish(err)

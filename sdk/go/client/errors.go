@@ -51,8 +51,8 @@ func isTemporary(err error) bool {
 
 // ClosedError means that the client is closed for good. Test for it with errors.As.
 type ClosedError struct {
-	// Code is the WebSocket close code: 1000 after Close or the server's normal close, 3500
-	// to 3999 if the server refuses the client for good. If the URL does not lead to a WebSocket,
+	// Code is the WebSocket close code, such as CloseBanned: 1000 after Close or the server's normal close, 3500
+	// to 3999 if the server refuses the client for good, others if the client connects again. If the URL does not lead to a WebSocket,
 	// it is the HTTP status, 400 or higher.
 	Code int
 	// Reason is the reason that the server gave; may be "".

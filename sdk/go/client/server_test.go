@@ -67,11 +67,12 @@ const settings = `
 tenants:
   default:
     rooms:
-      starting: [kept, plain, watched]
+      starting: [kept, plain, watched, cards]
       clientsMayCreate: true
       settings:
         - { match: kept, history: 100, historyTTL: 1m }
         - { match: watched, presence: true }
+        - { match: cards, history: 100, historyTTL: 1m, json: true }
 drain: 0s
 admin: { listen: "127.0.0.1:0", key: the-admin-key-of-all-tests }
 socket: { listen: "127.0.0.1:0" }

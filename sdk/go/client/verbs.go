@@ -89,6 +89,9 @@ type JoinOptions struct {
 	Since Position
 	// Presence asks for presence notices, if the room sends them.
 	Presence bool
+	// History asks for that number of the last messages before the join, in a room with history, at
+	// most 1000. OnMessage is not called with them. 0 asks for none.
+	History int
 }
 
 // Join joins a room, and joins it again after each break until Leave. It returns nil if
@@ -98,9 +101,19 @@ func (c *Client) Join(ctx context.Context, room string) error {
 	return err
 }
 
-// JoinWith joins a room like Join, with options. recovered reports whether all messages
-// since o.Since follow; it is false if o.Since is zero or the client was in the room already.
-func (c *Client) JoinWith(ctx context.Context, room string, o JoinOptions) (recovered bool, err error) {
+// Joined is the result of JoinWith.
+type Joined struct {
+	// Recovered reports whether all messages since JoinOptions.Since follow. It is false if
+	// Since is zero or the client was in the room already.
+	Recovered bool
+	// History has the messages of JoinOptions.History; zero if the room keeps none, or the client
+	// was in the room already.
+	History History
+}
+
+// JoinWith joins a room like Join, with options. If the history cannot be read, it returns the
+// error of History, and the client stays in the room.
+func (c *Client) JoinWith(ctx context.Context, room string, o JoinOptions) (Joined, error) {
 	p := c.rooms.begin(room, o)
 	defer c.rooms.ended(p)
 	answer, err := c.do(ctx, call{retry: retryAlways,
@@ -111,9 +124,18 @@ func (c *Client) JoinWith(ctx context.Context, room string, o JoinOptions) (reco
 			}
 		}})
 	if alreadyInRoom(err) {
-		return false, nil
+		return Joined{}, nil
 	}
-	return string(answer["recovered"]) == "true", err
+	joined := Joined{Recovered: o.Since != (Position{}) && string(answer["recovered"]) == "true"}
+	if err != nil || o.History <= 0 || answer.position() == (Position{}) {
+		return joined, err
+	}
+	// Later messages are passed to OnMessage, so the history ends at the position of the join.
+	joined.History, err = c.History(ctx, room, HistoryPage{Limit: o.History, Before: answer.position().Offset + 1})
+	if refusedWith(err, "room keeps no history") {
+		err = nil
+	}
+	return joined, err
 }
 
 // Leave leaves a room. If a rule denies it, Leave returns a *VerbError and the client
