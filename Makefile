@@ -114,10 +114,12 @@ bench: tools guests
 	cd host/hosttest/bench/extism && go test -run '^$$' -bench . .
 
 # Clients connect and disconnect for SOAK, and then 1,000 tenants wake, sleep and are reloaded for SOAK; memory must stay
-# constant. SOAKS selects one of the two.
+# constant. SOAKS selects one of the two. The log of the server with
+# the tenants is kept below build/_artifacts.
 SOAKS ?= ./engine/cli ./host/hosttest/density
 soak: guests
-	for package in $(SOAKS); do SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat $$package; done
+	mkdir -p build
+	for package in $(SOAKS); do SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -artifacts -outputdir build -v -run TestMemoryStaysFlat $$package; done
 
 # Faults of a cluster on Redis that take minutes, in addition to those of make test.
 chaos: redis guests

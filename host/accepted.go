@@ -27,6 +27,9 @@ type acceptedKey = [sha256.Size]byte
 // accepted are the bindings that a module has accepted, with the manifests that the modules gave then. Such a binding
 // starts no instance when it is loaded again. They are read from the cache at the first question of a load, and written
 // back at its end if there are new ones. Refusals are not remembered.
+//
+// A small load changes few bindings of many. It starts them instead of reading the list, and those that are accepted are
+// written by the next larger load, when there are many of them, or when the host is closed.
 type accepted struct {
 	cache Cache
 	build func() string
@@ -38,6 +41,11 @@ type accepted struct {
 	used      map[acceptedKey]bool
 	added     bool
 	bytes     int // of the manifests that were added
+
+	small       bool                   // the present load is small
+	recent      map[acceptedKey][]byte // manifests of the bindings that small loads have added since the last save
+	last        []byte                 // the last manifest in recent
+	recentBytes int                    // of the manifests in recent
 }
 
 // Limits of what is remembered.
@@ -45,6 +53,9 @@ const (
 	maxAccepted  = 100_000
 	maxManifests = 4 << 20          // bytes of all manifests
 	maxAdded     = 4 * maxManifests // bytes of those that a load adds
+	maxSmall     = 64               // bindings of a small load
+	minMany      = 1000             // bindings in use beside which a load may be small
+	maxRecent    = 1000             // bindings that are not written yet
 )
 
 func newAccepted(h *Host) *accepted {
@@ -69,13 +80,33 @@ func (a *accepted) key(g *generation) (key acceptedKey) {
 	return key
 }
 
+// begin begins a load that starts n bindings, while others are in use. a may be nil.
+func (a *accepted) begin(n, others int) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.small = n <= maxSmall && others >= minMany
+}
+
+// flush writes what small loads have added. a may be nil.
+func (a *accepted) flush() {
+	a.begin(0, 0)
+	a.save()
+}
+
 // find returns the manifest of an accepted binding; false if it is not known. a may be nil.
+// In a small load only recent ones are known.
 func (a *accepted) find(key acceptedKey) (manifest []byte, ok bool) {
 	if a == nil {
 		return nil, false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if manifest, ok = a.recent[key]; ok || a.small {
+		return manifest, ok
+	}
 	a.read()
 	n, ok := a.known[key]
 	if !ok {
@@ -92,7 +123,31 @@ func (a *accepted) add(key acceptedKey, manifest []byte) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.small {
+		a.addRecent(key, manifest)
+		return
+	}
 	a.read()
+	a.addKnown(key, manifest)
+}
+
+// addRecent adds a binding of a small load. The caller holds mu.
+func (a *accepted) addRecent(key acceptedKey, manifest []byte) {
+	if !bytes.Equal(a.last, manifest) { // most are equal
+		if a.recentBytes+len(manifest) > maxManifests {
+			return
+		}
+		a.last = bytes.Clone(manifest)
+		a.recentBytes += len(manifest)
+	}
+	if a.recent == nil {
+		a.recent = make(map[acceptedKey][]byte)
+	}
+	a.recent[key] = a.last
+}
+
+// addKnown adds a binding. The caller holds mu and has read the list.
+func (a *accepted) addKnown(key acceptedKey, manifest []byte) {
 	if _, known := a.numbers[string(manifest)]; !known {
 		if a.bytes+len(manifest) > maxAdded {
 			return
@@ -138,13 +193,23 @@ func (a *accepted) read() {
 }
 
 // save writes the entry of the cache if something was added, and forgets everything until the next load. If there are too
-// many bindings, those of this load are kept first. a may be nil.
+// many bindings, those of this load are kept first. After a small load it waits until there are many. a may be nil.
 func (a *accepted) save() {
 	if a == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.small && len(a.recent) < maxRecent && a.recentBytes < maxManifests/2 {
+		return
+	}
+	if len(a.recent) > 0 {
+		a.read()
+		for key, manifest := range a.recent {
+			a.addKnown(key, manifest)
+		}
+		a.recent, a.last, a.recentBytes = nil, nil, 0
+	}
 	if a.added && a.build() != "" {
 		a.cache.Put(a.name(), a.encode())
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -274,5 +275,98 @@ func TestModulesAreCheckedOncePerLoad(t *testing.T) {
 	}
 	if each := (load(300) - load(100)) / 200; each > 120 {
 		t.Errorf("a tenant takes %v allocations", each)
+	}
+}
+
+// countingCache counts what is read and written.
+type countingCache struct {
+	memoryCache
+	gets, puts int
+}
+
+func (c *countingCache) Get(name string) []byte {
+	if strings.HasPrefix(name, "accepted ") {
+		c.gets++
+	}
+	return c.memoryCache.Get(name)
+}
+
+func (c *countingCache) Put(name string, content []byte) {
+	if strings.HasPrefix(name, "accepted ") {
+		c.puts++
+	}
+	c.memoryCache.Put(name, content)
+}
+
+// TestASmallLoadDoesNotReadTheList checks that the change of one tenant of many neither reads nor writes the list of
+// accepted configs, and that a later host knows them all.
+func TestASmallLoadDoesNotReadTheList(t *testing.T) {
+	c := new(countingCache)
+	h, err := New(Config{Cache: c, StartTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := Rules{Modules: []Module{{Name: "m", Wasm: loud(noMore, 0)}}, Tenants: make([]Tenant, minMany)}
+	for i := range rules.Tenants {
+		rules.Tenants[i] = Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{{Module: "m", Config: fmt.Append(nil, i)}}}
+	}
+	swap(t, h, rules)
+	gets, puts := c.gets, c.puts
+	if gets == 0 || puts == 0 {
+		t.Fatalf("the first load: %d reads, %d writes", gets, puts)
+	}
+	for i := range 3 {
+		rules.Tenants[7].Chain = []Entry{{Module: "m", Config: fmt.Append(nil, "7", i)}}
+		swap(t, h, rules)
+	}
+	if c.gets != gets || c.puts != puts {
+		t.Errorf("small loads: %d reads, %d writes", c.gets-gets, c.puts-puts)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c.puts == puts {
+		t.Error("the configs of small loads are not written at the end")
+	}
+	later, log := start(t, Config{Cache: c})
+	swap(t, later, rules)
+	if n := strings.Count(log.String(), "asked"); n > 1 { // the image of the module needs a start
+		t.Errorf("a later host asks %d times", n)
+	}
+}
+
+// TestRecentConfigsAreBounded checks that small loads keep a bounded number of configs, and bytes of manifests, in memory.
+func TestRecentConfigsAreBounded(t *testing.T) {
+	for size, most := range map[int]int{2: maxRecent, 60_000: maxManifests / 2 / 60_000} {
+		c := new(countingCache)
+		a := &accepted{cache: c, build: func() string { return "b" }}
+		for i := range maxRecent + 10 {
+			a.begin(1, minMany)
+			a.add(acceptedKey{byte(i), byte(i >> 8)}, fmt.Appendf(make([]byte, size), "%d", i))
+			a.save()
+			if len(a.recent) > most+1 {
+				t.Fatalf("%d manifests of %d bytes are kept", len(a.recent), size)
+			}
+		}
+		if c.puts == 0 {
+			t.Errorf("manifests of %d bytes are never written", size)
+		}
+	}
+}
+
+// TestALoadOfAcceptedConfigsPreparesSharedModules checks that a module that several entries have has an image and a spare
+// instance after a load that starts none of them, and that a module of one entry has none.
+func TestALoadOfAcceptedConfigsPreparesSharedModules(t *testing.T) {
+	for n, want := range map[int]bool{1: false, 3: true} {
+		c := new(memoryCache)
+		for run := range 2 {
+			h, log := start(t, Config{Cache: c})
+			chain := slices.Repeat([]Entry{{Module: "m"}}, n)
+			swap(t, h, every(loud(noMore, 0), tenantsOf(chain...)))
+			image, spare := generationOf(h, "t0").images.current.Load() != nil, h.Instances().Spare
+			if run == 1 && (image != want || (spare == 1) != want) {
+				t.Errorf("%d entries: an image: %v, %d spare instances\n%s", n, image, spare, log)
+			}
+		}
 	}
 }

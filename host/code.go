@@ -80,12 +80,41 @@ func (cs *codes) acquire(digest [sha256.Size]byte) *code {
 	return c
 }
 
+// find returns the code of a module that was rewritten, and counts one more user; nil if there is none.
+func (cs *codes) find(digest [sha256.Size]byte) *code {
+	cs.mu.Lock()
+	c := cs.known[digest]
+	if c == nil {
+		cs.mu.Unlock()
+		return nil
+	}
+	c.users++
+	cs.mu.Unlock()
+	rewritten := false
+	if c.mu.TryLock() { // it is locked during a compilation
+		rewritten = c.module != nil
+		c.mu.Unlock()
+	}
+	if !rewritten {
+		c.release()
+		return nil
+	}
+	return c
+}
+
 // retain counts one more user. The caller must be a user already.
 func (c *code) retain() *code {
 	c.codes.mu.Lock()
 	defer c.codes.mu.Unlock()
 	c.users++
 	return c
+}
+
+// shared reports whether more than one entry uses the code, besides a load.
+func (c *code) shared() bool {
+	c.codes.mu.Lock()
+	defer c.codes.mu.Unlock()
+	return c.users > 2
 }
 
 // release releases one use. The last one closes the code; no instance exists then.

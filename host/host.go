@@ -132,6 +132,7 @@ func (h *Host) Close() error {
 	}
 	h.loading.Unlock()
 	h.revisions.Wait()
+	h.accepted.flush()
 	if h.cfg.Account != nil {
 		return nil // the codes belong to another host
 	}

@@ -78,26 +78,37 @@ type images struct {
 	reason string // why the module has no image; "": it may have one
 }
 
-// get returns the image, which the caller releases; nil if there is none. It makes an image if there is none or if it
-// is too old. Meanwhile other callers get the old one, or none.
+// get returns the image, which the caller releases; nil if there is none. It makes an image if there is none. If the image is
+// too old it returns that one, and makes the next one in the background.
 func (is *images) get(g *generation, first bool) *image {
 	t := now()
 	is.used.Store(t)
+	im := is.held()
+	switch {
+	case im != nil && t-im.made < int64(imageAge) || !is.begin(t):
+		return im
+	case im != nil:
+		g.pool.makers.Go(func() { is.renew(g, false) })
+		return im
+	}
+	is.renew(g, first)
+	return is.held()
+}
+
+// held returns the current image, which the caller releases; nil if there is none.
+func (is *images) held() *image {
 	im := is.current.Load()
 	for im != nil && !im.retain() {
 		im = is.current.Load()
 	}
-	if im != nil && t-im.made < int64(imageAge) || !is.begin(t) {
-		return im
-	}
+	return im
+}
+
+// renew makes an image. begin has returned true.
+func (is *images) renew(g *generation, first bool) {
 	next, reason := is.make(g, first)
 	if next != nil {
-		next.retain()
 		is.replace(next)
-		if im != nil {
-			im.release()
-		}
-		im = next
 	}
 	is.mu.Lock()
 	defer is.mu.Unlock()
@@ -105,7 +116,6 @@ func (is *images) get(g *generation, first bool) *image {
 	if next == nil {
 		is.retry = now() + int64(imageRetry)
 	}
-	return im
 }
 
 // replace makes next the current image; nil: none. Instances in use keep the old one until they are closed.
@@ -125,6 +135,13 @@ func (is *images) begin(t int64) bool {
 	}
 	is.making = true
 	return true
+}
+
+// missing reports whether an image may be made and nobody has begun to.
+func (is *images) missing() bool {
+	is.mu.Lock()
+	defer is.mu.Unlock()
+	return is.current.Load() == nil && !is.making && is.reason == "" && now() >= is.retry
 }
 
 // why returns the reason why the module has no image; "" if it has one or may have one.

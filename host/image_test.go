@@ -104,8 +104,8 @@ func TestModulesWithoutAnImage(t *testing.T) {
 	}
 }
 
-// TestAnImageIsRenewed checks that the first instance that starts ten minutes after an image was made renews it, that
-// instances keep the image from which they started, and that nothing happens without starts.
+// TestAnImageIsRenewed checks that the first instance that starts ten minutes after an image was made has it renewed, without
+// waiting for that, that instances keep the image from which they started, and that nothing happens without starts.
 func TestAnImageIsRenewed(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	g := generationOf(h, "t")
@@ -118,6 +118,12 @@ func TestAnImageIsRenewed(t *testing.T) {
 	if g.images.current.Load() != im {
 		t.Error("the image was renewed, although no instance starts")
 	}
+	waits := instanceOf(t, h, "t")
+	if waits.linear.image != im {
+		t.Error("an instance has waited for the new image")
+	}
+	waits.close()
+	g.pool.makers.Wait()
 	if in := instanceOf(t, h, "t"); in.linear.image == im || in.linear.image == nil {
 		t.Error("the image was not renewed")
 	}

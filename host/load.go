@@ -47,7 +47,7 @@ type loader struct {
 type source struct {
 	Module
 	digest  [sha256.Size]byte  // of the file
-	wasm    []byte             // the binary; for a script, that of its runner
+	wasm    []byte             // the binary; for a script, that of its runner; nil: it is Known, and code has it
 	program *script.Program    // nil: it is not a script
 	code    *code              // nil: no entry needs it yet
 	module  *meter.Module      // rewritten, with correct exports; nil: it was not checked yet, or has errors
@@ -167,6 +167,9 @@ func (l *loader) read(m Module) {
 	}
 	fault := func(format string, args ...any) { l.fault(m, fmt.Errorf(format, args...)) }
 	l.modules[m.Name] = nil
+	if l.readBefore(m) {
+		return
+	}
 	defer l.host.charge(now())
 	defer l.host.progress.begin(stepRead, m.Name, "")()
 	wasm, err := m.Binary()
@@ -175,6 +178,9 @@ func (l *loader) read(m Module) {
 		return
 	}
 	s := &source{Module: m, wasm: wasm, digest: sha256.Sum256(wasm)}
+	if m.Digested != nil {
+		m.Digested(s.digest)
+	}
 	switch have := hex.EncodeToString(s.digest[:]); {
 	case m.SHA256 != "" && !strings.EqualFold(m.SHA256, have):
 		fault("%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
@@ -186,6 +192,20 @@ func (l *loader) read(m Module) {
 	default:
 		l.modules[m.Name] = s
 	}
+}
+
+// readBefore adds a binary that has not changed and whose code is in use, without reading it; false if it must be read.
+func (l *loader) readBefore(m Module) bool {
+	if m.Known == ([sha256.Size]byte{}) || m.Script != "" || m.SHA256 != "" && !strings.EqualFold(m.SHA256, hex.EncodeToString(m.Known[:])) {
+		return false
+	}
+	c := l.host.codes.find(m.Known)
+	if c == nil {
+		return false
+	}
+	l.codes = append(l.codes, c)
+	l.modules[m.Name] = &source{Module: m, digest: m.Known, code: c}
+	return true
 }
 
 // fault records an error of a module: it fails the load, or only the tenants that name the module.

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
@@ -257,5 +259,41 @@ func TestALargeManifestIsNotReadWhenAModuleIsInspected(t *testing.T) {
 	i, err := h.Inspect(t.Context(), Module{Name: "m", File: "it", Wasm: m.Wasm()}, nil, 0)
 	if err != nil || len(i.Problems) != 1 || !strings.Contains(i.Problems[0].Error(), "more than 65536 bytes") {
 		t.Errorf("%+v, %v", i, err)
+	}
+}
+
+// TestAKnownModuleIsNotReadAgain checks that a module that the caller knows to be unchanged is not read while its code is in
+// use, and that it is read if the digest is another one.
+func TestAKnownModuleIsNotReadAgain(t *testing.T) {
+	h, _ := start(t, Config{})
+	wasm := handMade("allow")
+	reads := 0
+	var sum [32]byte
+	rules := func(known [32]byte) Rules {
+		return Rules{Modules: []Module{{Name: "m", Known: known, Digested: func(s [32]byte) { sum = s }, Open: func() (io.ReadCloser, error) {
+			reads++
+			return io.NopCloser(bytes.NewReader(wasm)), nil
+		}}}, Tenants: []Tenant{{Name: "t", CPU: 1, Chain: []Entry{{Module: "m"}}}}}
+	}
+	swap(t, h, rules([32]byte{}))
+	if reads != 1 || sum != sha256.Sum256(wasm) {
+		t.Fatalf("%d reads, the digest is %x", reads, sum)
+	}
+	before := h.Revision()
+	swap(t, h, rules(sum))
+	if reads != 1 || h.Revision() != before {
+		t.Errorf("%d reads, the revision %s was %s", reads, h.Revision(), before)
+	}
+	swap(t, h, rules([32]byte{1}))
+	if reads != 2 {
+		t.Errorf("%d reads", reads)
+	}
+	other := rules(sum)
+	other.Modules[0].SHA256 = strings.Repeat("0", 64)
+	if _, err := h.Load(t.Context(), other); err == nil {
+		t.Error("a module with another digest than the wanted one is used")
+	}
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
+		t.Errorf("%+v", v)
 	}
 }

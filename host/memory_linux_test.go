@@ -1,6 +1,7 @@
 package host
 
 import (
+	"os"
 	"testing"
 	"unsafe"
 
@@ -47,5 +48,23 @@ func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 	l.Reallocate(max)
 	if n := resident(t, l.bytes()); n != 9<<6 {
 		t.Errorf("%d pages were touched in the time for %d", n, 9<<6)
+	}
+}
+
+// TestARehearsedModuleHasFewPagesOfItsOwn checks that an instance of a module of Go that has rehearsed its start before the
+// image was made writes to few pages when it starts.
+func TestARehearsedModuleHasFewPagesOfItsOwn(t *testing.T) {
+	wasm, err := os.ReadFile("../guests/blocklist/blocklist.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := start(t, Config{})
+	swap(t, h, rulesOf(wasm, Entry{Config: []byte(`{"words":["darn","heck"]}`)}))
+	pages := 0
+	if err := instanceOf(t, h, "t").linear.changed(func(int) { pages++ }); err != nil {
+		t.Fatal(err)
+	}
+	if pages == 0 || pages > 80 {
+		t.Errorf("%d pages are its own", pages)
 	}
 }

@@ -89,6 +89,14 @@ func (r *Revision) retire(next *Revision) {
 	}
 }
 
+// bindings returns the number of bindings; r may be nil.
+func (r *Revision) bindings() int {
+	if r == nil {
+		return 0
+	}
+	return len(r.generations)
+}
+
 // all returns the tenants; r may be nil.
 func (r *Revision) all() map[string]*tenant {
 	if r == nil {

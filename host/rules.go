@@ -37,6 +37,13 @@ type Module struct {
 	SHA256 string                        // of it, in hex; "": not checked
 	Shared bool                          // with Partial: an error of it fails the load; false: only the tenants that name it
 	Owner  string                        // who pays for scripts that are too expensive to translate, together with modules of the same Owner
+
+	// Known is the SHA-256 of the content, if the caller knows that it has not changed since a load has read it. The host
+	// does not read a binary again whose code it still has. Zero: unknown.
+	Known [32]byte
+
+	// Digested is called with the SHA-256 of the content when it was read; nil: not called.
+	Digested func(sum [32]byte)
 }
 
 // Tenant is the chain of one tenant, for all hooks.

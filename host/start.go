@@ -133,6 +133,7 @@ func (s *source) checkImports(given grants) []error {
 func (l *loader) startAll() {
 	errs := make([][]error, len(l.starting))
 	l.host.progress.expect(len(l.starting))
+	l.host.accepted.begin(len(l.starting), l.old.bindings())
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	if l.old != nil {
@@ -174,6 +175,7 @@ func (l *loader) start(g *generation) []error {
 		key = remembered.key(g)
 	}
 	if manifest, ok := remembered.find(key); ok && !l.host.cfg.Awake && !l.awake(g) && l.recall(g, manifest) {
+		g.prepare()
 		return nil
 	}
 	defer l.host.progress.begin(stepStart, g.binding.module, g.binding.tenant)()
@@ -211,6 +213,17 @@ func (l *loader) recall(g *generation, manifest []byte) bool {
 	}
 	g.declared, g.declared.config = d, nil // it was checked before, and the generation lives long
 	return g.charge() == nil
+}
+
+// prepare starts an instance of a module that other entries have too, if the module has no image yet, and keeps it as a
+// spare one. So the first message does not wait for the image. A failure is that of the entry at its first call.
+func (g *generation) prepare() {
+	if !g.code.images.missing() || !g.code.shared() {
+		return
+	}
+	if in, f := g.newInstance(true); f == nil {
+		in.park()
+	}
 }
 
 // awake reports whether the tenant's module has instances now.

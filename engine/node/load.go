@@ -108,6 +108,7 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	fetching, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules were not fetched within %v", fetchTime))
 	defer stop()
 	modules := modulesOf(fetching, cfg, from)
+	from.known(ctx, cfg, modules)
 	fetchAll(cfg, modules)
 	for {
 		err := l.loadRevision(ctx, modules)

@@ -36,11 +36,12 @@ func modulesOf(ctx context.Context, cfg *config.Config, from *sources) (all []ho
 // usersOf returns the number of tenants whose chains name a module, by module.
 func usersOf(cfg *config.Config) map[string]int {
 	users, last := make(map[string]int, len(cfg.Modules)), make(map[string]string, len(cfg.Modules))
-	for name, t := range cfg.Tenants {
-		for _, e := range t.Chain {
-			if last[e.Module] != name {
-				last[e.Module] = name
-				users[e.Module]++
+	for name := range cfg.Tenants {
+		chain := cfg.Tenants[name].Chain
+		for i := range chain {
+			if module := chain[i].Module; last[module] != name {
+				last[module] = name
+				users[module]++
 			}
 		}
 	}
@@ -65,6 +66,10 @@ func (l *loading) rulesOf(modules []host.Module) host.Rules {
 
 // digest returns the digest of the configuration as it is in use: without what belongs only to tenants that failed.
 func (l *loading) digest(failed []host.Fault) []byte {
+	if len(failed)+len(l.failed) == 0 {
+		digest := config.Digest(l.cfg)
+		return digest[:]
+	}
 	c := *l.cfg
 	c.Tenants, c.Modules = maps.Clone(c.Tenants), maps.Clone(c.Modules)
 	theirs, fails := maps.Clone(l.wanted), map[string]bool{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,15 @@ type sources struct {
 	cache   *diskcache.Cache
 	scripts *script.Compiler
 	log     *slog.Logger
+
+	mu   sync.Mutex            // a load that was given up may still read
+	read map[string]readModule // files of modules, by path
+}
+
+// readModule is a file of a module when a load has read it.
+type readModule struct {
+	stamp files.Stamp
+	sum   [sha256.Size]byte // of the content; zero: it was not read
 }
 
 // newSources makes the sources of a configuration with the setting "cache".
@@ -71,6 +81,40 @@ func moduleOf(ctx context.Context, name string, m config.Module, from *sources, 
 		module.Open = opener(func() ([]byte, error) { return from.file(ctx, file) })
 	}
 	return module
+}
+
+// known sets Known of the modules whose files have not changed since a load has read them, and remembers the digests of those that
+// this load reads.
+func (s *sources) known(ctx context.Context, cfg *config.Config, modules []host.Module) {
+	var paths []string
+	var named []*host.Module
+	for i := range modules {
+		if path := cfg.Modules[modules[i].Name].File.Absolute; path != "" {
+			paths, named = append(paths, path), append(named, &modules[i])
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("the files of modules were not found within %v", fileTime))
+	defer cancel()
+	stamps, now := s.disk.Stamps(ctx, paths), make(map[string]readModule, len(paths))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, stamp := range stamps {
+		if stamp == (files.Stamp{}) {
+			continue
+		}
+		before := s.read[paths[i]]
+		if before.stamp != stamp {
+			before = readModule{stamp: stamp}
+		}
+		now[paths[i]] = before
+		named[i].Known = before.sum
+		named[i].Digested = func(sum [sha256.Size]byte) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			now[paths[i]] = readModule{stamp, sum}
+		}
+	}
+	s.read = now
 }
 
 // scriptName returns the name of a script for messages. Its extension shows the language.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -21,7 +22,9 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/node/nodetest"
+	"github.com/mootchat/moot/host"
 )
 
 // push pushes a module to a registry and returns the digest of its manifest.
@@ -144,5 +147,40 @@ func talkTo(t *testing.T, address, say, fits string) {
 	fmt.Fprintf(who.Conn, "roomAdd hall\n%s\n", say)
 	if err := who.Hear(regexp.MustCompile(fits)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAModuleThatHasNotChangedIsKnown checks that a load tells the host which files it has read before, and that a file
+// that has just changed is not among them.
+func TestAModuleThatHasNotChangedIsKnown(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // files have no stamps
+	}
+	old, err := filepath.Abs("../../go.mod") // settled
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(t.TempDir(), "fresh.wasm")
+	nodetest.Write(t, fresh, "new")
+	cfg := &config.Config{Modules: map[string]config.Module{"old": {File: config.Path{Absolute: old}}, "fresh": {File: config.Path{Absolute: fresh}}, "url": {URL: "https://a.example/b.wasm"}}}
+	from, sum := new(sources), [32]byte{1}
+	load := func() (old, fresh, url host.Module) {
+		modules := []host.Module{{Name: "old"}, {Name: "fresh"}, {Name: "url"}}
+		from.known(t.Context(), cfg, modules)
+		return modules[0], modules[1], modules[2]
+	}
+	first, _, _ := load()
+	if first.Known != ([32]byte{}) {
+		t.Fatal("a file is known that no load has read")
+	}
+	first.Digested(sum)
+	for range 2 {
+		again, changed, url := load()
+		if again.Known != sum {
+			t.Error("a file that has not changed is not known")
+		}
+		if changed.Known != ([32]byte{}) || changed.Digested != nil || url.Digested != nil {
+			t.Error("a file that has just changed, or a module that is no file, is known")
+		}
 	}
 }

@@ -9,7 +9,10 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-func init() { moot.Register(module()) }
+func init() {
+	moot.Register(module())
+	moot.Rehearse(module(), `{"join":"{id}","quiet":["rejoined"]}`)
+}
 
 func main() {}
 

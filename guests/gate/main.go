@@ -14,7 +14,10 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-func init() { moot.Register(module()) }
+func init() {
+	moot.Register(module())
+	moot.Rehearse(module(), `{"rooms":["a*",{"match":"b","roles":["c"]}],"tokens":{"d":"e"}}`)
+}
 
 func main() {}
 

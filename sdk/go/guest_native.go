@@ -67,3 +67,5 @@ func (m *memory) pointer(s string) uint32 {
 }
 
 func register(Module) {}
+
+func rehearseModule(Module, string) {}

@@ -13,7 +13,7 @@ const (
 	exchangeMax  = 1 << 20
 )
 
-// kept holds the texts whose addresses the host has, until the next call.
+// kept holds the texts whose addresses the host has: the manifest, and a reason until the next call.
 var kept struct{ manifest, reason string }
 
 // memory returns addresses for results. Go's garbage collector does not move
@@ -27,6 +27,11 @@ func register(m Module) {
 		panic("moot: Register called twice")
 	}
 	guest.module = m
+	kept.manifest = m.manifest() // once, in the image of all instances
+}
+
+func rehearseModule(m Module, config string) {
+	_ = (&instance{module: m}).init([]byte(config))
 }
 
 func exchangeBytes() []byte {
@@ -57,10 +62,7 @@ func alloc(size uint32) uint32 {
 }
 
 //go:wasmexport moot_manifest
-func manifest() int64 {
-	kept.manifest = guest.module.manifest()
-	return span(kept.manifest)
-}
+func manifest() int64 { return span(kept.manifest) }
 
 //go:wasmexport moot_init
 func initialize(minor, p, n uint32) int32 {

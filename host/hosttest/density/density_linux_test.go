@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -29,6 +28,7 @@ type node struct {
 	cmd         *exec.Cmd
 	http, admin string
 	start       time.Duration // until it served
+	logged      chan struct{} // closed when all of its log is in the file
 }
 
 // program is a built server with a cache that contains the compiled guests.
@@ -122,23 +122,30 @@ func (p *program) serve(t testing.TB, n int) *node {
 func (p *program) start(t testing.TB, file string, args ...string) *node {
 	t.Helper()
 	begin := time.Now()
-	s := &node{cmd: exec.Command(p.file, append([]string{"serve", "-c", file}, args...)...)}
+	s := &node{cmd: exec.Command(p.file, append([]string{"serve", "-c", file}, args...)...), logged: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.CreateTemp(t.ArtifactDir(), "server-*.log")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop := sync.OnceFunc(func() { s.stop(t) })
-	t.Cleanup(stop)
-	lines, said := bufio.NewScanner(stderr), new(bytes.Buffer)
+	t.Cleanup(func() {
+		s.stop(t)
+		showIfFailed(t, log)
+	})
+	lines := bufio.NewReader(io.TeeReader(stderr, log))
 	for s.http == "" || s.admin == "" {
-		if !lines.Scan() {
-			t.Fatalf("a server with %s does not start:\n%.4000s", file, said)
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			close(s.logged)
+			t.Fatalf("a server with %s does not start: %v", file, err)
 		}
-		fmt.Fprintln(said, lines.Text())
-		for _, found := range listening.FindAllStringSubmatch(lines.Text(), -1) {
+		for _, found := range listening.FindAllStringSubmatch(line, -1) {
 			if found[1] == "http" {
 				s.http = found[2]
 			} else {
@@ -147,8 +154,24 @@ func (p *program) start(t testing.TB, file string, args ...string) *node {
 		}
 	}
 	s.start = time.Since(begin)
-	go func() { _, _ = io.Copy(io.Discard, stderr) }() // ends with the process
+	go func() { // ends with the process
+		defer close(s.logged)
+		_, _ = io.Copy(io.Discard, lines)
+	}()
 	return s
+}
+
+// shownLog is the number of bytes at the end of a log that a failed test shows.
+const shownLog = 32 << 10
+
+// showIfFailed shows the end of the log if the test has failed, and closes it. With go test -artifacts all of it is kept.
+func showIfFailed(t testing.TB, log *os.File) {
+	defer log.Close()
+	if !t.Failed() {
+		return
+	}
+	text, err := os.ReadFile(log.Name())
+	t.Logf("%s, %d bytes, ends with:\n%s%v", log.Name(), len(text), text[max(0, len(text)-shownLog):], err)
 }
 
 func (s *node) stop(t testing.TB) {
@@ -156,6 +179,7 @@ func (s *node) stop(t testing.TB) {
 		return
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	<-s.logged
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("the server ends with: %v", err)
 	}
