@@ -15,7 +15,7 @@
 //
 // Each line is a lock order, outermost first: a lock may be taken while the one before
 // it in the line is held. No other lock may be held while a lock is taken. Gate, Outbox,
-// writer and polling are in package fanout.
+// writer, polling and memory are in package fanout.
 //
 //	verbContext.mu, Connection.mu
 //	Gate.mu, Outbox.mu
@@ -30,6 +30,7 @@
 //	queue.mu
 //	writer.mu
 //	polling.mu
+//	memory.mu
 //
 // No lock is held while rules, the cluster or a socket are called. Operations that must
 // keep their order across such a call wait in a queue.

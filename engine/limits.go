@@ -15,6 +15,7 @@ type Limits struct {
 	VerbsPerSecond      float64       // for each connection, with a burst of twice that; 50
 	SimultaneousActions int           // actions that run at once on one connection; 5
 	OutboxBytes         int           // bytes that wait for one connection; 1 MiB
+	OutboxMemory        int64         // bytes of memory that wait to be written to clients of the node; 0: no limit; not for a tenant
 	HistoryBytes        int64         // of the history of one room, see cluster.Retention; 16 MiB
 	VerbTimeout         time.Duration // total time of a verb, an action or the start of a connection; 15 s
 	WriteTimeout        time.Duration // a slow reader that accepts too little within this time is closed; 5 s

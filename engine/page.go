@@ -35,10 +35,11 @@ func (c *Connection) chargePage(bytes int) {
 const maxUnread = 64 << 10
 
 // awaitReader waits until the client has read most of the earlier answers, so that many
-// clients that read nothing do not fill their outboxes with pages. The error is that of ctx.
+// clients that read nothing do not fill their outboxes with pages. It also waits while the slow
+// readers of the tenant use too much of the node's memory. The error is that of ctx.
 func (c *Connection) awaitReader(ctx context.Context) error {
 	const shortest, longest = 5 * time.Millisecond, 500 * time.Millisecond
-	for wait := shortest; c.out.Bytes() > maxUnread; wait = min(2*wait, longest) {
+	for wait := shortest; c.out.Bytes() > maxUnread || c.out.Crowded(); wait = min(2*wait, longest) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

@@ -181,8 +181,8 @@ func (c *Connection) runConnect(ctx context.Context) error {
 		return err
 	}
 	c.engine.sessions.add(c)
-	c.bound() // a swap may have changed the limits before the connection was registered
-	c.out.Send(c.engine.welcome)
+	c.bound()                                       // a swap may have changed the limits before the connection was registered
+	c.out.SendBytes(c.sink.Bytes(c.engine.welcome)) // the frame is that of all tenants
 	c.engine.applyLater(ctx, c.tenant, later, false)
 	return nil
 }

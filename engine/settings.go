@@ -160,6 +160,7 @@ func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) 
 func (e *Engine) install(s Settings) {
 	next := e.index(s)
 	e.settings.Store(next)
+	e.writers.SetMemory(next.limits.OutboxMemory)
 	for _, c := range e.allConnections() {
 		c.bound()
 	}

@@ -50,6 +50,8 @@ type Stats struct {
 	EmitsDropped   uint64 // effects that were dropped: a queue was full, an effect caused them, or the target does not exist
 	RoomBusy       uint64 // messages that were refused because a queue was full
 	SlowReaders    uint64 // connections closed as slow readers (3008)
+	OutboxMemory   int64  // bytes of memory that wait to be written now; a frame that waits for several readers counts once
+	OutboxClosed   uint64 // slow readers that were closed because their tenant used too much of it
 	Refused        uint64 // connections that were not accepted
 	RateLimited    uint64 // verbs that were refused
 	Rejected       uint64 // invalid input, such as a line that is not JSON or too long
@@ -78,13 +80,14 @@ func (e *Engine) CountSlowHandshake() { e.stats.slowHandshakes.Add(1) }
 // Stats returns the current numbers. They are not read at the same instant.
 func (e *Engine) Stats() Stats {
 	s := &e.stats
+	waiting, closed := e.writers.Memory()
 	var common cluster.Stats
 	if e.cluster.Status != nil {
 		common = e.cluster.Status.Counters()
 	}
 	return Stats{
 		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
-		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
+		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
 		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }

@@ -94,6 +94,8 @@ func (c *collector) node(m sample) {
 	for kind, n := range map[moderation.Kind]uint64{moderation.Mute: st.Muted, moderation.Ban: st.Banned, moderation.Shadow: st.Shadowed} {
 		m.counter("moot_sanctioned_total", "Messages, joins and connections to which a sanction was applied.", float64(n), "kind", string(kind))
 	}
+	m.gauge("moot_outbox_memory_bytes", "Memory of what waits to be written to clients, about limits.outboxMemory at most.", float64(st.OutboxMemory))
+	m.counter("moot_outbox_memory_closed_total", "Slow readers closed because their tenant used too much of limits.outboxMemory.", float64(st.OutboxClosed))
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
 	if closed := c.server.cfg.PendingClosed; closed != nil {
 		m.counter("moot_pending_closed_total", "Connections without a client that were closed because there were too many.", float64(closed()))

@@ -186,6 +186,7 @@ type Limits struct {
 	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain, for one message
 	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // total time of a verb or an action of a client
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // bytes that may wait for one connection; above that it is closed
+	OutboxMemory        ByteSize      `yaml:"outboxMemory" default:"0" min:"32MiB" max:"1024GiB"`    // that waits to be written to clients; 0 = an eighth of the memory of the machine or cgroup
 	HistoryBytes        ByteSize      `yaml:"historyBytes" default:"16MiB" min:"64KiB" max:"1GiB"`   // of the history of one room
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
 }

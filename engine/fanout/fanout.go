@@ -24,6 +24,7 @@ type Writers struct {
 	list    []*writer
 	opened  atomic.Uint64 // the number of outboxes opened; it spreads them over the writers
 	polling polling
+	memory  memory
 }
 
 // NewWriters returns n writers. Call Run to start them.
@@ -80,8 +81,8 @@ type OutboxConfig struct {
 func (ws *Writers) Open(o *Outbox, cfg OutboxConfig) {
 	w := ws.list[ws.opened.Add(1)%uint64(len(ws.list))]
 	o.sink, o.slow, o.limit, o.timeout = cfg.Sink, cfg.Slow, cfg.Bytes, cfg.WriteTimeout
-	o.queue = w.queueOf(cfg.Tenant)
+	o.queue, o.account = w.queueOf(cfg.Tenant), ws.memory.accountOf(cfg.Tenant)
 	if len(cfg.First) > 0 {
-		o.waiting, o.bytes = append(make([][]byte, 0, 2), cfg.First), len(cfg.First)
+		o.waiting, o.bytes = append(make([]parcel, 0, 2), parcel{b: cfg.First}), len(cfg.First)
 	}
 }

@@ -158,7 +158,7 @@ func (r *Receiver) release(at wire.Position, past []wire.Position) (f followUp, 
 	for _, h := range g.held {
 		switch g.relation(h.at) {
 		case later, apart:
-			f = max(f, r.Outbox.enqueue(r.Outbox.sink.Bytes(h.frame)))
+			f = max(f, r.Outbox.enqueue(parcel{r.Outbox.sink.Bytes(h.frame), h.frame}))
 		case unclear:
 			f = max(f, r.Outbox.refuse())
 		}

@@ -22,28 +22,47 @@ const spillChunk = 32 << 10
 // tiny frames, such as answers to pings, need more memory than their bytes.
 const perFrame = 32
 
+// perSpill is about the memory of a goroutine that writes to a slow reader.
+const perSpill = 8 << 10
+
+// A reader of a tenant that uses too much memory is given up if it has been slow for slowTime,
+// or if more than slowBytes wait for it. Others, such as every reader over TLS, wait for
+// a moment only.
+const (
+	slowTime  = time.Second
+	slowBytes = 64 << 10
+)
+
 // Outbox holds the frames that wait for one connection, up to a limit in bytes. The
 // writer's goroutine writes to the sink without waiting. When the socket is full, the
 // outbox is behind: its own goroutine then waits and writes until the reader has caught up.
 type Outbox struct {
-	sink  Sink
-	queue *tenantQueue // of its tenant, at its writer
-	slow  func()       // called once, from any goroutine, when the reader is given up
+	sink    Sink
+	queue   *tenantQueue // of its tenant, at its writer
+	account *account
+	slow    func() // called once, from any goroutine, when the reader is given up
 
 	mu       sync.Mutex
 	limit    int           // bytes
 	timeout  time.Duration // for each spillChunk bytes while behind
-	waiting  [][]byte      // complete frames, which are shared and immutable
+	waiting  []parcel      // complete frames, which are immutable; while behind they are held in account
 	bytes    int           // of waiting, and of the frames that the spill goroutine writes
 	queued   bool          // the writer has the outbox in a queue
 	behind   bool          // the spill goroutine owns the sink
+	since    time.Time     // when it was behind last
 	ending   bool          // no more frames are accepted; the sink is closed when all frames are sent
 	last     time.Time     // deadline for the last write; zero until ending
 	finished bool          // the sink was closed
 }
 
 // Release undoes [Writers.Open]. Waiting frames are still sent.
-func (o *Outbox) Release() { o.queue.release() }
+func (o *Outbox) Release() {
+	o.account.of.leave(o.queue.tenant, o.account)
+	o.queue.release()
+}
+
+// Crowded reports whether more waits for slow readers of the tenant than the node has memory for.
+func (o *Outbox) Crowded() bool { return o.account.over() }
 
 // SetLimits sets the limit of waiting bytes and the write timeout.
 func (o *Outbox) SetLimits(bytes int, timeout time.Duration) {
@@ -73,12 +92,13 @@ func (o *Outbox) crowded() bool {
 	return !o.ending && o.bytes+perFrame*len(o.waiting) > o.limit/4
 }
 
-// Send adds the frame after all waiting frames. After End it does nothing.
-func (o *Outbox) Send(f *wire.Frame) { o.SendBytes(o.sink.Bytes(f)) }
+// Send adds the frame after all waiting frames. After End it does nothing. All receivers of
+// the frame must be of one tenant.
+func (o *Outbox) Send(f *wire.Frame) { o.follow(o.enqueue(parcel{o.sink.Bytes(f), f})) }
 
 // SendBytes is like Send for bytes in the form of the sink. The outbox then owns b.
 func (o *Outbox) SendBytes(b []byte) {
-	o.follow(o.enqueue(b))
+	o.follow(o.enqueue(parcel{b: b}))
 }
 
 // followUp is an action to run after the locks are released.
@@ -100,11 +120,11 @@ func (o *Outbox) follow(f followUp) {
 	}
 }
 
-// enqueue adds b after all waiting frames. The caller then calls follow.
-func (o *Outbox) enqueue(b []byte) followUp {
+// enqueue adds p after all waiting frames. The caller then calls follow.
+func (o *Outbox) enqueue(p parcel) followUp {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f := o.admit(b)
+	f := o.admit(p)
 	if len(o.waiting) > 0 && !o.queued && !o.behind {
 		o.queued = true
 		f = wakeWriter
@@ -114,17 +134,39 @@ func (o *Outbox) enqueue(b []byte) followUp {
 
 // admit adds a frame, unless the connection is ending. If the limit is exceeded, it gives
 // up the reader. The caller holds mu and then calls follow.
-func (o *Outbox) admit(b []byte) followUp {
+func (o *Outbox) admit(p parcel) followUp {
 	switch {
-	case o.ending || len(b) == 0:
+	case o.ending || len(p.b) == 0:
 		return nothing
-	case o.bytes+len(b)+perFrame*len(o.waiting) > o.limit:
+	case o.bytes+len(p.b)+perFrame*len(o.waiting) > o.limit:
 		o.drop()
 		return giveUp
 	}
-	o.bytes += len(b)
-	o.waiting = append(o.waiting, b)
+	o.add(p)
+	if o.behind && o.tooMuch() {
+		o.drop()
+		return giveUp
+	}
 	return nothing
+}
+
+// add adds p after all waiting frames. The caller holds mu.
+func (o *Outbox) add(p parcel) {
+	o.bytes += len(p.b)
+	o.waiting = append(o.waiting, p)
+	if o.behind {
+		o.account.hold(p)
+	}
+}
+
+// tooMuch reports whether the reader, which is behind, must be given up for the memory of the
+// node, and counts it. The caller holds mu.
+func (o *Outbox) tooMuch() bool {
+	if !o.account.over() || o.bytes <= slowBytes && time.Since(o.since) < slowTime {
+		return false
+	}
+	o.account.of.closed.Add(1)
+	return true
 }
 
 // refuse gives up the reader. The caller then calls follow.
@@ -143,6 +185,11 @@ func (o *Outbox) refuse() followUp {
 func (o *Outbox) drop() (first bool) {
 	first = !o.finished
 	o.ending, o.finished = true, true
+	if o.behind {
+		for _, p := range o.waiting {
+			o.account.release(p)
+		}
+	}
 	o.waiting = nil
 	o.bytes = 0
 	return first
@@ -173,8 +220,7 @@ func (o *Outbox) End(b []byte) {
 	last := time.Now().Add(linger)
 	o.last = last
 	if len(b) > 0 {
-		o.waiting = append(o.waiting, b)
-		o.bytes += len(b)
+		o.add(parcel{b: b})
 	}
 	wake := !o.queued && !o.behind
 	o.queued = true
@@ -188,14 +234,15 @@ func (o *Outbox) End(b []byte) {
 	}
 }
 
-// put writes b after all waiting frames. Only the writer calls it. b is shared. scratch is
-// the writer's buffer; put returns it, possibly grown.
-func (o *Outbox) put(b, scratch []byte) []byte {
+// put writes the frame after all waiting frames. Only the writer calls it. scratch is the
+// writer's buffer; put returns it, possibly grown.
+func (o *Outbox) put(f *wire.Frame, scratch []byte) []byte {
+	p := parcel{o.sink.Bytes(f), f}
 	o.mu.Lock()
 	if o.behind {
-		f := o.admit(b)
+		next := o.admit(p)
 		o.mu.Unlock()
-		o.follow(f)
+		o.follow(next)
 		return scratch
 	}
 	if o.ending {
@@ -204,21 +251,21 @@ func (o *Outbox) put(b, scratch []byte) []byte {
 	}
 	if len(o.waiting) == 0 {
 		o.mu.Unlock()
-		o.spillOver(o.write(b))
+		o.spillOver(o.write(p))
 		return scratch
 	}
-	scratch = append(o.take(scratch[:0]), b...)
+	scratch = append(o.take(scratch[:0]), p.b...)
 	o.mu.Unlock()
-	o.spillOver(bytes.Clone(o.write(scratch)))
+	o.spillOver(o.write(parcel{b: scratch}))
 	return scratch
 }
 
-// add adds the frame after all waiting frames. Only the writer calls it; it then calls
+// append adds the frame after all waiting frames. Only the writer calls it; it then calls
 // flush.
-func (o *Outbox) add(f *wire.Frame) {
-	b := o.sink.Bytes(f)
+func (o *Outbox) append(f *wire.Frame) {
+	p := parcel{o.sink.Bytes(f), f}
 	o.mu.Lock()
-	next := o.admit(b)
+	next := o.admit(p)
 	o.mu.Unlock()
 	o.follow(next)
 }
@@ -235,22 +282,22 @@ func (o *Outbox) flush(scratch []byte) []byte {
 	case 0:
 		o.settle()
 	case 1:
-		b := o.waiting[0]
+		p := o.waiting[0]
 		o.forget()
 		o.mu.Unlock()
-		o.spillOver(o.write(b))
+		o.spillOver(o.write(p))
 	default:
 		scratch = o.take(scratch[:0])
 		o.mu.Unlock()
-		o.spillOver(bytes.Clone(o.write(scratch)))
+		o.spillOver(o.write(parcel{b: scratch}))
 	}
 	return scratch
 }
 
 // take appends all waiting frames to dst and removes them from the outbox.
 func (o *Outbox) take(dst []byte) []byte {
-	for _, b := range o.waiting {
-		dst = append(dst, b...)
+	for _, p := range o.waiting {
+		dst = append(dst, p.b...)
 	}
 	o.forget()
 	return dst
@@ -278,43 +325,60 @@ func (o *Outbox) settle() {
 	}
 }
 
-// write writes b to the socket and returns the rest that the socket does not accept now.
-func (o *Outbox) write(b []byte) (rest []byte) {
-	n, err := o.sink.TryWrite(b)
+// write writes p to the socket and returns the rest that the socket does not accept now. If
+// p is not a frame, the rest is a copy.
+func (o *Outbox) write(p parcel) (rest parcel) {
+	n, err := o.sink.TryWrite(p.b)
 	o.mu.Lock()
 	switch {
 	case err != nil:
 		o.abandon()
-		return nil
-	case n == len(b):
+		return parcel{}
+	case n == len(p.b):
 		o.settle()
-		return nil
+		return parcel{}
 	}
-	rest = b[n:]
-	o.bytes += len(rest)
-	o.behind = true
+	p.b = p.b[n:]
+	if p.frame == nil {
+		p.b = bytes.Clone(p.b)
+	}
+	o.bytes += len(p.b)
+	o.fallBehind(p)
 	o.mu.Unlock()
-	return rest
+	return p
 }
 
-// spillOver passes rest, unless it is empty, to a goroutine that waits for the socket. The
-// goroutine keeps rest, so the caller must not change it.
-func (o *Outbox) spillOver(rest []byte) {
-	if len(rest) == 0 {
+// fallBehind makes the outbox behind, with p for the spill goroutine. The caller holds mu.
+func (o *Outbox) fallBehind(p parcel) {
+	o.behind, o.since = true, time.Now()
+	o.account.add(perSpill)
+	o.account.hold(p)
+	for _, w := range o.waiting {
+		o.account.hold(w)
+	}
+}
+
+// spillOver passes p, unless it is empty, to a goroutine that waits for the socket. The
+// goroutine keeps it, so the caller must not change it.
+func (o *Outbox) spillOver(p parcel) {
+	if len(p.b) == 0 {
 		return
 	}
 	o.queue.w.spills.Add(1)
-	go o.spill(rest)
+	go o.spill(p)
 }
 
 // spill waits for the socket and writes until the connection has caught up. Many members of
 // a room may be behind, so waiting frames stay shared: each connection copies at most one
 // chunk.
-func (o *Outbox) spill(b []byte) {
+func (o *Outbox) spill(p parcel) {
 	defer o.queue.w.spills.Done()
+	defer o.account.add(-perSpill)
 	var buffer []byte
 	for {
-		if err := o.writeAll(b); err != nil {
+		err := o.writeAll(p.b)
+		o.account.release(p)
+		if err != nil {
 			o.mu.Lock()
 			given := o.ending
 			o.abandon()
@@ -325,39 +389,47 @@ func (o *Outbox) spill(b []byte) {
 		}
 		o.sink.SetWriteDeadline(time.Time{}) // TryWrite must have no deadline
 		o.mu.Lock()
-		o.bytes -= len(b)
-		if len(o.waiting) == 0 || o.finished {
+		o.bytes -= len(p.b)
+		switch {
+		case len(o.waiting) == 0 || o.finished:
 			o.behind = false
 			o.queued = false
 			o.settle()
 			return
+		case !o.ending && o.tooMuch():
+			o.drop()
+			o.mu.Unlock()
+			o.follow(giveUp)
+			return
 		}
-		b, buffer = o.chunk(buffer)
+		p, buffer = o.chunk(buffer)
 		o.mu.Unlock()
 	}
 }
 
 // chunk removes the next bytes to write: one frame, or as many frames as fit into
 // spillChunk bytes. The caller holds mu. chunk reuses buffer.
-func (o *Outbox) chunk(buffer []byte) (b, grown []byte) {
-	n, size := 1, len(o.waiting[0])
-	for n < len(o.waiting) && size+len(o.waiting[n]) <= spillChunk {
-		size += len(o.waiting[n])
+func (o *Outbox) chunk(buffer []byte) (p parcel, grown []byte) {
+	n, size := 1, len(o.waiting[0].b)
+	for n < len(o.waiting) && size+len(o.waiting[n].b) <= spillChunk {
+		size += len(o.waiting[n].b)
 		n++
 	}
-	b = o.waiting[0]
+	p = o.waiting[0]
 	if n > 1 {
 		buffer = slices.Grow(buffer[:0], size)
 		for _, f := range o.waiting[:n] {
-			buffer = append(buffer, f...)
+			buffer = append(buffer, f.b...)
+			o.account.release(f)
 		}
-		b = buffer
+		p = parcel{b: buffer}
+		o.account.hold(p)
 	}
 	clear(o.waiting[:n])
 	if o.waiting = o.waiting[n:]; len(o.waiting) == 0 {
 		o.waiting = nil
 	}
-	return b, buffer
+	return p, buffer
 }
 
 // writeAll writes b in chunks, each within the timeout.

@@ -49,7 +49,7 @@ type box struct {
 
 func (d *desk) box() *box {
 	b := &box{sink: fanouttest.NewSink(wire.Socket)}
-	b.Outbox = &Outbox{sink: b.sink, queue: d.q, limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
+	b.Outbox = &Outbox{sink: b.sink, queue: d.q, account: new(memory).accountOf(d.q.tenant), limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
 	return b
 }
 
@@ -125,7 +125,7 @@ func TestWaitingFramesAreOneWrite(t *testing.T) {
 		var want []string
 		for i := range 50 {
 			want = append(want, fmt.Sprint("message ", i))
-			b.waiting = append(b.waiting, frameText(want[i]).Line())
+			b.waiting = append(b.waiting, parcel{b: frameText(want[i]).Line()})
 			b.bytes += len(want[i]) + 2
 		}
 		b.queued = true

@@ -1,5 +1,7 @@
 package fanout
 
+import "sync"
+
 // fifo is a queue that reuses its memory, so that frequent pushes and pops do not allocate.
 type fifo[T any] struct {
 	list []T // list[next:] is waiting
@@ -40,9 +42,11 @@ func (f *fifo[T]) pop() (v T) {
 // writer's lock guards all fields.
 type tenantQueue struct {
 	w      *writer
-	tenant string // name
-	users  int    // the number of connections that use the queue
-	listed bool   // in w.ready, or the writer is serving it
+	tenant string    // name
+	users  int       // the number of connections that use the queue
+	jobs   int       // messages of the tenant's rooms that the writer has not taken
+	space  sync.Cond // of w.mu: signals that the writer has taken one of them
+	listed bool      // in w.ready, or the writer is serving it
 
 	backlogs fifo[*backlog] // of rooms with messages to send
 	outboxes fifo[*Outbox]  // with waiting frames
@@ -65,6 +69,7 @@ func (w *writer) queueOf(tenant string) *tenantQueue {
 	q := w.queues[tenant]
 	if q == nil {
 		q = &tenantQueue{w: w, tenant: tenant}
+		q.space.L = &w.mu
 		w.queues[tenant] = q
 	}
 	q.users++

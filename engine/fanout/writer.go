@@ -64,8 +64,34 @@ type backlog struct {
 // job is one message for the members that one writer serves. Its Which contains those
 // members only.
 type job struct {
-	to []*Receiver
+	to    []*Receiver
+	queue *tenantQueue // counts the job until the writer takes it
 	Message
+}
+
+// hold counts the frames of the job in the memory of the tenant until release.
+func (j *job) hold(a *account) {
+	if j.Which == nil {
+		a.hold(parcel{frame: j.Frame})
+		return
+	}
+	for _, f := range j.Answers {
+		if f != nil { // nil: no member gets it
+			a.hold(parcel{frame: f})
+		}
+	}
+}
+
+func (j *job) release(a *account) {
+	if j.Which == nil {
+		a.release(parcel{frame: j.Frame})
+		return
+	}
+	for _, f := range j.Answers {
+		if f != nil {
+			a.release(parcel{frame: f})
+		}
+	}
 }
 
 // flushSoon makes the writer send the waiting frames of o.
@@ -104,14 +130,23 @@ func (q *tenantQueue) endSoon(o *Outbox, farewell []byte) {
 	q.wakeOrAbandon(o, ended)
 }
 
-// post adds a message of the room. It waits while the backlog is full. The wait delays
-// senders of this room only.
+// post adds a message of the room. It waits while the backlog is full, or while messages of
+// the tenant wait and use too much memory. The wait delays senders of this room or tenant only.
 func (s *backlog) post(j job) {
-	w := s.w
+	w, o := s.w, j.to[0].Outbox
+	j.queue = o.queue
 	w.mu.Lock()
-	for len(s.waiting) >= maxBacklog && !w.closed {
-		s.space.Wait()
+	for !w.closed {
+		if len(s.waiting) >= maxBacklog {
+			s.space.Wait()
+		} else if j.queue.jobs > 0 && o.account.over() {
+			j.queue.space.Wait()
+		} else {
+			break
+		}
 	}
+	j.queue.jobs++
+	j.hold(o.account)
 	s.waiting = append(s.waiting, j)
 	if !s.listed {
 		s.queue = j.to[0].Outbox.queue
@@ -210,6 +245,9 @@ func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
 	w.letGo(nil)
+	for _, q := range w.queues {
+		q.space.Broadcast()
+	}
 	w.mu.Unlock()
 	w.wake.Broadcast()
 }
@@ -224,6 +262,8 @@ func (s *backlog) fill() {
 		}
 		n++
 		size += j.Size
+		j.queue.jobs--
+		j.queue.space.Signal()
 	}
 	s.batch = append(s.batch[:0], s.waiting[:n]...)
 	rest := copy(s.waiting, s.waiting[n:])
@@ -250,12 +290,12 @@ func (s *backlog) write(scratch []byte) []byte {
 			continue
 		}
 		if s.joint != nil {
-			scratch = o.put(o.sink.Bytes(s.joint), scratch)
+			scratch = o.put(s.joint, scratch)
 			continue
 		}
 		for k := range s.batch {
 			if f := s.batch[k].frameFor(i); f != nil {
-				o.add(f)
+				o.append(f)
 			}
 		}
 		scratch = o.flush(scratch)
@@ -264,6 +304,9 @@ func (s *backlog) write(scratch []byte) []byte {
 	if end == len(to) {
 		s.next = 0
 		s.joint = nil
+		for i := range s.batch {
+			s.batch[i].release(s.batch[i].to[0].Outbox.account)
+		}
 		clear(s.batch)
 	}
 	return scratch
@@ -276,7 +319,7 @@ func (s *backlog) writeApart(r *Receiver, i int, scratch []byte) []byte {
 	}
 	for k := range s.batch {
 		if f := s.batch[k].frameFor(i); f != nil && r.takes(f, s.batch[k].At) {
-			r.Outbox.add(f)
+			r.Outbox.append(f)
 		}
 	}
 	return r.Outbox.flush(scratch)

@@ -37,7 +37,7 @@ func (h *hall) join(b *box) {
 
 func (h *hall) post(text string) {
 	f := frameText(text)
-	h.s.post(job{h.to, Message{Frame: f, Size: f.Len(), Delay: h.delay}})
+	h.s.post(job{to: h.to, Message: Message{Frame: f, Size: f.Len(), Delay: h.delay}})
 }
 
 // TestMessagesWaitForOthersWhereTheyMay checks that messages of a room with flushDelay wait
@@ -147,8 +147,8 @@ func TestEveryMemberHasItsOwnAnswer(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		h := d.hall(3)
 		a, b := frameText("a"), frameText("b")
-		h.s.post(job{h.to, Message{Answers: frames(a, b), Which: []int32{0, 1, Nothing}, Size: 9}})
-		h.s.post(job{h.to, Message{Answers: frames(a, b), Which: []int32{1, Nothing, 0}, Size: 9}})
+		h.s.post(job{to: h.to, Message: Message{Answers: frames(a, b), Which: []int32{0, 1, Nothing}, Size: 9}})
+		h.s.post(job{to: h.to, Message: Message{Answers: frames(a, b), Which: []int32{1, Nothing, 0}, Size: 9}})
 		h.post("c")
 		d.got(h.boxes[0], "a", "b", "c")
 		d.got(h.boxes[1], "b", "c")
@@ -360,7 +360,7 @@ func TestAnswersOfOneTenantDoNotDelayAnother(t *testing.T) {
 		got := d.served(func() {
 			for _, b := range flood.boxes {
 				flood.d.q.flushSoon(b.Outbox) // like the outbox for an answer
-				b.waiting = append(b.waiting, frameText("answer").Line())
+				b.waiting = append(b.waiting, parcel{b: frameText("answer").Line()})
 			}
 			calm.post("to one")
 		}, map[string]*hall{"F": flood, "c": calm})

@@ -9,6 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/host"
 )
 
 // settingsOf returns the engine's settings: those of all parts, and the tenants that are refused.
@@ -17,7 +18,7 @@ func (l *loading) settingsOf() engine.Settings {
 	c := engine.Settings{Limits: engine.Limits{
 		MessageBytes: int(n.MessageBytes), Connections: n.Connections, ConnectionsPerIP: n.ConnectionsPerIP,
 		RoomsPerConnection: n.RoomsPerConnection, VerbsPerSecond: float64(n.VerbsPerSecond),
-		SimultaneousActions: n.SimultaneousActions, VerbTimeout: n.VerbTimeout, OutboxBytes: int(n.OutboxBytes), HistoryBytes: int64(n.HistoryBytes), WriteTimeout: n.WriteTimeout,
+		SimultaneousActions: n.SimultaneousActions, VerbTimeout: n.VerbTimeout, OutboxBytes: int(n.OutboxBytes), OutboxMemory: outboxMemory(n.OutboxMemory), HistoryBytes: int64(n.HistoryBytes), WriteTimeout: n.WriteTimeout,
 	}, Tenants: make([]engine.TenantConfig, 0, len(l.parts)+len(l.faults))}
 	for _, name := range slices.Sorted(maps.Keys(l.parts)) {
 		c.Tenants = append(c.Tenants, l.parts[name].settings)
@@ -26,6 +27,14 @@ func (l *loading) settingsOf() engine.Settings {
 		c.Tenants = append(c.Tenants, l.refusedTenants()...)
 	}
 	return c
+}
+
+// outboxMemory returns the value of limits.outboxMemory in use: by default an eighth of the memory.
+func outboxMemory(set config.ByteSize) int64 {
+	if set == 0 {
+		return host.DefaultMemory() / 2
+	}
+	return int64(set)
 }
 
 // refusedTenants returns the tenants that are refused, with the hosts and paths that no part has.

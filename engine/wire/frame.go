@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
 
 // Frame is one message to clients, or several messages that are sent together, in the
 // form of each transport. It is immutable and shared by all connections that receive
@@ -8,6 +11,7 @@ import "encoding/binary"
 type Frame struct {
 	webSocket []byte
 	line      []byte
+	holders   atomic.Int32
 }
 
 // maxHeader is the longest header of an unmasked frame.
@@ -99,3 +103,10 @@ func (f *Frame) Line() []byte { return f.line }
 
 // Len returns the size of the larger form, in bytes.
 func (f *Frame) Len() int { return max(len(f.webSocket), len(f.line)) }
+
+// Hold counts a holder of the frame, and reports whether it is the first one now. Several
+// connections may wait with one frame, whose memory is to be counted once.
+func (f *Frame) Hold() (first bool) { return f.holders.Add(1) == 1 }
+
+// Release ends a Hold, and reports whether it was the last one.
+func (f *Frame) Release() (last bool) { return f.holders.Add(-1) == 0 }

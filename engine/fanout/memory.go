@@ -1,0 +1,107 @@
+package fanout
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// memory counts what waits for writers and for the slow readers of a node, and limits it. Frames
+// that wait for several readers count once. Beyond the limit senders wait for the writers, and
+// slow readers are given up.
+//
+// A tenant may use as much as is left for all others: alone half of the limit, and one of n
+// tenants that take what they can the n+1st part. So there is always memory left for a tenant
+// that uses little, without parts that are reserved and idle.
+type memory struct {
+	limit  atomic.Int64 // bytes; 0: no limit
+	used   atomic.Int64
+	closed atomic.Uint64 // readers that were given up because their tenant used too much
+
+	mu      sync.Mutex
+	tenants map[string]*account
+}
+
+// account counts what waits for the writers and the slow readers of a tenant.
+type account struct {
+	of    *memory
+	used  atomic.Int64
+	users int // outboxes; guarded by of.mu
+}
+
+// accountOf returns the account of a tenant. The caller must call leave later.
+func (m *memory) accountOf(tenant string) *account {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.tenants[tenant]
+	if a == nil {
+		if m.tenants == nil {
+			m.tenants = map[string]*account{}
+		}
+		a = &account{of: m}
+		m.tenants[tenant] = a
+	}
+	a.users++
+	return a
+}
+
+// leave undoes accountOf. What waits stays counted until it was sent.
+func (m *memory) leave(tenant string, a *account) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a.users--; a.users == 0 && m.tenants[tenant] == a {
+		delete(m.tenants, tenant)
+	}
+}
+
+func (a *account) add(bytes int) {
+	a.used.Add(int64(bytes))
+	a.of.used.Add(int64(bytes))
+}
+
+// over reports whether the tenant uses more than is left for the others.
+func (a *account) over() bool {
+	limit := a.of.limit.Load()
+	return limit > 0 && a.used.Load() > limit-a.of.used.Load()
+}
+
+// parcel is what waits for one reader: a frame or a part of it, or bytes that no other reader
+// shares.
+type parcel struct {
+	b     []byte
+	frame *wire.Frame // nil: b belongs to the outbox
+}
+
+// hold counts a parcel of a slow reader.
+func (a *account) hold(p parcel) {
+	n := perFrame
+	if p.frame == nil {
+		n += len(p.b)
+	} else if p.frame.Hold() {
+		n += p.frame.Len()
+	}
+	a.add(n)
+}
+
+// release undoes hold.
+func (a *account) release(p parcel) {
+	n := perFrame
+	if p.frame == nil {
+		n += len(p.b)
+	} else if p.frame.Release() {
+		n += p.frame.Len()
+	}
+	a.add(-n)
+}
+
+// SetMemory sets the limit of what waits for the writers and for slow readers, in bytes; 0 is
+// no limit. If a tenant uses more than is left for the others, its slow readers are given up and
+// its senders wait for the writers.
+func (ws *Writers) SetMemory(bytes int64) { ws.memory.limit.Store(bytes) }
+
+// Memory returns the bytes that wait for the writers and for slow readers, with the memory of their goroutines,
+// and the number of readers that were given up because of the limit.
+func (ws *Writers) Memory() (used int64, closed uint64) {
+	return ws.memory.used.Load(), ws.memory.closed.Load()
+}
