@@ -87,6 +87,7 @@ func TestFuelOfRulesIsLinear(t *testing.T) {
 		{"flood", `{"exempt":["admin"]}`, names()},
 		{"slowmode", `{"roles":{"admin":"0s"}}`, names()},
 		{"slowmode", `{"by":"connection"}`, messages},
+		{"strikes", `{"strikes":20}`, messages},
 		{"announcer", `{"join":"{user}{room}{","leave":"{user}"}`, names()},
 		{"gate", `{"rooms":[{"match":"*a*a*b*","roles":["admin"]},"{a,b{c,d*}}?[x-z]*"],"tokens":{"open":"admin"}}`, names("login")},
 		{"invitations", `{"rooms":["a*","*a*a*b"],"roles":["admin"]}`, names("invite", "uninvite", "invitations")},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/mootchat/moot/sdk/go/client"
@@ -71,9 +72,12 @@ func (p *Person) refused(what, reason string, err error) error {
 	if !errors.As(err, &refusal) || !strings.Contains(refusal.Message, reason) {
 		return fmt.Errorf("%s %s: %v, want the refusal %q", p.Name, what, err, reason)
 	}
-	fmt.Printf("%s %s -> refused: %s\n", p.Name, what, refusal.Message)
+	fmt.Printf("%s %s -> refused: %s\n", p.Name, what, timeOfDay.ReplaceAllString(refusal.Message, "TIME"))
 	return nil
 }
+
+// timeOfDay is a time in a refusal, which differs between runs.
+var timeOfDay = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:]+Z`)
 
 // Does runs an action and prints its name. It returns the fields of the answer, as JSON.
 func (p *Person) Does(action string, params map[string]any) (map[string]string, error) {

@@ -50,6 +50,17 @@ var hostCalls = []hostCall{
 	{abi.ImportEmit, "emit JSON to a connection", "emit 3 " + text("77") + " " + text(`{"a":1}`), "emit=0", 0},
 	{abi.ImportEmit, "emit: five times", strings.Repeat("emit 0 "+text("lobby")+" "+text("x")+";", 5), "emit=0\nemit=0\nemit=0\nemit=0\nemit=!-3", 0},
 	{abi.ImportEmit, "emit: no JSON", "emit 1 " + text("lobby") + " " + text("{"), "emit=!-4", 0},
+	{abi.ImportSanctionSet, "sanction_set: a user", "sanction " + text("mute") + " " + text("ann") + "   600000 " + text("be \"kind\"") + " " + text("3 strikes"), "sanction=0", 0},
+	{abi.ImportSanctionSet, "sanction_set: an address, in rooms, without an end", "sanction " + text("ban") + "  " + text("2001:db8::1") + " " + text("game-*") + " 0  ", "sanction=0", 0},
+	{abi.ImportSanctionSet, "sanction_set: no user or address", "sanction " + text("mute") + "    0  ", "sanction=!-4", 0},
+	{abi.ImportSanctionSet, "sanction_set: no kind", "sanction  " + text("ann") + "   0  ", "sanction=!-4", 0},
+	{abi.ImportSanctionSet, "sanction_set: at say", "sanction " + text("mute") + " " + text("ann") + "   0  ", "sanction=!-2", abi.Say},
+	{abi.ImportSanctionPardon, "sanction_pardon", "pardon " + text("mute") + " " + text("ann") + "  ", "pardon=0", 0},
+	{abi.ImportMemberRemove, "member_remove", "remove " + text("77") + " " + text("lobby") + " " + text("off topic"), "remove=0", 0},
+	{abi.ImportMemberRemove, "member_remove: no room", "remove " + text("77") + "  ", "remove=!-4", 0},
+	{abi.ImportMemberRemove, "member_remove: at say", "remove " + text("77") + " " + text("lobby") + " ", "remove=!-2", abi.Say},
+	{abi.ImportConnectionClose, "connection_close", "close " + text("77") + " " + text("bye"), "close=0", 0},
+	{abi.ImportConnectionClose, "connection_close: the reason is too long", "close " + text("77") + " " + text(strings.Repeat("r", abi.MaxRemoval+1)), "close=!-5", 0},
 	{abi.ImportMetricAdd, "metric_add", "count " + text("things") + " 3", "count=0", 0},
 	{"", "JSON string", "quote " + text("a\"\\\n\x01ü"), "", 0},
 	{abi.ImportRandom, "random", "random 32;random 32", "", 0},
@@ -72,6 +83,7 @@ func (c *conformance) hostFunctions() {
 	}
 	c.report.check("host function", "a key expires", c.expiry())
 	c.report.check("host function", "effects are in the answer", c.effects())
+	c.report.check("host function", "sanctions and removals are in the answer to a denied event", c.moderates())
 }
 
 func (c *conformance) hostCall(f hostCall) error {
@@ -134,6 +146,25 @@ func (c *conformance) effects() error {
 	want := trial.Answer{Verdict: "allow", Reply: a.Reply, Properties: map[string]trial.JSON{"mood": trial.JSON(`"fine"`)},
 		Created: []string{"new"}, Destroyed: []string{"old"},
 		Emits: []trial.Emit{{Room: "lobby", Message: &hello}, {Connection: "77", JSON: trial.JSON(`{"a":1}`)}}}
+	if !a.Same(&want) {
+		return fmt.Errorf("the answer is %s, want %s", jsonOf(a), jsonOf(want))
+	}
+	return nil
+}
+
+// moderates checks the effects of an event that the guest denies.
+func (c *conformance) moderates() error {
+	a, err := c.call(event(abi.Join, "sanction "+text("mute")+" "+text("ann")+"   600000 "+text("be \"kind\"")+" "+text("note")+
+		";sanction "+text("ban")+"  "+text("192.0.2.7")+" "+text("game-*")+" 0  ;pardon "+text("shadow")+" "+text("bob")+"  "+
+		";remove "+text("77")+" "+text("lobby")+" "+text("off topic")+";close "+text("78")+" "+text("bye")+";emit 0 "+text("lobby")+" "+text("hello")))
+	if err != nil {
+		return err
+	}
+	want := trial.Answer{Verdict: "deny", Reason: a.Reason,
+		Sanctions: []trial.Sanction{{User: "ann", Kind: "mute", Rooms: "*", TTL: 600_000, Reason: "be \"kind\"", Note: "note"},
+			{Address: "192.0.2.7/32", Kind: "ban", Rooms: "game-*"}},
+		Pardons: []trial.Sanction{{User: "bob", Kind: "shadow", Rooms: "*"}},
+		Removed: []trial.Removal{{Connection: "77", Room: "lobby", Reason: "off topic"}}, Closed: []trial.Removal{{Connection: "78", Reason: "bye"}}}
 	if !a.Same(&want) {
 		return fmt.Errorf("the answer is %s, want %s", jsonOf(a), jsonOf(want))
 	}

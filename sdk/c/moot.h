@@ -383,6 +383,10 @@ MOOT_IMPORT_(kv_cas) int32_t moot_host_kv_cas(const char *, size_t, const char *
 MOOT_IMPORT_(rate_take) int32_t moot_host_rate_take(const char *, size_t, int32_t, int32_t, int32_t);
 MOOT_IMPORT_(emit) int32_t moot_host_emit(int32_t, const char *, size_t, const char *, size_t);
 MOOT_IMPORT_(metric_add) int32_t moot_host_metric_add(const char *, size_t, int64_t);
+MOOT_IMPORT_(sanction_set) int32_t moot_host_sanction_set(const char *, size_t);
+MOOT_IMPORT_(sanction_pardon) int32_t moot_host_sanction_pardon(const char *, size_t);
+MOOT_IMPORT_(member_remove) int32_t moot_host_member_remove(const char *, size_t, const char *, size_t, const char *, size_t);
+MOOT_IMPORT_(connection_close) int32_t moot_host_connection_close(const char *, size_t, const char *, size_t);
 
 /* Reads a whole value of the host; returns 0, or an error. */
 MOOT_F_ int32_t moot_fetch_(int32_t (*get)(const char *, size_t, char *, size_t), moot_str key, moot_str *value) {
@@ -504,6 +508,51 @@ MOOT_F_ moot_str moot_json_text(moot_str json) {
         *at++ = (char)(0x80 | (r & 63));
     }
     return moot_text_of(p, (size_t)(at - p));
+}
+
+/* ---- sanctions and removals ---- */
+
+/* A sanction of a user or an address, see ABI.md. kind is "mute", "shadow" or "ban"; rooms is a
+ * name in which one * stands for any text, empty: all rooms; ttl is in ms, 0: no end. */
+typedef struct {
+    moot_str user, address, kind, rooms, reason, note;
+    int64_t ttl;
+} moot_sanction;
+
+MOOT_F_ moot_str moot_sanction_json_(const moot_sanction *s) {
+    char digits[24], *end = digits + sizeof digits, *p = end;
+    uint64_t n = s->ttl < 0 ? -(uint64_t)s->ttl : (uint64_t)s->ttl;
+    do *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    if (s->ttl < 0) *--p = '-';
+    moot_str names[] = {MOOT_S(",\"user\":"), MOOT_S(",\"address\":"), MOOT_S(",\"rooms\":"), MOOT_S(",\"reason\":"), MOOT_S(",\"note\":")};
+    moot_str values[] = {s->user, s->address, s->rooms, s->reason, s->note}, parts[16];
+    size_t count = 0;
+    parts[count++] = MOOT_S("{\"kind\":"), parts[count++] = moot_json_quote(s->kind);
+    for (size_t i = 0; i < 5; i++)
+        if (values[i].len) parts[count++] = names[i], parts[count++] = moot_json_quote(values[i]);
+    if (s->ttl) parts[count++] = MOOT_S(",\"ttl\":"), parts[count++] = moot_text_of(p, (size_t)(end - p));
+    parts[count++] = MOOT_S("}");
+    return moot_join(parts, count);
+}
+
+/* Sets a sanction of the module, also if the event is denied. Needs sanctions. */
+MOOT_F_ int32_t moot_sanction_set(const moot_sanction *s) {
+    moot_str json = moot_sanction_json_(s);
+    return moot_host_sanction_set(json.ptr, json.len);
+}
+/* Removes the module's sanction of this user or address, kind and rooms. Needs sanctions. */
+MOOT_F_ int32_t moot_sanction_pardon(const moot_sanction *s) {
+    moot_str json = moot_sanction_json_(s);
+    return moot_host_sanction_pardon(json.ptr, json.len);
+}
+/* Removes a connection from a room, also if the event is denied. Needs members. */
+MOOT_F_ int32_t moot_member_remove(moot_str connection, moot_str room, moot_str reason) {
+    return moot_host_member_remove(connection.ptr, connection.len, room.ptr, room.len, reason.ptr, reason.len);
+}
+/* Closes a connection, also if the event is denied. Needs members. */
+MOOT_F_ int32_t moot_connection_close(moot_str connection, moot_str reason) {
+    return moot_host_connection_close(connection.ptr, connection.len, reason.ptr, reason.len);
 }
 
 #endif

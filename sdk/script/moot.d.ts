@@ -74,10 +74,12 @@ declare namespace moot {
     /** The fields of a receiver that the answer of say depends on. The handler is called once per set of their values. */
     vary?: string[];
     pure?: boolean;
-    /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "properties:role". */
+    /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "sanctions", "members", "properties:role". */
     capabilities?: string[];
     /** A JSON Schema of the entry's config. The host checks the config against it, also if the script then fails. */
     config?: object;
+    /** Calls the script for events that an earlier entry of the chain has denied, and for no others. Its verdict does not count. */
+    denials?: boolean;
   }): void;
 
   /** Registers a handler for a hook. connection is undefined for a message of the system. */
@@ -89,6 +91,8 @@ declare namespace moot {
   type ActionHandler = (event: Event, connection: Connection) => Verdict | void;
   interface ActionSpec {
     description?: string;
+    /** Muted clients may not run it: in all rooms, or in the room of its input `room`. */
+    speech?: boolean;
     inputs?: { [name: string]: { required?: boolean; description?: string } };
   }
   /** Registers an action that clients run by name. */
@@ -133,6 +137,21 @@ declare namespace moot {
 
   /** Sends a message from the system to a room or one connection, after the whole chain allows; at most 4 in one call. Needs emit. */
   function emit(what: { room: string; message: Json } | { connection: string; message: Json }): void;
+  /** The user or address, the kind and the rooms of a sanction. rooms is a name in which one * stands for any text; default: all rooms. */
+  type Sanctioned = ({ user: string } | { address: string }) & { kind: "mute" | "shadow" | "ban"; rooms?: string };
+  /** The rule's own sanctions: see sdk/ABI.md. They apply also if the event is denied. Needs sanctions. */
+  const sanctions: {
+    /** ttl is in ms; default: no end. The user receives the reason, moderators see the note. */
+    set(sanction: Sanctioned & { ttl?: number; reason?: string; note?: string }): void;
+    pardon(sanction: Sanctioned): void;
+  };
+
+  /** Removes clients, also if the event is denied. The client receives the reason. Needs members. */
+  const members: {
+    remove(member: { connection: string; room: string; reason?: string }): void;
+    close(client: { connection: string; reason?: string }): void;
+  };
+
   /** Adds to one of the rule's own counters. */
   function count(metric: string, delta?: number): void;
   /** Writes a line to the server's log. */

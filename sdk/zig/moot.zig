@@ -377,6 +377,10 @@ const raw = struct {
     extern "moot_1" fn rate_take(k: [*]const u8, kn: usize, tokens: u32, per: u32, burst: u32) i32;
     extern "moot_1" fn emit(kind: u32, t: [*]const u8, tn: usize, p: [*]const u8, n: usize) i32;
     extern "moot_1" fn metric_add(k: [*]const u8, kn: usize, delta: i64) i32;
+    extern "moot_1" fn sanction_set(p: [*]const u8, n: usize) i32;
+    extern "moot_1" fn sanction_pardon(p: [*]const u8, n: usize) i32;
+    extern "moot_1" fn member_remove(c: [*]const u8, cn: usize, r: [*]const u8, rn: usize, p: [*]const u8, n: usize) i32;
+    extern "moot_1" fn connection_close(c: [*]const u8, cn: usize, p: [*]const u8, n: usize) i32;
 };
 
 /// The address of a slice. The pointer of an empty slice is arbitrary, and replaced by one that the host accepts.
@@ -490,6 +494,45 @@ pub fn emit(to: To, body: Body) Error!void {
     };
     const kind = @as(u32, if (to == .connection) 2 else 0) + @as(u32, if (body == .json) 1 else 0);
     return done(raw.emit(kind, address(t), t.len, address(b), b.len));
+}
+/// A sanction of a user or an address, see ABI.md. rooms is a name in which one * stands for any
+/// text; empty: all rooms. ttl is in ms; 0: no end.
+pub const Sanction = struct {
+    kind: []const u8, // "mute", "shadow" or "ban"
+    user: []const u8 = "",
+    address: []const u8 = "",
+    rooms: []const u8 = "",
+    ttl: u64 = 0,
+    reason: []const u8 = "",
+    note: []const u8 = "",
+
+    fn text(s: Sanction) []const u8 {
+        var out = join(&.{ "{\"kind\":", json.quote(s.kind) });
+        inline for (.{ "user", "address", "rooms", "reason", "note" }) |name| {
+            if (@field(s, name).len > 0) out = join(&.{ out, ",\"" ++ name ++ "\":", json.quote(@field(s, name)) });
+        }
+        var digits: [24]u8 = undefined;
+        if (s.ttl > 0) out = join(&.{ out, ",\"ttl\":", std.fmt.bufPrint(&digits, "{d}", .{s.ttl}) catch unreachable });
+        return join(&.{ out, "}" });
+    }
+};
+/// Sets a sanction of the module, also if the event is denied. Needs sanctions.
+pub fn setSanction(s: Sanction) Error!void {
+    const t = s.text();
+    return done(raw.sanction_set(t.ptr, t.len));
+}
+/// Removes the module's sanction of this user or address, kind and rooms. Needs sanctions.
+pub fn pardonSanction(s: Sanction) Error!void {
+    const t = s.text();
+    return done(raw.sanction_pardon(t.ptr, t.len));
+}
+/// Removes a connection from a room, also if the event is denied. Needs members.
+pub fn removeMember(connection: []const u8, room: []const u8, why: []const u8) Error!void {
+    return done(raw.member_remove(address(connection), connection.len, address(room), room.len, address(why), why.len));
+}
+/// Closes a connection, also if the event is denied. Needs members.
+pub fn closeConnection(connection: []const u8, why: []const u8) Error!void {
+    return done(raw.connection_close(address(connection), connection.len, address(why), why.len));
 }
 /// Adds to one of the module's own counters.
 pub fn count(metric: []const u8, delta: i64) Error!void {

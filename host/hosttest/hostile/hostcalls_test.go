@@ -77,10 +77,27 @@ var hostCalls = []hostCall{
 		{"not JSON", []int{abi.EmitJSON, text, 5, text, 5}, abi.BadPointer},
 		{"not UTF-8", []int{abi.EmitText, text, 5, 80, 2}, abi.BadPointer},
 	}},
+	{abi.ImportSanctionSet, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{abi.MaxSanction}, []asking{
+		{"not JSON", []int{text, 5}, abi.BadPointer},
+		{"an empty object", []int{64, 2}, abi.BadPointer},
+		{"not UTF-8", []int{80, 2}, abi.BadPointer},
+		{"no bytes", []int{text, 0}, abi.BadPointer},
+	}},
+	{abi.ImportSanctionPardon, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{abi.MaxSanction}, []asking{
+		{"an empty object", []int{64, 2}, abi.BadPointer},
+	}},
+	{abi.ImportMemberRemove, "i32 i32 i32 i32 i32 i32 -> i32", []int{text, 5, text, 5, 64, 2}, []int{0, 2, 4}, nil, []int{256, 256, abi.MaxRemoval}, []asking{
+		{"nobody", []int{text, 0, text, 5, 64, 2}, abi.BadPointer},
+		{"no room", []int{text, 5, text, 0, 64, 2}, abi.BadPointer},
+		{"not UTF-8", []int{text, 5, text, 5, 80, 2}, abi.BadPointer},
+	}},
+	{abi.ImportConnectionClose, "i32 i32 i32 i32 -> i32", []int{text, 5, 64, 2}, []int{0, 2}, nil, []int{256, abi.MaxRemoval}, []asking{
+		{"nobody", []int{text, 0, 64, 2}, abi.BadPointer},
+	}},
 	{abi.ImportMetricAdd, "i32 i32 i64 -> i32", []int{text, 5, 1}, []int{0}, nil, []int{64}, nil},
 }
 
-var allGrants = []string{"kv", "rate", "emit", "rooms", "properties:hello"}
+var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "properties:hello"}
 
 // asking is a host call and its expected result.
 type asking struct {

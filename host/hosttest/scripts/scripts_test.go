@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ type rule struct {
 	entry  host.Entry // without the module
 }
 
-var all = []string{"kv", "rate", "emit", "rooms", "properties:mood"}
+var all = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "properties:mood"}
 
 func (r rule) rules(t testing.TB) host.Rules {
 	t.Helper()
@@ -235,6 +236,24 @@ func TestEffects(t *testing.T) {
 		if _, v = w.say("rooms"); len(v.Effects) != 2 || v.Effects[0].Room.Name != "made" || !v.Effects[1].Room.Destroy {
 			t.Errorf("rooms: %+v", v)
 		}
+		_, v = w.say("moderate")
+		var got []string
+		for _, f := range v.Effects {
+			switch {
+			case f.Sanction != nil:
+				s := &f.Sanction.Set
+				got = append(got, fmt.Sprint(f.Sanction.Pardon, " ", s.Subject(), " ", s.Kind, " ", s.Rooms, " ", f.Sanction.TTL, " ", s.Reason, " ", s.Note, " ", s.Module))
+			case f.Removal != nil:
+				got = append(got, fmt.Sprint(f.Removal.Connection, " ", f.Removal.Room, " ", f.Removal.Reason))
+			}
+		}
+		want := []string{"false user:ann mute * 1m0s be kind n rule", "true network:192.0.2.7/32 ban r* 0s   rule", "c1 r off topic", "c2  "}
+		if v.Outcome != hook.Denied || v.Reason != "moderated" || !slices.Equal(got, want) {
+			t.Errorf("sanctions and removals: %+v, %q", v, got)
+		}
+		if _, v = w.say("wrong"); v.Outcome != hook.Failed || !w.log.has("sanction_set: kind") {
+			t.Errorf("a sanction without a kind: %+v", v)
+		}
 		w.say("log what happens")
 		if !w.log.has("told: what happens") {
 			t.Errorf("the log has %s", w.log)
@@ -256,7 +275,7 @@ func TestOtherHooks(t *testing.T) {
 		if !w.log.has("left by destroyed") {
 			t.Errorf("the log has %s", w.log)
 		}
-		if spec := w.Actions("t")["greet"]; spec.Description != "says hello" || !spec.Inputs["name"].Required {
+		if spec := w.Actions("t")["greet"]; spec.Description != "says hello" || !spec.Inputs["name"].Required || !spec.Speech {
 			t.Errorf("the action is %+v", spec)
 		}
 		v := w.Decide(context.Background(), &hook.Event{Hook: hook.Action, Tenant: "t", Conn: ann(), Action: "greet", Params: json.RawMessage(`{"name":"bob"}`)})
@@ -320,7 +339,7 @@ func TestUsesNeedGrants(t *testing.T) {
 		}
 		open(t, rule{file: c.file, text: c.text, grants: c.grants})
 	}
-	missing := refused(t, rule{file: "all.js", config: `{"capabilities":["kv"]}`, grants: []string{"rate", "emit", "rooms", "properties:mood"}})
+	missing := refused(t, rule{file: "all.js", config: `{"capabilities":["kv"]}`, grants: []string{"rate", "emit", "rooms", "sanctions", "members", "properties:mood"}})
 	if missing != `config.yaml:9: module rule: it needs the capability "kv": add it to the entry's grants` {
 		t.Errorf("a capability that is declared and not granted: %s", missing)
 	}

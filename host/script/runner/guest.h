@@ -26,6 +26,10 @@ IMPORT("kv_cas") int moot_kv_cas(const char *kp, size_t kl, const char *op, size
 IMPORT("rate_take") int moot_rate_take(const char *kp, size_t kl, int tokens, int per, int burst);
 IMPORT("emit") int moot_emit(int kind, const char *tp, size_t tl, const char *p, size_t l);
 IMPORT("metric_add") int moot_metric_add(const char *np, size_t nl, int64_t delta);
+IMPORT("sanction_set") int moot_sanction_set(const char *p, size_t l);
+IMPORT("sanction_pardon") int moot_sanction_pardon(const char *p, size_t l);
+IMPORT("member_remove") int moot_member_remove(const char *cp, size_t cl, const char *rp, size_t rl, const char *p, size_t l);
+IMPORT("connection_close") int moot_connection_close(const char *cp, size_t cl, const char *p, size_t l);
 
 enum { GUEST_ERROR = -1 };
 

@@ -113,6 +113,15 @@ NATIVE(n_kv_swap) {
 NATIVE(n_take) { TEXTS1(k); DONE1(moot_rate_take(k.p, k.len, int_of(argv[1]), int_of(argv[2]), int_of(argv[3])), k); }
 NATIVE(n_emit) { text to = text_of(argv[1]), m = text_of(argv[2]); DONE2(moot_emit(int_of(argv[0]), to.p, to.len, m.p, m.len), to, m); }
 NATIVE(n_count) { TEXTS1(m); DONE1(moot_metric_add(m.p, m.len, int64_of(argv[1])), m); }
+NATIVE(n_sanction_set) { TEXTS1(s); DONE1(moot_sanction_set(s.p, s.len), s); }
+NATIVE(n_sanction_pardon) { TEXTS1(s); DONE1(moot_sanction_pardon(s.p, s.len), s); }
+NATIVE(n_member_remove) {
+    text to = text_of(argv[0]), room = text_of(argv[1]), reason = text_of(argv[2]);
+    int n = moot_member_remove(to.p, to.len, room.p, room.len, reason.p, reason.len);
+    let_go(reason);
+    DONE2(n, to, room);
+}
+NATIVE(n_connection_close) { TEXTS2(to, reason); DONE2(moot_connection_close(to.p, to.len, reason.p, reason.len), to, reason); }
 
 NATIVE(n_declare) { TEXTS1(m); set_manifest(m.p, m.len); let_go(m); return JS_UNDEFINED; }
 
@@ -125,6 +134,8 @@ static const struct { const char *name; JSCFunction *fn; int args; } natives[] =
     {"kvGet", n_kv_get, 1}, {"kvSet", n_kv_set, 3}, {"kvDel", n_kv_del, 1}, {"kvAdd", n_kv_add, 4}, {"kvSwap", n_kv_swap, 4},
     {"take", n_take, 4}, {"emit", n_emit, 3}, {"count", n_count, 2},
     {"declare", n_declare, 1},
+    {"sanctionSet", n_sanction_set, 1}, {"sanctionPardon", n_sanction_pardon, 1}, {"memberRemove", n_member_remove, 3},
+    {"connectionClose", n_connection_close, 2},
 };
 
 // failed takes the pending exception and formats it with the place where it was thrown.

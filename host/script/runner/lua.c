@@ -94,6 +94,10 @@ NATIVE(n_kv_swap) { TEXT(k, 1); TEXT(o, 2); TEXT(v, 3); GIVE(moot_kv_cas(k, k_le
 NATIVE(n_take) { TEXT(k, 1); GIVE(moot_rate_take(k, k_len, INT(2), INT(3), INT(4))); }
 NATIVE(n_emit) { TEXT(to, 2); TEXT(m, 3); GIVE(moot_emit(INT(1), to, to_len, m, m_len)); }
 NATIVE(n_count) { TEXT(m, 1); GIVE(moot_metric_add(m, m_len, INT(2))); }
+NATIVE(n_sanction_set) { TEXT(s, 1); GIVE(moot_sanction_set(s, s_len)); }
+NATIVE(n_sanction_pardon) { TEXT(s, 1); GIVE(moot_sanction_pardon(s, s_len)); }
+NATIVE(n_member_remove) { TEXT(to, 1); TEXT(room, 2); TEXT(reason, 3); GIVE(moot_member_remove(to, to_len, room, room_len, reason, reason_len)); }
+NATIVE(n_connection_close) { TEXT(to, 1); TEXT(reason, 2); GIVE(moot_connection_close(to, to_len, reason, reason_len)); }
 
 NATIVE(n_declare) { TEXT(m, 1); set_manifest(m, m_len); return 0; }
 
@@ -105,7 +109,9 @@ static const luaL_Reg natives[] = {
     {"roomSize", n_room_size}, {"roomGet", n_room_get}, {"roomCreate", n_room_create}, {"roomDestroy", n_room_destroy},
     {"kvGet", n_kv_get}, {"kvSet", n_kv_set}, {"kvDel", n_kv_del}, {"kvAdd", n_kv_add}, {"kvSwap", n_kv_swap},
     {"take", n_take}, {"emit", n_emit}, {"count", n_count},
-    {"declare", n_declare}, {NULL, NULL},
+    {"declare", n_declare},
+    {"sanctionSet", n_sanction_set}, {"sanctionPardon", n_sanction_pardon}, {"memberRemove", n_member_remove},
+    {"connectionClose", n_connection_close}, {NULL, NULL},
 };
 
 // Libraries without files, without the loading of compiled code, and without coroutines.

@@ -125,7 +125,7 @@
     declare(what) {
       if (!live) throw new Error("moot.declare belongs at the top of the script");
       for (const name of Object.keys(what)) {
-        if (!["name", "version", "reads", "vary", "pure", "capabilities", "config"].includes(name)) throw new TypeError(`moot.declare: there is no ${name}`);
+        if (!["name", "version", "reads", "vary", "pure", "capabilities", "config", "denials"].includes(name)) throw new TypeError(`moot.declare: there is no ${name}`);
       }
       Object.assign(declared, what);
       // If the script fails because of its config, the host has the schema, which explains it.
@@ -166,6 +166,16 @@
       const kind = (kindOf(message) === 2 ? 1 : 0) + (to === undefined ? 0 : 2);
       check("emit", native.emit(kind, text("a room or connection", to ?? room), encoded(message)));
     },
+    sanctions: {
+      set: (what) => void check("sanctions.set", native.sanctionSet(json("a sanction", what))),
+      pardon: (what) => void check("sanctions.pardon", native.sanctionPardon(json("a sanction", what))),
+    },
+    members: {
+      remove: ({ connection: from, room, reason = "" }) =>
+        void check("members.remove", native.memberRemove(text("a connection", from), text("a room's name", room), text("a reason", reason))),
+      close: ({ connection: from, reason = "" }) =>
+        void check("members.close", native.connectionClose(text("a connection", from), text("a reason", reason))),
+    },
     count: (metric, delta = 1) => void check("count", native.count(text("a metric's name", metric), delta)),
     log: (...words) => native.log(1, words.map(String).join(" ")),
     random: () => native.random(),
@@ -183,7 +193,7 @@
       live = false;
       const has = Object.keys(hooks).filter((hook) => handlers[hooks[hook]] || (hook === "action" && actions.size > 0));
       if (has.length === 0) throw new Error("the script has no handler: call moot.on(hook, handler) or moot.action(name, handler)");
-      const list = [...actions].map(([action, { spec }]) => ({ name: action, description: spec.description, inputs: spec.inputs }));
+      const list = [...actions].map(([action, { spec }]) => ({ name: action, description: spec.description, speech: spec.speech, inputs: spec.inputs }));
       const reads = declared.reads && actions.size > 0 ? [...new Set([...declared.reads, "action", "params"])] : declared.reads;
       return JSON.stringify({ name, ...declared, reads: reads ?? null, vary: declared.vary ?? null, hooks: has, actions: list });
     },

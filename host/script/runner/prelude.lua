@@ -197,11 +197,11 @@ local function say(handler)
   return 3
 end
 
-moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {} }
+moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {}, sanctions = {}, members = {} }
 function moot.array(list) return setmetatable(list or {}, is_array) end
 function moot.declare(what)
   if not live then error("moot.declare belongs at the top of the script", 2) end
-  local known = { name = true, version = true, reads = true, vary = true, pure = true, capabilities = true, config = true }
+  local known = { name = true, version = true, reads = true, vary = true, pure = true, capabilities = true, config = true, denials = true }
   for name, value in pairs(what) do
     if not known[name] then error("moot.declare: there is no " .. tostring(name), 2) end
     declared[name] = value
@@ -255,6 +255,14 @@ function moot.emit(m)
   local kind = (kind_of(m.message) == 2 and 1 or 0) + (m.connection and 2 or 0)
   check("emit", native.emit(kind, text("a room or connection", m.connection or m.room), encoded(m.message)))
 end
+function moot.sanctions.set(what) check("sanctions.set", native.sanctionSet(encode(what))) end
+function moot.sanctions.pardon(what) check("sanctions.pardon", native.sanctionPardon(encode(what))) end
+function moot.members.remove(what)
+  check("members.remove", native.memberRemove(text("a connection", what.connection), text("a room's name", what.room), text("a reason", what.reason or "")))
+end
+function moot.members.close(what)
+  check("members.close", native.connectionClose(text("a connection", what.connection), text("a reason", what.reason or "")))
+end
 function moot.count(metric, delta) check("count", native.count(text("a metric's name", metric), delta or 1)) end
 function moot.now() return native.now() end
 function moot.log(...)
@@ -288,12 +296,12 @@ function api.manifest(name)
   local has, list, reads = {}, {}, declared.reads
   for _, hook in ipairs(hooks) do if handlers[hook] or hook == "action" and #actions > 0 then has[#has + 1] = hook end end
   if #has == 0 then error("the script has no handler: call moot.on(hook, handler) or moot.action(name, handler)", 0) end
-  for i, action in ipairs(actions) do list[i] = { name = action.name, description = action.spec.description, inputs = action.spec.inputs } end
+  for i, action in ipairs(actions) do list[i] = { name = action.name, description = action.spec.description, speech = action.spec.speech, inputs = action.spec.inputs } end
   if reads then
     reads = moot.array(table.move(reads, 1, #reads, 1, {}))
     if #actions > 0 then table.move({ "action", "params" }, 1, 2, #reads + 1, reads) end
   end
-  return encode({ name = declared.name or name, version = declared.version, pure = declared.pure, hooks = has, reads = reads or null,
+  return encode({ name = declared.name or name, version = declared.version, pure = declared.pure, denials = declared.denials, hooks = has, reads = reads or null,
     vary = declared.vary and moot.array(declared.vary) or null, capabilities = moot.array(declared.capabilities), actions = moot.array(list), config = declared.config })
 end
 function api.ask()

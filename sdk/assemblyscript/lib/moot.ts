@@ -322,6 +322,14 @@ export enum Level { Debug, Info, Warn, Error }
 @external("moot_1", "emit") declare function host_emit(kind: i32, t: usize, tn: i32, p: usize, n: i32): i32;
 // @ts-ignore: decorator
 @external("moot_1", "metric_add") declare function host_metric_add(k: usize, kn: i32, delta: i64): i32;
+// @ts-ignore: decorator
+@external("moot_1", "sanction_set") declare function host_sanction_set(p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "sanction_pardon") declare function host_sanction_pardon(p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "member_remove") declare function host_member_remove(c: usize, cn: i32, r: usize, rn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "connection_close") declare function host_connection_close(c: usize, cn: i32, p: usize, n: i32): i32;
 
 /** A value of the host, or an error: `code` is then one of `Err`, otherwise 0. */
 export class Got {
@@ -400,6 +408,43 @@ export namespace Emit {
 export function emit(kind: i32, to: string, body: string): i32 {
   const t = utf8(to), b = utf8(body);
   return host_emit(kind, at(t), t.byteLength, at(b), b.byteLength);
+}
+/**
+ * A sanction of a user or an address, see ABI.md. kind is "mute", "shadow" or "ban"; rooms is a
+ * name in which one * stands for any text, "": all rooms; ttl is in ms, 0: no end.
+ */
+export class Sanction {
+  user: string = "";
+  address: string = "";
+  rooms: string = "";
+  ttl: i64 = 0;
+  reason: string = "";
+  note: string = "";
+  constructor(public kind: string) {}
+
+  json(): string {
+    let out = '{"kind":' + quote(this.kind) + part("user", this.user) + part("address", this.address) + part("rooms", this.rooms) +
+      part("reason", this.reason) + part("note", this.note);
+    if (this.ttl != 0) out += ',"ttl":' + this.ttl.toString();
+    return out + "}";
+  }
+}
+
+function part(name: string, value: string): string { return value.length == 0 ? "" : ',"' + name + '":' + quote(value); }
+
+/** Sets a sanction of the module, also if the event is denied. Needs `sanctions`. */
+export function setSanction(s: Sanction): i32 { const b = utf8(s.json()); return host_sanction_set(at(b), b.byteLength); }
+/** Removes the module's sanction of this user or address, kind and rooms. Needs `sanctions`. */
+export function pardonSanction(s: Sanction): i32 { const b = utf8(s.json()); return host_sanction_pardon(at(b), b.byteLength); }
+/** Removes a connection from a room, also if the event is denied. Needs `members`. */
+export function removeMember(connection: string, room: string, reason: string = ""): i32 {
+  const c = utf8(connection), r = utf8(room), b = utf8(reason);
+  return host_member_remove(at(c), c.byteLength, at(r), r.byteLength, at(b), b.byteLength);
+}
+/** Closes a connection, also if the event is denied. Needs `members`. */
+export function closeConnection(connection: string, reason: string = ""): i32 {
+  const c = utf8(connection), b = utf8(reason);
+  return host_connection_close(at(c), c.byteLength, at(b), b.byteLength);
 }
 /** Adds to one of the module's own counters. */
 export function count(metric: string, delta: i64): i32 { const k = utf8(metric); return host_metric_add(at(k), k.byteLength, delta); }

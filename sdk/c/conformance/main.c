@@ -7,8 +7,8 @@ MOOT_MANIFEST(
     "\"hooks\":[\"connect\",\"join\",\"onSayReceive\",\"say\",\"leave\",\"disconnect\",\"action\"],"
     "\"reads\":[\"room\",\"tenant\",\"from\",\"message\",\"context\",\"cause\",\"action\",\"params\",\"id\",\"fingerprint\",\"user\",\"transport\","
     "\"remoteIP\",\"locale\",\"connectedAt\",\"joinedAt\",\"properties.do\",\"properties.role\",\"properties.strikes\",\"properties.mood\"],"
-    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\"],"
-    "\"actions\":[{\"name\":\"login\",\"description\":\"logs in\",\"inputs\":{\"token\":{\"required\":true,\"description\":\"who\"}}},{\"name\":\"roll\"}]}")
+    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\"],"
+    "\"actions\":[{\"name\":\"login\",\"description\":\"logs in\",\"inputs\":{\"token\":{\"required\":true,\"description\":\"who\"}}},{\"name\":\"roll\",\"speech\":true}]}")
 
 static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
 
@@ -106,12 +106,21 @@ static moot_str random_hex(size_t n) {
     return either(code, moot_text_of(p, 2 * n));
 }
 
+/* The sanction of the parameters kind, user, address, rooms and, for a new one, ttl, reason and note. */
+static moot_sanction sanction(moot_str *a) {
+    moot_sanction s = MOOT_ZERO;
+    s.kind = unhex(a[0]), s.user = unhex(a[1]), s.address = unhex(a[2]), s.rooms = unhex(a[3]);
+    s.ttl = number(a[4]), s.reason = unhex(a[5]), s.note = unhex(a[6]);
+    return s;
+}
+
 /* Calls a host function and returns its result; none if the operation is unknown. */
 static moot_str call(struct run *r, moot_str op, moot_str *a) {
 #define OP(name) moot_equal(op, MOOT_S(name))
     moot_str s = MOOT_ZERO, t0 = unhex(a[0]), t1 = unhex(a[1]);
     int64_t sum = 0;
     int32_t n = 0;
+    moot_sanction one = MOOT_ZERO;
     if (OP("quote")) return moot_json_quote(t0);
     if (OP("now")) return decimal(moot_now_ms());
     if (OP("random")) return random_hex((size_t)number(a[0]));
@@ -129,6 +138,10 @@ static moot_str call(struct run *r, moot_str op, moot_str *a) {
     else if (OP("cas")) n = moot_kv_swap(t0, t1, unhex(a[2]), number(a[3]));
     else if (OP("take")) n = moot_rate_take(t0, (int32_t)number(a[1]), (int32_t)number(a[2]), (int32_t)number(a[3]));
     else if (OP("emit")) n = moot_emit((int)number(a[0]), t1, unhex(a[2]));
+    else if (OP("sanction")) one = sanction(a), n = moot_sanction_set(&one);
+    else if (OP("pardon")) one = sanction(a), n = moot_sanction_pardon(&one);
+    else if (OP("remove")) n = moot_member_remove(t0, t1, unhex(a[2]));
+    else if (OP("close")) n = moot_connection_close(t0, t1);
     else if (OP("count")) n = moot_metric_add(t0, number(a[1]));
     else __builtin_trap();
     return either(n, decimal(n));
@@ -174,7 +187,7 @@ static moot_verdict follow(const moot_event *e, const moot_connection *c) {
     else script = property.ptr ? moot_json_text(property) : moot_message(e);
     bool mine = true;
     for (char end = ';'; end;) {
-        moot_str args[5] = MOOT_ZERO, op = word(&script, &end);
+        moot_str args[8] = MOOT_ZERO, op = word(&script, &end);
         for (int i = 0; end == ' '; i++) args[i] = word(&script, &end);
         if (OP("id")) mine = moot_equal(unhex(args[0]), moot_id(c));
         else if (mine) operation(&r, op, args);

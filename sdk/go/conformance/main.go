@@ -27,7 +27,7 @@ func module() moot.Module {
 		Version: "1.0.0",
 		Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "id", "fingerprint", "user", "transport",
 			"remoteIP", "locale", "connectedAt", "joinedAt", "properties.do", "properties.role", "properties.strikes", "properties.mood"},
-		Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood"},
+		Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members"},
 		Config:       moot.Into(&config),
 		Init: func() error {
 			if reason, ok := config["refuse"]; ok {
@@ -39,7 +39,7 @@ func module() moot.Module {
 		OnSay: follow,
 		Actions: []moot.Action{
 			{Name: "login", Description: "logs in", Inputs: []moot.Input{{Name: "token", Required: true, Description: "who"}}, Run: handle},
-			{Name: "roll", Run: handle},
+			{Name: "roll", Speech: true, Run: handle},
 		},
 	}
 }
@@ -181,10 +181,27 @@ func (r *run) call(op string, args []string) string {
 		return value(wait.Milliseconds(), err)
 	case "emit":
 		return value(0, e.Emit(emit(number(args[0]), arg(1), arg(2))))
+	case "sanction":
+		return value(0, e.SetSanction(sanction(args)))
+	case "pardon":
+		return value(0, e.PardonSanction(sanction(args)))
+	case "remove":
+		return value(0, e.RemoveMember(arg(0), arg(1), arg(2)))
+	case "close":
+		return value(0, e.CloseConnection(arg(0), arg(1)))
 	case "count":
 		return value(0, e.Count(arg(0), number(args[1])))
 	}
 	panic("there is no operation " + op)
+}
+
+// sanction returns the sanction of the parameters kind, user, address, rooms and, unless they are left out, ttl, reason and note.
+func sanction(args []string) moot.Sanction {
+	s := moot.Sanction{Kind: moot.Kind(text(args[0])), User: text(args[1]), Address: text(args[2]), Rooms: text(args[3])}
+	if len(args) > 4 {
+		s.TTL, s.Reason, s.Note = ms(args[4]), text(args[5]), text(args[6])
+	}
+	return s
 }
 
 func emit(kind int64, to, body string) moot.Emit {

@@ -19,12 +19,12 @@ type Removal struct {
 }
 
 const (
-	maxUser    = 256 // bytes, as maxReason
+	maxUser    = 256 // bytes, as the others
 	maxReason  = 256
 	maxRooms   = 400
 	maxNote    = 1024
 	maxRemoval = 120
-	maxName    = 200
+	maxName    = 256
 )
 
 // SanctionSet implements [moot.Imports].

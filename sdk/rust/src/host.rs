@@ -76,6 +76,10 @@ extern "C" {
     #[link_name = "emit"]
     fn host_emit(kind: i32, t: *const u8, tn: usize, p: *const u8, n: usize) -> i32;
     fn metric_add(k: *const u8, kn: usize, delta: i64) -> i32;
+    fn sanction_set(p: *const u8, n: usize) -> i32;
+    fn sanction_pardon(p: *const u8, n: usize) -> i32;
+    fn member_remove(c: *const u8, cn: usize, r: *const u8, rn: usize, p: *const u8, n: usize) -> i32;
+    fn connection_close(c: *const u8, cn: usize, p: *const u8, n: usize) -> i32;
 }
 
 fn outcome(n: i32) -> Result<u32, Error> {
@@ -200,6 +204,59 @@ pub fn emit(to: To, body: Body) -> Result<(), Error> {
         Body::Json(json) => (json, kind | 1),
     };
     done(unsafe { host_emit(kind, to.as_ptr(), to.len(), body.as_ptr(), body.len()) })
+}
+
+/// A sanction of a user or an address, see ABI.md.
+#[derive(Clone, Copy, Default)]
+pub struct Sanction<'a> {
+    /// `mute`, `shadow` or `ban`.
+    pub kind: &'a str,
+    /// The user of a token, if address is empty.
+    pub user: &'a str,
+    /// An IP address or a network, if user is empty.
+    pub address: &'a str,
+    /// The name of a room, in which one `*` stands for any text; empty: all rooms.
+    pub rooms: &'a str,
+    /// The time until the sanction ends; `None`: it has no end.
+    pub ttl: Option<Duration>,
+    /// For the user.
+    pub reason: &'a str,
+    /// For moderators.
+    pub note: &'a str,
+}
+
+impl Sanction<'_> {
+    fn json(&self) -> String {
+        let mut out = format!("{{\"kind\":{}", crate::json::quote(self.kind));
+        let fields = [("user", self.user), ("address", self.address), ("rooms", self.rooms), ("reason", self.reason), ("note", self.note)];
+        for (name, value) in fields.iter().filter(|f| !f.1.is_empty()) {
+            out.push_str(&format!(",\"{}\":{}", name, crate::json::quote(value)));
+        }
+        if self.ttl.is_some() {
+            out.push_str(&format!(",\"ttl\":{}", ms(self.ttl)));
+        }
+        out.push('}');
+        out
+    }
+}
+
+/// Sets a sanction of the module, also if the event is denied.
+pub fn set_sanction(s: &Sanction) -> Result<(), Error> {
+    let json = s.json();
+    done(unsafe { sanction_set(json.as_ptr(), json.len()) })
+}
+/// Removes the module's sanction of this user or address, kind and rooms.
+pub fn pardon_sanction(s: &Sanction) -> Result<(), Error> {
+    let json = s.json();
+    done(unsafe { sanction_pardon(json.as_ptr(), json.len()) })
+}
+/// Removes a connection from a room, also if the event is denied.
+pub fn remove_member(connection: &str, room: &str, reason: &str) -> Result<(), Error> {
+    done(unsafe { member_remove(connection.as_ptr(), connection.len(), room.as_ptr(), room.len(), reason.as_ptr(), reason.len()) })
+}
+/// Closes a connection, also if the event is denied.
+pub fn close_connection(connection: &str, reason: &str) -> Result<(), Error> {
+    done(unsafe { connection_close(connection.as_ptr(), connection.len(), reason.as_ptr(), reason.len()) })
 }
 /// Adds to one of the module's own counters.
 pub fn count(metric: &str, delta: i64) -> Result<(), Error> {

@@ -12,8 +12,8 @@ pub const manifest =
     \\"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
     \\"reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",
     \\"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-    \\"capabilities":["kv","rate","emit","rooms","properties:mood"],
-    \\"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll"}]}
+    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members"],
+    \\"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}
 ;
 
 pub fn init(_: []const u8) ?[]const u8 {
@@ -71,7 +71,7 @@ fn follow(e: moot.Event, c: moot.Connection) moot.Verdict {
     while (operations.next()) |text| {
         var words = std.mem.splitScalar(u8, text, ' ');
         const op = words.first();
-        var args = [_][]const u8{""} ** 4;
+        var args = [_][]const u8{""} ** 7;
         for (&args) |*a| a.* = words.next() orelse "";
         if (is(op, "id")) {
             mine = is(unhex(args[0]), c.id());
@@ -89,7 +89,7 @@ fn is(a: []const u8, b: []const u8) bool {
     return std.mem.eql(u8, a, b);
 }
 
-fn operation(r: *Run, e: moot.Event, op: []const u8, a: [4][]const u8) void {
+fn operation(r: *Run, e: moot.Event, op: []const u8, a: [7][]const u8) void {
     if (op.len == 0) return;
     if (is(op, "allow")) {
         r.v = moot.allow();
@@ -137,7 +137,7 @@ fn operation(r: *Run, e: moot.Event, op: []const u8, a: [4][]const u8) void {
     }
 }
 
-fn call(r: *Run, op: []const u8, a: [4][]const u8) moot.Error![]const u8 {
+fn call(r: *Run, op: []const u8, a: [7][]const u8) moot.Error![]const u8 {
     if (is(op, "quote")) return moot.json.quote(unhex(a[0]));
     if (is(op, "now")) return print("{d}", .{moot.now()});
     if (is(op, "roomsize")) return print("{d}", .{try moot.roomSize()});
@@ -151,6 +151,18 @@ fn call(r: *Run, op: []const u8, a: [4][]const u8) moot.Error![]const u8 {
         const to = unhex(a[1]);
         const body = unhex(a[2]);
         try moot.emit(if (kind & 2 != 0) .{ .connection = to } else .{ .room = to }, if (kind & 1 != 0) .{ .json = body } else .{ .text = body });
+        return "0";
+    }
+    if (is(op, "sanction") or is(op, "pardon")) {
+        var s = moot.Sanction{ .kind = unhex(a[0]), .user = unhex(a[1]), .address = unhex(a[2]), .rooms = unhex(a[3]) };
+        if (is(op, "pardon")) {
+            try moot.pardonSanction(s);
+            return "0";
+        }
+        s.ttl = number(u64, a[4]);
+        s.reason = unhex(a[5]);
+        s.note = unhex(a[6]);
+        try moot.setSanction(s);
         return "0";
     }
     const key = unhex(a[0]);
@@ -170,6 +182,10 @@ fn call(r: *Run, op: []const u8, a: [4][]const u8) moot.Error![]const u8 {
         try moot.destroyRoom(key);
     } else if (is(op, "set")) {
         try moot.kv.set(key, unhex(a[1]), number(u64, a[2]));
+    } else if (is(op, "remove")) {
+        try moot.removeMember(key, unhex(a[1]), unhex(a[2]));
+    } else if (is(op, "close")) {
+        try moot.closeConnection(key, unhex(a[1]));
     } else if (is(op, "count")) {
         try moot.count(key, number(i64, a[1]));
     } else @panic("there is no such operation");

@@ -38,6 +38,14 @@ const commands = {
   hoard: () => { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); },
   recurse: () => { const f = (n) => 1 + f(n + 1); return f(0); },
   nonsense: () => 42,
+  moderate: () => {
+    moot.sanctions.set({ user: "ann", kind: "mute", ttl: 60_000, reason: "be kind", note: "n" });
+    moot.sanctions.pardon({ address: "192.0.2.7", kind: "ban", rooms: "r*" });
+    moot.members.remove({ connection: "c1", room: "r", reason: "off topic" });
+    moot.members.close({ connection: "c2" });
+    return moot.deny("moderated");
+  },
+  wrong: () => moot.sanctions.set({ user: "ann", kind: "scold" }),
 };
 
 moot.on("onSayReceive", (event, connection) => {
@@ -53,5 +61,5 @@ moot.on("say", (event, receiver) => {
   if (receiver.locale === "xx") return moot.drop();
   if (receiver.locale === "de") return moot.rewrite({ message: "hallo", extra: { lang: "de" } });
 });
-moot.action("greet", { description: "says hello", inputs: { name: { required: true, description: "whom" } } }, (event) =>
+moot.action("greet", { description: "says hello", speech: true, inputs: { name: { required: true, description: "whom" } } }, (event) =>
   moot.reply({ greeting: `hello ${event.params.name}`, by: event.action }));

@@ -48,6 +48,14 @@ local commands = {
   hoard = function() local all = {}; while true do all[#all + 1] = ("x"):rep(1000) .. #all end end,
   recurse = function() local function f(n) return 1 + f(n + 1) end; return f(0) end,
   nonsense = function() return 42 end,
+  moderate = function()
+    moot.sanctions.set({ user = "ann", kind = "mute", ttl = 60000, reason = "be kind", note = "n" })
+    moot.sanctions.pardon({ address = "192.0.2.7", kind = "ban", rooms = "r*" })
+    moot.members.remove({ connection = "c1", room = "r", reason = "off topic" })
+    moot.members.close({ connection = "c2" })
+    return moot.deny("moderated")
+  end,
+  wrong = function() moot.sanctions.set({ user = "ann", kind = "scold" }) end,
 }
 
 moot.on("onSayReceive", function(event, connection)
@@ -64,6 +72,6 @@ moot.on("say", function(_, receiver)
   if receiver.locale == "xx" then return moot.drop() end
   if receiver.locale == "de" then return moot.rewrite({ message = "hallo", extra = { lang = "de" } }) end
 end)
-moot.action("greet", { description = "says hello", inputs = { name = { required = true, description = "whom" } } }, function(event)
+moot.action("greet", { description = "says hello", speech = true, inputs = { name = { required = true, description = "whom" } } }, function(event)
   return moot.reply({ greeting = "hello " .. event.params.name, by = event.action })
 end)

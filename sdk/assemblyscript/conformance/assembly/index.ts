@@ -9,8 +9,8 @@ export function moot_manifest(): u64 {
     '"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],' +
     '"reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",' +
     '"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],' +
-    '"capabilities":["kv","rate","emit","rooms","properties:mood"],' +
-    '"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll"}]}');
+    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members"],' +
+    '"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}');
 }
 
 export function moot_init(minor: u32, p: usize, n: usize): i32 {
@@ -110,8 +110,26 @@ function call(c: Connection, op: string, a: string[]): string {
   if (op == "cas") return num(moot.kv.swap(key, unhex(a[1]), unhex(a[2]), i64.parse(a[3])));
   if (op == "take") return num(moot.take(key, i32.parse(a[1]), i32.parse(a[2]), i32.parse(a[3])));
   if (op == "emit") return num(moot.emit(i32.parse(a[0]), unhex(a[1]), unhex(a[2])));
+  if (op == "sanction") return num(moot.setSanction(sanction(a)));
+  if (op == "pardon") return num(moot.pardonSanction(sanction(a)));
+  if (op == "remove") return num(moot.removeMember(key, unhex(a[1]), unhex(a[2])));
+  if (op == "close") return num(moot.closeConnection(key, unhex(a[1])));
   if (op == "count") return num(moot.count(key, i64.parse(a[1])));
   throw new Error("there is no operation " + op);
+}
+
+// The sanction of the parameters kind, user, address, rooms and, for a new one, ttl, reason and note.
+function sanction(a: string[]): moot.Sanction {
+  const s = new moot.Sanction(unhex(a[0]));
+  s.user = unhex(a[1]);
+  s.address = unhex(a[2]);
+  s.rooms = unhex(a[3]);
+  if (a.length > 4) {
+    s.ttl = i64.parse(a[4]);
+    s.reason = unhex(a[5]);
+    s.note = unhex(a[6]);
+  }
+  return s;
 }
 
 function say(name: string, value: string): void {

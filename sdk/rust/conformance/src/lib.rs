@@ -17,8 +17,8 @@ impl Module for Conformance {
         "hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
         "reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",
             "remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-        "capabilities":["kv","rate","emit","rooms","properties:mood"],
-        "actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll"}]}"#;
+        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members"],
+        "actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}"#;
 
     fn new(_: &str) -> Result<Self, String> {
         match host::config("refuse") {
@@ -160,6 +160,20 @@ fn call(c: &Connection, op: &str, a: &[&str]) -> String {
             let to = if kind & 2 != 0 { To::Connection(&to) } else { To::Room(&to) };
             done(host::emit(to, if kind & 1 != 0 { Body::Json(&body) } else { Body::Text(&body) }))
         }
+        "sanction" | "pardon" => {
+            let (kind, user, address, rooms) = (t(0), t(1), t(2), t(3));
+            let mut s = host::Sanction { kind: &kind, user: &user, address: &address, rooms: &rooms, ..Default::default() };
+            if op == "pardon" {
+                return done(host::pardon_sanction(&s));
+            }
+            let (reason, note) = (t(5), t(6));
+            s.ttl = ttl(a[4]);
+            s.reason = &reason;
+            s.note = &note;
+            done(host::set_sanction(&s))
+        }
+        "remove" => done(host::remove_member(&t(0), &t(1), &t(2))),
+        "close" => done(host::close_connection(&t(0), &t(1))),
         "count" => done(host::count(&t(0), number(a[1]))),
         _ => panic!("there is no operation {}", op),
     }
