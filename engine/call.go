@@ -23,6 +23,7 @@ type call struct {
 	Room       string          `json:"room,omitempty"`
 	Value      json.RawMessage `json:"value,omitempty"`
 	Limit      int             `json:"limit,omitempty"`
+	User       string          `json:"user,omitempty"`
 	Reason     string          `json:"reason,omitempty"` // for the client, of callLeave and callClose
 
 	Properties map[string]json.RawMessage `json:"properties,omitempty"`
@@ -41,6 +42,9 @@ const (
 
 	callHandOver = "handOver" // a session
 	callShadowed = "shadowed" // a message
+
+	callSendUser  = "sendUser"
+	callCloseUser = "closeUser"
 )
 
 // answer is the answer of a node to a call.
@@ -192,7 +196,10 @@ func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error
 		return nil, nil
 	}
 	if c.Do == callList {
-		return json.Marshal(e.listed(t, c.Connection, c.Limit))
+		return json.Marshal(e.listed(t, c.User, c.Connection, c.Limit))
+	}
+	if c.Do == callSendUser || c.Do == callCloseUser {
+		return e.answerUser(t, c)
 	}
 	if c.Do == callHandOver {
 		var claim sessionClaim

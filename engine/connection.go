@@ -33,6 +33,7 @@ type Connection struct {
 	keys     *keys       // used by Do only; nil: no key was used
 	redirect string      // used by Do only: the key of the redirect that leads to its session; "": none
 	session  session
+	indexed  string // guarded by Engine.mu: the user in tenant.users; "": none
 
 	mu             sync.Mutex
 	rooms          []*member // includes memberships that are beginning or ending

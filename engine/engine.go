@@ -264,6 +264,7 @@ func (e *Engine) register(c *Connection) error {
 	}
 	e.connections[c.ID()] = c
 	c.tenant.ids.Set(c.ID(), c)
+	c.setIndexed(c.profile.Load().User)
 	return nil
 }
 
@@ -272,6 +273,7 @@ func (e *Engine) unregister(c *Connection) {
 	defer e.mu.Unlock()
 	delete(e.connections, c.ID())
 	c.tenant.ids.Delete(c.ID())
+	c.setIndexed("")
 	if e.closing.Load() && len(e.connections) == 0 {
 		close(e.emptied)
 	}

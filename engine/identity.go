@@ -80,6 +80,9 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 	if err == nil {
 		err = c.applyIdentity(id)
 	}
+	if err == nil {
+		c.engine.indexUser(c)
+	}
 	return id, err
 }
 

@@ -13,6 +13,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
+// ConnectionQuery selects a page of a tenant's connections.
+type ConnectionQuery struct {
+	User   string // only those of this user; "": all
+	Cursor string // of the page before; "": the first page
+	Limit  int    // size of the page; below 1 and above 200: 200
+}
+
 // ConnectionPage is a page of a tenant's connections.
 type ConnectionPage struct {
 	Connections []ConnectionInfo // without properties
@@ -26,15 +33,14 @@ const (
 	slowList  = 250 * time.Millisecond // after this time a page asks the remaining nodes all at once
 )
 
-// Connections returns a page of the tenant's connections after cursor, node by node. A page
-// has at most limit connections; limits below 1 and above 200 mean 200. The cursor of the
-// first page is "". A connection that exists from the first page to the last is on one of
+// Connections returns a page of the tenant's connections, node by node. A connection that exists from the first page to the last is on one of
 // them, unless its node is in Lost. A page takes at most 3 s, however many nodes do not
 // answer.
-func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit int) (page ConnectionPage, err error) {
+func (e *Engine) Connections(ctx context.Context, tenant string, q ConnectionQuery) (page ConnectionPage, err error) {
 	if _, err := e.tenant(tenant); err != nil {
 		return page, err
 	}
+	limit := q.Limit
 	if limit < 1 || limit > maxListed {
 		limit = maxListed
 	}
@@ -42,10 +48,10 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 	if err != nil {
 		return page, err
 	}
-	first, last, _ := strings.Cut(cursor, "/") // the connection may be on another node than its id names
+	first, last, _ := strings.Cut(q.Cursor, "/") // the connection may be on another node than its id names
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return node < first })
 	page, err = e.connectionsOf(ctx, nodes, limit, func(node string, limit int) call {
-		c := call{Do: callList, Tenant: tenant, Limit: limit}
+		c := call{Do: callList, Tenant: tenant, User: q.User, Limit: limit}
 		if node == first {
 			c.Connection = last
 		}
@@ -118,6 +124,11 @@ func (e *Engine) listOf(ctx context.Context, node string, c call) ([]ConnectionI
 		return nil, err
 	}
 	var listed list
-	err = json.Unmarshal(value, &listed)
-	return listed.Connections, err
+	if err = json.Unmarshal(value, &listed); err == nil && listed.User != c.User {
+		err = fmt.Errorf("node %s runs a version without users", node)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return listed.Connections, nil
 }

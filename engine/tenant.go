@@ -93,11 +93,12 @@ type tenant struct {
 	// Guarded by Engine.mu.
 	quota quota
 	ids   btree.Map[string, *Connection] // its connections, in the order of their ids
+	users map[string][]*Connection       // the same connections, by user
 	gone  chan struct{}                  // not nil: the tenant was removed; closed when its last connection has ended
 }
 
 func newTenant(name string, writers *fanout.Writers) *tenant {
-	return &tenant{name: name, writers: writers, pages: newEncodeTurns(), reads: newReadTurns(), rooms: map[string]*room{}}
+	return &tenant{name: name, writers: writers, pages: newEncodeTurns(), reads: newReadTurns(), rooms: map[string]*room{}, users: map[string][]*Connection{}}
 }
 
 // cfg returns the tenant's current settings, or the last ones after its removal.

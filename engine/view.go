@@ -63,15 +63,25 @@ func (e *Engine) Connection(ctx context.Context, tenant, id string) (i Connectio
 
 // list is the answer to callList.
 type list struct {
+	User        string           `json:"user,omitempty"` // as in the call; a node of an earlier version lists all connections and sets none
 	Connections []ConnectionInfo `json:"connections"`
 }
 
 // listed returns the tenant's connections on this node whose ids follow after, sorted by
-// id.
-func (e *Engine) listed(t *tenant, after string, limit int) list {
-	l := list{Connections: []ConnectionInfo{}}
-	for _, c := range e.connectionsAfter(nil, t, after, min(max(1, limit), maxListed)) {
-		l.Connections = append(l.Connections, c.info())
+// id: those of the user, or all if user is "".
+func (e *Engine) listed(t *tenant, user, after string, limit int) list {
+	l := list{User: user, Connections: []ConnectionInfo{}}
+	limit = min(max(1, limit), maxListed)
+	if user == "" {
+		for _, c := range e.connectionsAfter(nil, t, after, limit) {
+			l.Connections = append(l.Connections, c.info())
+		}
+		return l
+	}
+	for _, c := range e.connectionsOfUser(t, user) {
+		if c.ID() > after && len(l.Connections) < limit {
+			l.Connections = append(l.Connections, c.info())
+		}
 	}
 	return l
 }

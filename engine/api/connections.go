@@ -37,10 +37,11 @@ func (s *Server) connectionOperations() {
 
 func (s *Server) listConnections(ctx context.Context, in *struct {
 	InTenant
+	User   string `query:"user" maxLength:"256" doc:"Only the connections of this user."`
 	Cursor string `query:"cursor" maxLength:"128" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"100"`
 }) (*connectionList, error) {
-	page, err := s.cfg.Engine.Connections(ctx, in.Tenant, in.Cursor, in.Limit)
+	page, err := s.cfg.Engine.Connections(ctx, in.Tenant, engine.ConnectionQuery{User: in.User, Cursor: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, s.faultOf(err)
 	}

@@ -16,6 +16,7 @@ func (s *Server) operations() {
 	s.tenantOperations()
 	s.roomOperations()
 	s.connectionOperations()
+	s.userOperations()
 	s.sanctionOperations()
 	s.moduleOperations()
 	s.usageOperations()

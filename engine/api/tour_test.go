@@ -244,6 +244,7 @@ func (r *tour) all(c *enginetest.Client) {
 	c.Await(`{"alert":1,"context":"api"}`)
 
 	r.sanctions(acme + "/sanctions")
+	r.users(acme)
 
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
@@ -299,6 +300,28 @@ func (r *tour) all(c *enginetest.Client) {
 	}
 	if r.asked[""] > 0 || len(r.paths) < 25 {
 		r.t.Errorf("%d requests are not in the document, which has %d operations", r.asked[""], len(r.paths))
+	}
+}
+
+// users calls the operations for users, with the key of the tenant: the rate of the admin's key is used up.
+func (r *tour) users(tenant string) {
+	r.t.Helper()
+	for _, q := range []struct {
+		method, path, body string
+		status             int
+		text               string
+	}{
+		{"GET", "/connections?user=nobody", "", 200, `"connections":[]`},
+		{"GET", "/users/nobody", "", 200, `"connections":[],"rooms":[],"sanctions":[]`},
+		{"POST", "/users/nobody/messages", `{"message":"x"}`, 200, `"connections":0`},
+		{"POST", "/users/nobody/messages", `{}`, 422, "expected required property message"},
+		{"DELETE", "/users/nobody/connections", "", 200, `"connections":0`},
+	} {
+		status, answer := r.request(q.method, tenant+q.path, q.body, withKey(acmeKey))
+		if status != q.status || !strings.Contains(answer, q.text) {
+			r.t.Errorf("%s %s: %d %s, want %d with %s", q.method, q.path, status, answer, q.status, q.text)
+		}
+		r.count(q.method, tenant+q.path)
 	}
 }
 

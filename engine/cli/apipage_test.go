@@ -35,6 +35,9 @@ func TestRequestsOfTheAPIPage(t *testing.T) {
 		"by=memory&top=3'":       `"memory":\{"limit":[1-9]`,
 		"/sanctions":             `"user":"bob","kind":"mute"`,
 		"/sanctions?user=bob'":   `"reason":"be kind"`,
+		"/users/bob":             `"rooms":\[\],"sanctions":\[\{`,
+		"/users/bob/messages":    `"connections":0`,
+		"/users/bob/connections": `"connections":0`,
 	}
 	requests := 0
 	for _, s := range snippetsOf(t, apiPage) {

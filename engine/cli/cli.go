@@ -50,6 +50,7 @@ type program struct {
 	KV          kvCommand          `cmd:"" name:"kv" help:"Read and change the values that modules store."`
 	Rooms       roomsCommand       `cmd:"" help:"List the rooms of a tenant."`
 	Connections connectionsCommand `cmd:"" help:"List the connections of a tenant: id, user, transport, address, rooms."`
+	User        userCommand        `cmd:"" help:"Show the connections, rooms and sanctions of a user; send a message to the user, or close all connections."`
 	Say         sayCommand         `cmd:"" help:"Send a message to a room, through its rules."`
 	Kick        kickCommand        `cmd:"" help:"Remove a connection from a room."`
 	Close       closeCommand       `cmd:"" help:"Close a connection; its client does not reconnect by itself."`

@@ -179,7 +179,8 @@ func (c *roomsCommand) Run(ctx context.Context, t terminal) error {
 
 type connectionsCommand struct {
 	tenantFlags
-	JSON bool `name:"json" help:"Print JSON, one object per line."`
+	User string `help:"Only the connections of this user. Default: all." placeholder:"NAME"`
+	JSON bool   `name:"json" help:"Print JSON, one object per line."`
 }
 
 // listedConnection has the fields of a connection that the command prints.
@@ -194,6 +195,9 @@ type listedConnection struct {
 // Run prints a connection per line.
 func (c *connectionsCommand) Run(ctx context.Context, t terminal) error {
 	path, q := c.path("connections"), url.Values{"limit": {"200"}}
+	if c.User != "" {
+		q.Set("user", c.User)
+	}
 	if c.JSON {
 		return listed(ctx, &c.tenantFlags, t, path, "connections", q, true, func(json.RawMessage) string { return "" })
 	}

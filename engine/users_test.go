@@ -1,0 +1,151 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
+)
+
+// isOn checks the connections of a user, in the order of their nodes and ids, and the user's rooms.
+func (n *node) isOn(user string, rooms []string, want ...*client) {
+	n.w.Helper()
+	s, err := n.User(n.w.Context(), "default", user)
+	n.w.must(err, nil)
+	var got, ids []string
+	for _, c := range s.Connections {
+		got = append(got, c.ID)
+	}
+	for _, c := range want {
+		ids = append(ids, c.ID())
+	}
+	slices.Sort(got)
+	slices.Sort(ids)
+	if !slices.Equal(got, ids) || !slices.Equal(s.Rooms, rooms) || len(s.Lost) > 0 || s.More {
+		n.w.Errorf("%s has the connections %v in %v, lost %v; want %v in %v", user, got, s.Rooms, s.Lost, ids, rooms)
+	}
+}
+
+// TestConnectionsOfAUserAreKnownOnAllNodes checks the index through connects, a late token, a
+// resumed session and ends of connections.
+func TestConnectionsOfAUserAreKnownOnAllNodes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two := w.node("one", takes(people, false), resumes), w.node("two", takes(people, false), resumes)
+		a, err := one.bring("ann")
+		w.must(err, nil)
+		b, err := two.bring("ann")
+		w.must(err, nil)
+		guest, bob := one.client(), one.client()
+		bob.do(`{"event":"auth","token":"bob","messageId":1}`)
+		a.do(roomAdd("r"))
+		b.do(roomAdd("q"), roomAdd("r"))
+		guest.do(roomAdd("q"))
+		for _, n := range []*node{one, two} {
+			n.isOn("ann", []string{"q", "r"}, a, b)
+			n.isOn("bob", []string{}, bob)
+			n.isOn("", []string{"q", "r"}, a, b, guest, bob)
+			n.isOn("nobody", []string{})
+		}
+		guest.do(`{"event":"auth","token":"ann","messageId":1}`) // the user is set late
+		two.isOn("ann", []string{"q", "r"}, a, b, guest)
+
+		session := b.secret()
+		b.HangUp()
+		synctest.Wait()
+		one.isOn("ann", []string{"q", "r"}, a, b, guest) // it is away
+		back, err := one.bring("ann")
+		w.must(err, nil)
+		back.do(fmt.Sprintf(`{"event":"resume","session":%q,"messageId":1}`, session))
+		two.isOn("ann", []string{"q", "r"}, a, back, guest)
+
+		for _, c := range []*client{a, back, guest} {
+			c.do(`{"event":"quit"}`)
+		}
+		two.isOn("ann", []string{})
+	})
+}
+
+// TestOperationsOnAUserReachAllConnections checks messages to a user and the end of all
+// connections, and that other users and tenants are not concerned.
+func TestOperationsOnAUserReachAllConnections(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two := w.node("one", takes(people, false)), w.node("two", takes(people, false))
+		var anns []*client
+		for _, n := range []*node{one, two, two} {
+			c, err := n.bring("ann")
+			w.must(err, nil)
+			anns = append(anns, c)
+		}
+		bob, err := two.bring("bob")
+		w.must(err, nil)
+
+		r, err := one.SendToUser(w.Context(), "default", "ann", json.RawMessage(`{"alert":1}`))
+		if w.must(err, nil); r.Connections != 3 || r.Lost != nil {
+			w.Errorf("the message reached %+v", r)
+		}
+		for _, c := range anns {
+			c.hears(`{"alert":1,"context":"api"}`)
+		}
+		bob.hears()
+		_, err = one.SendToUser(w.Context(), "default", "ann", json.RawMessage(`{`))
+		w.must(err, &engine.VerbError{Text: "message is not JSON"})
+		_, err = one.SendToUser(w.Context(), "other", "ann", json.RawMessage(`1`))
+		w.must(err, fmt.Errorf(`no such tenant: "other"`))
+
+		r, err = one.DisconnectUser(w.Context(), "default", "ann")
+		if w.must(err, nil); r.Connections != 3 || r.Lost != nil {
+			w.Errorf("closed: %+v", r)
+		}
+		synctest.Wait()
+		for _, c := range anns {
+			select {
+			case <-c.Gone:
+			default:
+				w.Errorf("%s is still connected", c.ID())
+			}
+		}
+		one.isOn("ann", []string{})
+		one.isOn("bob", []string{}, bob)
+	})
+}
+
+// older is a node of an earlier version, which does not know calls about users.
+type older struct{ cluster.Nodes }
+
+func (o older) Run(ctx context.Context, h cluster.Handler) error {
+	return o.Nodes.Run(ctx, olderHandler{h})
+}
+
+type olderHandler struct{ cluster.Handler }
+
+func (o olderHandler) Answer(_ context.Context, request []byte) ([]byte, error) {
+	var c struct{ Do string }
+	if err := json.Unmarshal(request, &c); err != nil || c.Do != "list" {
+		return json.Marshal(map[string]string{"error": `no such connection: ""`, "kind": "connection"})
+	}
+	return []byte(`{"value":{"connections":[{"id":"somebody","node":"old"}]}}`), nil
+}
+
+// TestNodesOfEarlierVersionsAreReported checks that a node that cannot tell a user's connections is
+// named, and that its list of all connections does not pass for that of the user.
+func TestNodesOfEarlierVersionsAreReported(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("new", takes(people, false))
+		w.node("old", func(c *engine.Config) { c.Cluster.Nodes = older{c.Cluster.Nodes} })
+		a, err := n.bring("ann")
+		w.must(err, nil)
+		s, err := n.User(w.Context(), "default", "ann")
+		if w.must(err, nil); len(s.Connections) != 1 || s.Connections[0].ID != a.ID() || !slices.Equal(s.Lost, []string{"old"}) {
+			w.Errorf("ann has %+v", s)
+		}
+		r, err := n.SendToUser(w.Context(), "default", "ann", json.RawMessage(`1`))
+		if w.must(err, nil); r.Connections != 1 || !slices.Equal(r.Lost, []string{"old"}) {
+			w.Errorf("the message reached %+v", r)
+		}
+	})
+}
