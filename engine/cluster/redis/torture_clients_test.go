@@ -16,6 +16,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	moderationredis "github.com/mootchat/moot/engine/moderation/redis"
 	"github.com/mootchat/moot/engine/tcp"
 )
 
@@ -42,11 +43,12 @@ type site struct {
 func (r *round) site(name string) *site {
 	s := &site{link: &link{}}
 	s.node = open(r.T, r.config(name, s.link))
+	sanctions := moderationredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
 	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
 	var err error
 	s.Engine, err = engine.New(engine.Config{
 		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom}, Rooms: []engine.RoomSettings{settings}}},
-		Cluster: s.node.Cluster(), Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
+		Cluster: s.node.Cluster(), Moderation: sanctions, Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
 		Limits: engine.Limits{VerbsPerSecond: 10_000, VerbTimeout: time.Minute, OutboxBytes: 16 << 20},
 	})
 	r.must(err)
@@ -61,7 +63,7 @@ func (r *round) site(name string) *site {
 		}
 	})
 	running.Go(func() { _ = (&tcp.Server{Engine: s.Engine, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, listener) })
-	r.Cleanup(func() { cancel(); running.Wait() })
+	r.Cleanup(func() { cancel(); running.Wait(); _ = sanctions.Close() })
 	<-s.Ready()
 	return s
 }
@@ -70,6 +72,7 @@ func (r *round) site(name string) *site {
 type client struct {
 	r       *round
 	name    string
+	from    net.Addr // nil: any
 	reading sync.WaitGroup
 
 	mu       sync.Mutex
@@ -100,9 +103,15 @@ type answer struct {
 	Data                                 json.RawMessage
 }
 
+// client returns a client whose messages are checked at the end.
 func (r *round) client(name string) *client {
-	c := &client{r: r, name: name, places: map[string]*visits{historyRoom: {}, plainRoom: {}}, outcomes: map[string]byte{}}
+	c := r.newClient(name)
 	r.clients = append(r.clients, c)
+	return c
+}
+
+func (r *round) newClient(name string) *client {
+	c := &client{r: r, name: name, places: map[string]*visits{historyRoom: {}, plainRoom: {}}, outcomes: map[string]byte{}}
 	r.Cleanup(func() {
 		c.mu.Lock()
 		if c.conn != nil {
@@ -116,7 +125,7 @@ func (r *round) client(name string) *client {
 
 // connect opens a connection to a server.
 func (c *client) connect(s *site) error {
-	conn, err := net.DialTimeout("tcp", s.address, 5*time.Second)
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second, LocalAddr: c.from}).Dial("tcp", s.address)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ func (r *round) people() {
 	for _, c := range r.clients {
 		c.talks()
 	}
+	r.moderate()
 	for i := range 2 {
 		r.client(fmt.Sprint("returner", i)).comesBack(slices.Concat(r.sites[i:], r.sites[:i]), random(uint64(i)))
 		r.client(fmt.Sprint("resumer", i)).resumes(slices.Concat(r.sites[i:], r.sites[:i]), random(uint64(10+i)))
