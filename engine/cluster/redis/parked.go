@@ -24,31 +24,34 @@ redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 return 1`)
 
 // takeSessionScript takes a session. The session stays under the token of its taker for a while,
-// as "<end>|<session>", so that a second attempt finds it if the answer was lost.
+// as "<end>|<session>", so that a second attempt finds it if the answer was lost. A request that
+// arrives after giveBackScript takes nothing.
 //
 //	KEYS parked ends got
 //	ARGV key ttl
 var takeSessionScript = redis.NewScript(`
+local got = redis.call('GET', KEYS[3])
+if got then return got ~= '' and got or false end
 local session = redis.call('HGET', KEYS[1], ARGV[1])
-if not session then return redis.call('GET', KEYS[3]) end
+if not session then return false end
 session = string.format('%.0f', redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0) .. '|' .. session
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('SET', KEYS[3], session, 'PX', ARGV[2])
 return session`)
 
-// giveBackScript undoes takeSessionScript.
+// giveBackScript undoes takeSessionScript, which may arrive later.
 //
 //	KEYS parked ends got
-//	ARGV key
+//	ARGV key ttl
 var giveBackScript = redis.NewScript(`
 local got = redis.call('GET', KEYS[3])
-if not got then return 0 end
+redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
+if not got or got == '' then return 0 end
 local bar = string.find(got, '|', 1, true)
 if redis.call('HSETNX', KEYS[1], ARGV[1], string.sub(got, bar + 1)) == 1 then
   redis.call('ZADD', KEYS[2], string.sub(got, 1, bar - 1), ARGV[1])
 end
-redis.call('DEL', KEYS[3])
 return 1`)
 
 // endScript takes sessions whose time is over, as pairs of key and session. It marks them until
@@ -142,7 +145,7 @@ func (n *Node) giveBack(keys []string, key string) {
 		defer n.tasks.Done()
 		for b := (backoff{50 * time.Millisecond, time.Second}); ; {
 			ctx, cancel := context.WithTimeout(n.life, 2*readTimeout)
-			err := giveBackScript.Run(ctx, n.client, keys, key).Err()
+			err := giveBackScript.Run(ctx, n.client, keys, key, gotTTL.Milliseconds()).Err()
 			cancel()
 			if err == nil || !b.pause(n.life) {
 				return
