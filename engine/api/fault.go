@@ -12,6 +12,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/moderation"
 )
 
 // Fault is an error of the API: {"error":{"code","message"}}.
@@ -76,6 +77,7 @@ var kinds = []struct {
 	{engine.ErrNoModeration, http.StatusNotImplemented, CodeUnavailable},
 	{cluster.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable},
 	{cluster.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},
+	{moderation.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, CodeTimeout},
 }
 

@@ -55,6 +55,7 @@ const (
 
 // Errors of a Store. Their texts are for users.
 var (
+	ErrUnknown     = errors.New("outcome unknown") // the change may have been made, or may be lost
 	ErrFull        = errors.New("the tenant has the most sanctions that it may have: remove some")
 	ErrSubjectFull = errors.New("the user or network has the most sanctions that it may have: use a pattern of rooms, or remove some")
 	ErrModulesFull = errors.New("the modules of the tenant have set the most sanctions that they may set")

@@ -8,11 +8,12 @@ import "context"
 type Store interface {
 	// Set adds a sanction, or replaces the one with its ID, and returns what it stored: At is
 	// the time of the store's clock. s.Identify has succeeded. When Set returns, the sanction
-	// is as durable as the store, and it reaches each follower within a moment. Errors:
-	// ErrFull, ErrModulesFull, ErrSubjectFull.
+	// is as durable as the store; the followers of this Store have it, and those of other nodes
+	// receive it within a moment. Errors: ErrFull, ErrModulesFull, ErrSubjectFull, ErrUnknown.
 	Set(ctx context.Context, s Sanction) (Sanction, error)
 
-	// Remove removes a sanction. It reports whether there was one that had not ended.
+	// Remove removes a sanction. It reports whether there was one that had not ended. Errors:
+	// ErrUnknown.
 	Remove(ctx context.Context, tenant, id string) (bool, error)
 
 	// List returns a page of the sanctions that have not ended, ordered by subject and ID. The

@@ -78,12 +78,12 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 	cmd, waited := s.Wait.Run(ctx, s.client, setScript, s.keys(one.Tenant), one.Tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data,
 		limits.All, limits.OfModules, limits.OfSubject)
 	if cmd == nil {
-		return one, waited
+		return one, unknown(waited)
 	}
 	answer, err := cmd.Text()
 	switch {
 	case err != nil:
-		return one, err
+		return one, unknown(err)
 	case answer == "full":
 		return one, moderation.ErrFull
 	case answer == "modules":
@@ -99,7 +99,15 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 	one.At = m.revision
 	m.change.Set = []moderation.Sanction{one}
 	s.pass(ctx, m)
-	return one, waited
+	return one, unknown(waited)
+}
+
+// unknown returns the error of a change whose outcome is unknown; nil for nil.
+func unknown(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", moderation.ErrUnknown, err)
 }
 
 // made notes a change of this node, and returns it as the followers receive it.
@@ -121,11 +129,11 @@ func (s *Store) made(c change, before, at string) (m message, err error) {
 func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
 	cmd, waited := s.Wait.Run(ctx, s.client, removeScript, s.keys(tenant), tenant, s.channel(), id)
 	if cmd == nil {
-		return false, waited
+		return false, unknown(waited)
 	}
 	answer, err := cmd.Slice()
 	if err != nil {
-		return false, err
+		return false, unknown(err)
 	}
 	if len(answer) != 3 {
 		return false, fmt.Errorf("redis answered %d values, want 3", len(answer))
@@ -134,11 +142,11 @@ func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
 	at, _ := answer[1].(string)
 	m, err := s.made(change{tenant: tenant, id: id}, before, at)
 	if err != nil || answer[2] != int64(1) {
-		return false, cmp.Or(err, waited)
+		return false, cmp.Or(err, unknown(waited))
 	}
 	m.change.Removed = []string{id}
 	s.pass(ctx, m)
-	return true, waited
+	return true, unknown(waited)
 }
 
 // List implements [moderation.Store]. A page is one script.
