@@ -67,7 +67,7 @@ func TestRedisThatWillNotDoIsRefused(t *testing.T) {
 	}
 	open(t, cfg)
 	cfg.Mode, cfg.Partitions = Cluster, 1
-	refuses(t, cfg, "no Redis Cluster")
+	refuses(t, cfg, "is not a Redis Cluster")
 	cfg.Mode, cfg.MasterName, cfg.PublishTimeout = Sentinel, "main", 200*time.Millisecond
 	refuses(t, cfg, `named "main"`)
 	nobody := Config{Node: "a", PublishTimeout: 200 * time.Millisecond, Addresses: []string{"127.0.0.1:1"}}
