@@ -177,7 +177,7 @@ func TestOverridesWinOverTheFile(t *testing.T) {
 func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 	for _, test := range []struct{ set, want string }{
 		{"http.listen", `--set: "http.listen" is not an override: use SETTING=VALUE, such as "http.listen=:8080"`},
-		{"=x", `--set: "": unknown key: use include, http, socket, admin, cluster, limits, sessions, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
+		{"=x", `--set: "": unknown key: use include, http, socket, admin, cluster, limits, sessions, data, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
 		{"http.listn=x", `--set: http.listn: unknown key: did you mean "listen"?`},
 		{"http=x", `--set: http: must be a mapping, not text`},
 		{"http.listen=x", `--set: http.listen: "x" is not a valid address: use host:port or :port, such as "127.0.0.1:8080"`},

@@ -1,6 +1,6 @@
 // Package moderation is the contract of sanctions: what moderators and modules decide about a
-// user or an address of a tenant, for a time and with a reason. The packages memory and redis
-// implement [Store]; package moderationtest tests an implementation. [List] holds the
+// user or an address of a tenant, for a time and with a reason. The packages memory, redis and
+// sqlite implement [Store]; package moderationtest tests an implementation. [List] holds the
 // sanctions of a tenant on a node, for the checks of the engine.
 package moderation
 

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
@@ -17,6 +19,7 @@ import (
 	"github.com/mootchat/moot/engine/moderation"
 	sanctionmemory "github.com/mootchat/moot/engine/moderation/memory"
 	sanctionredis "github.com/mootchat/moot/engine/moderation/redis"
+	sanctionfile "github.com/mootchat/moot/engine/moderation/sqlite"
 	"github.com/mootchat/moot/host/store"
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
@@ -32,7 +35,15 @@ type backend struct {
 
 func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 	if n.cfg.Cluster.Backend == "memory" {
-		return &backend{cluster: memory.New().Node(n.name), sanctions: &sanctionmemory.Store{}, close: func() error { return nil }}, nil
+		b := &backend{cluster: memory.New().Node(n.name), sanctions: &volatile{log: n.log}, close: func() error { return nil }}
+		if dir := n.cfg.Data; dir.Written != "" {
+			file, err := sanctionfile.Open(ctx, dir.Absolute)
+			if err != nil {
+				return nil, fmt.Errorf("data: %w", err)
+			}
+			b.sanctions, b.close = file, file.Close
+		}
+		return b, nil
 	}
 	rc, err := redisConfig(ctx, n.cfg.Cluster)
 	if err != nil {
@@ -57,6 +68,21 @@ func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 
 // sanctionWait is the least time that a sanction waits for replicas. A moderator has more of it than a module.
 const sanctionWait = time.Second
+
+// volatile is a store of sanctions in memory. It warns of that when it receives the first sanction.
+type volatile struct {
+	sanctionmemory.Store
+	log  *slog.Logger
+	once sync.Once
+}
+
+// Set implements moderation.Store.
+func (v *volatile) Set(ctx context.Context, one moderation.Sanction) (moderation.Sanction, error) {
+	v.once.Do(func() {
+		v.log.Warn("sanctions are in memory and end with the process: set data to a directory, or cluster.backend to redis, to keep them")
+	})
+	return v.Store.Set(ctx, one)
+}
 
 func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
 	r := c.Redis

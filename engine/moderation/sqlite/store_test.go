@@ -1,0 +1,315 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/moderation/moderationtest"
+)
+
+func open(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	moderationtest.Run(t, func(t *testing.T) (a, b moderation.Store) {
+		s := open(t, t.TempDir())
+		s.Limits = moderationtest.Limits
+		return s, s
+	})
+}
+
+func mute(t testing.TB, user string) moderation.Sanction {
+	t.Helper()
+	s := moderation.Sanction{Tenant: "t", User: user, Kind: moderation.Mute, Rooms: moderation.AllRooms, Reason: "loud", Note: "twice", By: "ann"}
+	if err := s.Identify(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *Store) must(t testing.TB, one moderation.Sanction) moderation.Sanction {
+	t.Helper()
+	stored, err := s.Set(context.Background(), one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+func (s *Store) users(t testing.TB) (users string) {
+	t.Helper()
+	page, _, err := s.List(t.Context(), "t", moderation.Query{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range page {
+		users += one.User + " "
+	}
+	return strings.TrimSpace(users)
+}
+
+// TestSanctionsOutliveTheStore checks that the next store of a directory has all changes, and goes on with their times and
+// limits.
+func TestSanctionsOutliveTheStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "odd ?#%name")
+	s := open(t, dir)
+	kept, removed := s.must(t, mute(t, "kept")), s.must(t, mute(t, "removed"))
+	if _, err := s.Remove(t.Context(), "t", removed.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Set(t.Context(), kept); !errors.Is(err, errClosed) {
+		t.Errorf("a closed store answers %v", err)
+	}
+	s = open(t, dir)
+	page, _, err := s.List(t.Context(), "t", moderation.Query{Limit: 10})
+	if err != nil || len(page) != 1 || page[0] != kept {
+		t.Errorf("the next store has %+v, %v, want %+v", page, err, kept)
+	}
+	s.Limits.All = 1
+	if _, err := s.Set(t.Context(), mute(t, "more")); !errors.Is(err, moderation.ErrFull) {
+		t.Errorf("a full tenant answers %v", err)
+	}
+	if next := s.must(t, kept); next.At <= kept.At {
+		t.Errorf("the time of the next change is %d, after %d", next.At, kept.At)
+	}
+	for _, name := range []string{fileName, lockName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has the mode %v, %v: others may read it", name, info.Mode(), err)
+		}
+	}
+}
+
+// TestADirectoryHasOneProcess checks that a directory that is in use is refused, and is free after Close.
+func TestADirectoryHasOneProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if _, err := Open(t.Context(), dir); !errors.Is(err, errInUse) || !strings.HasPrefix(err.Error(), dir+": another process uses this data directory") {
+		t.Errorf("the second one receives %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+}
+
+// TestABackupDoesNotWait checks that another program copies the file while the store is in use, with all changes.
+func TestABackupDoesNotWait(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	s.must(t, mute(t, "ann"))
+	other, err := sqlite3.Open("file:" + escape(filepath.Join(dir, fileName)) + "?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	backup := t.TempDir()
+	if err := other.Exec("VACUUM INTO '" + filepath.Join(backup, fileName) + "'"); err != nil {
+		t.Fatal(err)
+	}
+	s.must(t, mute(t, "bob"))
+	if got := open(t, backup).users(t); got != "ann" {
+		t.Errorf("the backup has %q, want ann", got)
+	}
+}
+
+// TestADamagedFileIsRefused checks files that are damaged in different places: Open fails with what to do, and leaves them
+// as they are. What it does not notice has not changed a sanction.
+func TestADamagedFileIsRefused(t *testing.T) {
+	whole := t.TempDir()
+	s := open(t, whole)
+	for i := range 300 {
+		s.must(t, mute(t, fmt.Sprintf("user %03d", i)))
+	}
+	want := s.users(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(whole, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func(b []byte) []byte{
+		"empty":           func([]byte) []byte { return nil },
+		"text":            func([]byte) []byte { return []byte(strings.Repeat("not a file of SQLite ", 1000)) },
+		"header":          func(b []byte) []byte { copy(b, "xxxx"); return b },
+		"half":            func(b []byte) []byte { return b[:len(b)/2/4096*4096] },
+		"page of zeros":   func(b []byte) []byte { clear(b[len(b)/2/4096*4096:][:4096]); return b },
+		"schema of zeros": func(b []byte) []byte { clear(b[100:4096]); return b },
+		"end":             func(b []byte) []byte { clear(b[len(b)-4096:]); return b },
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, fileName)
+		broken := damage([]byte(string(text)))
+		if err := os.WriteFile(file, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		opened, err := Open(t.Context(), dir)
+		if err == nil {
+			if got := opened.users(t); got != want {
+				t.Errorf("%s: the file is accepted, with %d bytes of users", name, len(got))
+			}
+			opened.Close()
+			continue
+		}
+		if !strings.HasPrefix(err.Error(), file+": ") || !strings.Contains(err.Error(), "restore it from a backup, or move it away") {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if after, err := os.ReadFile(file); err != nil || string(after) != string(broken) {
+			t.Errorf("%s: the file was changed: %v", name, err)
+		}
+	}
+}
+
+// TestDamageThatIsFoundLaterIsAnError checks a file that is damaged while it is in use: no call returns a part of the
+// sanctions.
+func TestDamageThatIsFoundLaterIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	s.must(t, mute(t, "ann"))
+	for _, sql := range []string{"UPDATE sanctions SET kind = 'unknown'", "UPDATE sanctions SET kind = 'mute', user = '', network = 'x'", "UPDATE sanctions SET network = '', user = 'bob'"} {
+		if err := s.db.Exec(sql); err != nil {
+			t.Fatal(err)
+		}
+		_, _, list := s.List(t.Context(), "t", moderation.Query{Limit: 10})
+		_, follow := s.Follow(t.Context(), "t", func(moderation.Change) { t.Error("it is followed") })
+		for call, err := range map[string]error{"List": list, "Follow": follow} {
+			if err == nil || !strings.Contains(err.Error(), "the file is damaged") {
+				t.Errorf("%s after %s: %v", call, sql, err)
+			}
+		}
+	}
+}
+
+// TestAFullDiskChangesNothing checks that a change on a full disk fails with what to do, that the store has what it had, and
+// that it goes on when there is space.
+func TestAFullDiskChangesNothing(t *testing.T) {
+	s := open(t, t.TempDir())
+	s.must(t, mute(t, "before"))
+	pages, err := number(s.db, "PRAGMA page_count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(n int) {
+		if _, err := number(s.db, fmt.Sprintf("PRAGMA max_page_count = %d", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(pages)
+	var set []string
+	for i := range 10_000 {
+		one := mute(t, fmt.Sprintf("user %05d", i))
+		if _, err = s.Set(t.Context(), one); err != nil {
+			break
+		}
+		set = append(set, one.User)
+	}
+	if !errors.Is(err, sqlite3.FULL) || !strings.Contains(err.Error(), "the disk is full, and nothing was changed") {
+		t.Errorf("a full disk answers %v", err)
+	}
+	want := "before " + strings.Join(set, " ")
+	if got := s.users(t); got != want {
+		t.Errorf("the store has %q, want %q", got, want)
+	}
+	limit(1 << 20)
+	s.must(t, mute(t, "with space"))
+	if got := s.users(t); got != strings.Join(append(append([]string{"before"}, set...), "with space"), " ") {
+		t.Errorf("the store has %q", got)
+	}
+}
+
+// TestAFileOfAnotherVersion checks that an older file is converted, once, that a newer one and a file of another program
+// are refused and stay as they are, and that a conversion that fails changes nothing.
+func TestAFileOfAnotherVersion(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	s.must(t, mute(t, "ann"))
+	next := append(migrations[:len(migrations):len(migrations)], "ALTER TABLE sanctions ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'; UPDATE sanctions SET note = note || '!'", "THIS IS NOT SQL")
+	err := migrate(s.db, next)
+	if version, _ := number(s.db, "PRAGMA user_version"); err == nil || !strings.Contains(err.Error(), "not converted from version 2 to 3") || version != 2 {
+		t.Errorf("a conversion that fails: version %d, %v", version, err)
+	}
+	if err := migrate(s.db, next[:2]); err != nil {
+		t.Error(err)
+	}
+	page, _, err := s.List(t.Context(), "t", moderation.Query{Limit: 10})
+	if err != nil || len(page) != 1 || page[0].Note != "twice!" {
+		t.Errorf("after the conversion the store has %+v, %v", page, err)
+	}
+	s.Close()
+	_, err = Open(t.Context(), dir)
+	if err == nil || !strings.Contains(err.Error(), "the file has version 2, and this program knows versions up to 1: a newer version of the program wrote it") {
+		t.Errorf("a newer file: %v", err)
+	}
+	for sql, want := range map[string]string{"PRAGMA user_version = 0": "already exists", "PRAGMA application_id = 7": "was not made by this program"} {
+		db, err := connect(t.Context(), filepath.Join(dir, fileName))
+		if err == nil {
+			err = db.Exec(sql)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("after %s: %v", sql, err)
+		}
+	}
+}
+
+// TestAPlaceWithoutADirectory checks the error of a path that cannot be a directory.
+func TestAPlaceWithoutADirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), file); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a file as the directory: %v", err)
+	}
+}
+
+// BenchmarkSet sets a sanction, each on the disk.
+func BenchmarkSet(b *testing.B) {
+	s := open(b, b.TempDir())
+	for i := 0; b.Loop(); i++ {
+		s.must(b, mute(b, fmt.Sprint("user ", i%10_000)))
+	}
+}
+
+// BenchmarkFollow reads the 10,000 sanctions of a tenant, as at its first connection.
+func BenchmarkFollow(b *testing.B) {
+	s := open(b, b.TempDir())
+	if err := s.db.Exec("PRAGMA synchronous = OFF"); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 10_000 {
+		s.must(b, mute(b, fmt.Sprint("user ", i)))
+	}
+	for b.Loop() {
+		stop, err := s.Follow(b.Context(), "t", func(moderation.Change) {})
+		if err != nil {
+			b.Fatal(err)
+		}
+		stop()
+	}
+}
