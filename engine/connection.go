@@ -12,6 +12,7 @@ import (
 
 	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -194,8 +195,12 @@ func (c *Connection) Done(ctx context.Context) {
 // finish ends a connection: it leaves its rooms, runs the disconnect chain and releases its
 // resources.
 func (e *Engine) finish(ctx context.Context, c *Connection) {
+	cause := hook.CauseDisconnect
+	if c.sanction(moderation.Ban, "") != nil {
+		cause = hook.CauseRemoved
+	}
 	for _, m := range c.memberships() {
-		e.leave(ctx, c, m.room.id.Room, hook.CauseDisconnect)
+		e.leave(ctx, c, m.room.id.Room, cause)
 	}
 	if c.admitted.Load() {
 		e.disconnect(ctx, c.tenant, c.profile.Load())

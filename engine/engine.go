@@ -85,6 +85,7 @@ type Engine struct {
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    *fanout.Writers
+	parkedBans parkedBans
 	enforcing  sync.WaitGroup // goroutines that enforce sanctions
 	stats      stats
 	ready      chan struct{}

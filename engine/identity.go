@@ -144,7 +144,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 		User      string `json:"user,omitempty"`
 		ExpiresAt int64  `json:"expiresAt,omitempty"` // ms since 1970
 	}{id.User, max(0, id.Expires.UnixMilli())})
-	return result{data: data, after: func(context.Context) { c.engine.enforce(c) }}, err // the user may be new
+	return result{data: data, after: func(context.Context) { c.engine.enforceOn([]*Connection{c}) }}, err // the user may be new
 }
 
 // clientError returns the error of a token with a text for the client.

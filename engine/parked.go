@@ -164,12 +164,17 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 		e.log.Error("a parked session cannot be decoded", "error", err)
 		return
 	}
+	e.endParked(ctx, &s, hook.CauseDisconnect)
+}
+
+// endParked ends a parked session: its connection leaves its rooms.
+func (e *Engine) endParked(ctx context.Context, s *parkedSession, cause hook.Cause) {
 	if s.Moved != "" {
 		return
 	}
 	profile := decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile})
 	for _, r := range s.Rooms {
-		e.leaveParked(ctx, profile, r, hook.CauseDisconnect)
+		e.leaveParked(ctx, profile, r, cause)
 	}
 	e.disconnect(ctx, e.settings.Load().tenants[s.Tenant], profile)
 }

@@ -181,6 +181,9 @@ func (c *Connection) runConnect(ctx context.Context) error {
 		return err
 	}
 	c.engine.sessions.add(c)
+	if c.closeIfBanned() { // by a ban that arrived before the connection was registered
+		return nil
+	}
 	c.bound()                                       // a swap may have changed the limits before the connection was registered
 	c.out.SendBytes(c.sink.Bytes(c.engine.welcome)) // the frame is that of all tenants
 	c.engine.applyLater(ctx, c.tenant, later, false)

@@ -164,10 +164,15 @@ func (m *member) keepsHistory() bool {
 }
 
 // confirm records a member of a resumed session again. If the room was destroyed while the
-// connection was away, the member leaves and confirm returns false.
+// connection was away, or its new user or address is banned there, the member leaves and
+// confirm returns false.
 func (e *Engine) confirm(ctx context.Context, m *member) bool {
 	if err := e.exists(ctx, m.room.id); errors.Is(err, cluster.ErrNoRoom) {
 		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // fails if the member has left already
+		return false
+	}
+	if m.conn.sanction(moderation.Ban, m.room.id.Room) != nil {
+		e.expel(m.conn, m.room.id.Room)
 		return false
 	}
 	e.recordPresence(ctx, m)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
@@ -138,9 +141,7 @@ func (e *Engine) startEnforcing(t *tenant) {
 	s.enforced = true
 	e.enforcing.Go(func() {
 		for more := true; more; {
-			for _, c := range e.allConnectionsOf(t) {
-				e.enforce(c)
-			}
+			e.enforceOn(e.allConnectionsOf(t))
 			s.mu.Lock()
 			more, s.again = s.again, false
 			s.enforced = more
@@ -160,20 +161,38 @@ func (e *Engine) allConnectionsOf(t *tenant) (all []*Connection) {
 	return all
 }
 
-// enforce closes the connection, or ends its memberships, if bans forbid them.
-func (e *Engine) enforce(c *Connection) {
-	if ban := c.sanction(moderation.Ban, ""); ban != nil {
-		c.Close(Close{Code: CloseBanned.Code, Reason: errSanction(ban).Error()})
-		return
-	}
-	for _, m := range c.memberships() {
-		room := m.room.id.Room
-		if ban := c.sanction(moderation.Ban, room); ban != nil {
-			_, err := e.leave(context.Background(), c, room, hook.CauseRemoved)
-			if err != nil && !NotMember(err) {
-				e.log.Warn("a banned member is still in a room", "connection", c.ID(), "tenant", c.tenant.name, "room", room, "error", err)
+// enforceOn closes connections, and ends their memberships, if bans forbid them. No leave chain delays the end of
+// a connection.
+func (e *Engine) enforceOn(all []*Connection) {
+	all = slices.DeleteFunc(all, (*Connection).closeIfBanned)
+	var leaving errgroup.Group
+	leaving.SetLimit(maxEvicting)
+	for _, c := range all {
+		for _, m := range c.memberships() {
+			if room := m.room.id.Room; c.sanction(moderation.Ban, room) != nil {
+				leaving.Go(func() error {
+					e.expel(c, room)
+					return nil
+				})
 			}
 		}
+	}
+	_ = leaving.Wait() // the functions return no errors
+}
+
+// closeIfBanned closes the connection if a ban of all rooms holds for it, and reports that.
+func (c *Connection) closeIfBanned() bool {
+	ban := c.sanction(moderation.Ban, "")
+	if ban != nil {
+		c.Close(Close{Code: CloseBanned.Code, Reason: errSanction(ban).Error()})
+	}
+	return ban != nil
+}
+
+// expel ends the membership of a banned connection.
+func (e *Engine) expel(c *Connection, room string) {
+	if _, err := e.leave(context.Background(), c, room, hook.CauseRemoved); err != nil && !NotMember(err) {
+		e.log.Warn("a banned member is still in a room", "connection", c.ID(), "tenant", c.tenant.name, "room", room, "error", err)
 	}
 }
 
@@ -199,6 +218,15 @@ func (c *Connection) refusedBy(kind moderation.Kind, room string) error {
 	}
 	c.engine.stats.countSanction(kind)
 	return errSanction(s)
+}
+
+// silenced returns the error of a message that a mute or a ban forbids, or nil. A banned connection may still be a member:
+// until its leave has ended, or if a rule moves its message to another room.
+func (c *Connection) silenced(room string) error {
+	if err := c.refusedBy(moderation.Mute, room); err != nil {
+		return err
+	}
+	return c.refusedBy(moderation.Ban, room)
 }
 
 // errSanction returns the error for the client: "banned until TIME: REASON". A client may try
@@ -242,6 +270,9 @@ func (e *Engine) SetSanction(ctx context.Context, s moderation.Sanction) (modera
 	}
 	if err != nil {
 		return s, err
+	}
+	if stored.Kind == moderation.Ban && stored.Rooms == moderation.AllRooms {
+		e.parkedBans.add(e, stored)
 	}
 	e.log.Info("sanction set", "tenant", s.Tenant, "sanction", s.ID, "subject", s.Subject(), "kind", string(s.Kind), "rooms", s.Rooms, "until", s.Until, "by", strings.TrimSpace(s.By+" "+s.Module))
 	return stored, nil

@@ -33,12 +33,12 @@ type outgoing struct {
 	caused  bool // a module's emit caused it
 }
 
-// muted returns the error for a sender that is muted in the room, or nil.
-func (s *outgoing) muted(room string) error {
+// silenced returns the error for a sender that is muted or banned in the room, or nil.
+func (s *outgoing) silenced(room string) error {
 	if s.conn == nil {
 		return nil
 	}
-	return s.conn.refusedBy(moderation.Mute, room)
+	return s.conn.silenced(room)
 }
 
 // messageOf returns the message of a say. Clients of ActionHero send a text in any case.
@@ -123,7 +123,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	}
 	defer r.queue.leave()
 
-	if err := s.muted(r.id.Room); err != nil {
+	if err := s.silenced(r.id.Room); err != nil {
 		return a, err
 	}
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
@@ -152,7 +152,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	if len(ev.Message.Text) > maxMessage {
 		return a, errTooLarge
 	}
-	if err := s.muted(ev.Room); err != nil { // the chain may have taken long, or have named another room
+	if err := s.silenced(ev.Room); err != nil { // the chain may have taken long, or have named another room
 		return a, err
 	}
 	if s.conn != nil {

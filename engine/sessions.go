@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/moderation"
 )
 
 // A session outlives the socket of a connection. A lost connection is away: it keeps its
@@ -155,7 +156,7 @@ func (e *Engine) endSessions() {
 		s.mu.Unlock()
 		<-c.session.becameAway // memberships become away after the connection
 		ctx, cancel := e.untilShutdown(context.Background())
-		if !e.closing.Load() || e.park(ctx, c, s.grace) != nil {
+		if !e.closing.Load() || c.sanction(moderation.Ban, "") != nil || e.park(ctx, c, s.grace) != nil {
 			e.finish(ctx, c)
 		}
 		cancel()

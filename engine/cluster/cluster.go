@@ -255,6 +255,11 @@ type Sessions interface {
 	// Take returns a parked session to one caller, on any node, and removes it. Errors:
 	// ErrNoSession, ErrUnavailable, ErrUnknown.
 	Take(ctx context.Context, key string) ([]byte, error)
+	// Each calls f with each parked session, without an order. A session that is parked or
+	// taken in the meantime may be missing, and one may be passed twice. The cost grows with
+	// the number of all parked sessions. f may keep key and session, and must not call
+	// Sessions. Errors: ErrUnavailable.
+	Each(ctx context.Context, f func(key string, session []byte)) error
 }
 
 // Nodes lists the nodes and calls them.

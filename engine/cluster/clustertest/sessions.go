@@ -3,6 +3,7 @@ package clustertest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ func sessions() []promise {
 		{"SessionOutlivesItsNode", sessionOutlivesItsNode},
 		{"SessionEndsOnce", sessionEndsOnce},
 		{"SessionIsTakenOrEnds", sessionIsTakenOrEnds},
+		{"SessionsAreListed", sessionsAreListed},
 	}
 }
 
@@ -131,6 +133,29 @@ func sessionIsTakenOrEnds(w *world) {
 		w.eventually(fmt.Sprintf("session %d is taken or has ended", i), func() bool { return total() > 0 })
 		if total() != 1 {
 			w.Errorf("session %d came %d times", i, total())
+		}
+	}
+}
+
+// sessionsAreListed checks that every node lists the sessions that are parked, and no others.
+func sessionsAreListed(w *world) {
+	peers := w.nodes("a", "b")
+	want := map[string]string{}
+	for i := range 300 {
+		key, session := fmt.Sprint("key ", i), fmt.Sprint("session ", i)
+		w.must(peers[i%2].Sessions.Park(w.ctx, key, []byte(session), time.Hour))
+		if i%3 == 0 {
+			_, err := peers[1].Sessions.Take(w.ctx, key)
+			w.must(err)
+			continue
+		}
+		want[key] = session
+	}
+	for _, p := range peers {
+		got := map[string]string{}
+		w.must(p.Sessions.Each(w.ctx, func(key string, session []byte) { got[key] = string(session) }))
+		if !maps.Equal(got, want) {
+			w.Errorf("%d sessions are listed, want %d", len(got), len(want))
 		}
 	}
 }

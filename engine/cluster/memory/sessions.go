@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
@@ -47,6 +48,20 @@ func (n *node) Take(ctx context.Context, key string) ([]byte, error) {
 	}
 	p.timer.Stop()
 	return p.session, nil
+}
+
+// Each implements cluster.Sessions.
+func (n *node) Each(ctx context.Context, f func(key string, session []byte)) error {
+	if _, err := n.up(ctx); err != nil {
+		return err
+	}
+	n.hub.mu.Lock()
+	all := maps.Clone(n.hub.parked)
+	n.hub.mu.Unlock()
+	for key, p := range all {
+		f(key, p.session)
+	}
+	return nil
 }
 
 func (h *Hub) unpark(key string) (parked, bool) {

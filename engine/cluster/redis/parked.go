@@ -129,6 +129,35 @@ func (n *Node) Take(ctx context.Context, key string) (session []byte, err error)
 	return session, err
 }
 
+// eachCount is the approximate number of sessions that Each reads at once.
+const eachCount = 20
+
+// Each implements cluster.Sessions.
+func (n *Node) Each(ctx context.Context, f func(key string, session []byte)) error {
+	if err := n.up(ctx); err != nil {
+		return err
+	}
+	for _, p := range n.parts {
+		for cursor := uint64(0); ; {
+			var pairs []string
+			err := n.ask(ctx, "list sessions", func(ctx context.Context) (err error) {
+				pairs, cursor, err = n.client.HScan(ctx, p.keys.of("parked"), cursor, "", eachCount).Result()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			for i := 0; i+1 < len(pairs); i += 2 {
+				f(pairs[i], []byte(pairs[i+1]))
+			}
+			if cursor == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
 func noNil(err error) error {
 	if err == redis.Nil {
 		return nil
