@@ -5,9 +5,9 @@ import "strings"
 // commands are the commands of a node and of the store of modules.
 const commands = "hello ping info time eval evalsha select " +
 	"get getrange set setrange del unlink exists incr incrby pexpire pttl " +
-	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hstrlen " +
+	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hscan hstrlen " +
 	"sadd srem scard smembers srandmember " +
-	"zadd zrem zscore zcard zrange zrangebyscore zrangebylex zremrangebyrank zremrangebyscore " +
+	"zadd zrem zscore zcard zrange zrangebyscore zrangebylex zlexcount zremrangebyrank zremrangebyscore " +
 	"xadd xrange xread xtrim " +
 	"publish subscribe unsubscribe spublish ssubscribe sunsubscribe"
 
