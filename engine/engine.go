@@ -23,6 +23,7 @@
 //	tenant.mu
 //	keys.mu
 //	backlog.mu, sanctions.mu
+//	parkedBans.mu
 //	room.mu
 //	sessions.mu
 //	pendingNotices.mu

@@ -377,6 +377,31 @@ func TestAShadowOfAnAddressIsOfOneConnection(t *testing.T) {
 	})
 }
 
+// TestSanctionsOfOthersAllocateNothing checks that a say allocates as much in a tenant with 10,000 sanctions of other users and
+// networks as in one without.
+func TestSanctionsOfOthersAllocateNothing(t *testing.T) {
+	says := func(sanctions int) float64 {
+		store := &memory.Store{}
+		h := newHall(t, func(c *engine.Config) { c.Moderation = store })
+		defer h.stop()
+		h.enter(t, 1)
+		for i := range sanctions {
+			s := sanction(moderation.Mute, fmt.Sprint("user ", i), "*", 0)
+			if i%2 == 1 {
+				s.User, s.Network = "", netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}), 32)
+			}
+			if _, err := h.SetSanction(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := wire.Request{Verb: "say", Room: "r", RoomGiven: true, Text: "hello", ID: []byte("1")}
+		return testing.AllocsPerRun(2000, func() { h.members[0].Do(t.Context(), r) })
+	}
+	if with, without := says(10_000), says(0); with > without {
+		t.Errorf("a say takes %v allocations with sanctions, and %v without", with, without)
+	}
+}
+
 // BenchmarkSayWithSanctions compares a say in a tenant without sanctions, and with 10,000 of other users.
 func BenchmarkSayWithSanctions(b *testing.B) {
 	for _, n := range []int{0, 10_000} {

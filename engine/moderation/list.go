@@ -49,7 +49,7 @@ func (l *List) Find(who Client, kind Kind, room string) *Sanction {
 	if who.User != "" {
 		last = latest(last, l.users.get(who.User), kind, room)
 	}
-	if in := l.lengths.Load(); in != nil {
+	if in := l.lengths.Load(); in != nil && who.Address != "" {
 		last = l.findAddress(last, who.Address, in, kind, room)
 	}
 	if last == nil {

@@ -88,7 +88,7 @@ func (n *node) until(t *testing.T, what string, state func() bool) {
 	}
 }
 
-func mute(t *testing.T, user string) moderation.Sanction {
+func mute(t testing.TB, user string) moderation.Sanction {
 	t.Helper()
 	s := moderation.Sanction{Tenant: "t", User: user, Kind: moderation.Mute, Rooms: moderation.AllRooms}
 	if err := s.Identify(); err != nil {

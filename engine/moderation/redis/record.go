@@ -51,6 +51,19 @@ func setting(s moderation.Sanction) change {
 	return c
 }
 
+// errUnknown means that a newer version of the program has set a sanction of a kind, or of a subject, that this one does not
+// know. The sanction does not hold here, and stays in Redis. Fields that this version does not know are ignored.
+var errUnknown = errors.New("kind or subject of a newer version")
+
+// unknown reports whether the data is that of errUnknown.
+func (d *data) unknown() bool {
+	switch d.Kind {
+	case moderation.Mute, moderation.Shadow, moderation.Ban:
+		return d.User == "" && d.Network == nil
+	}
+	return d.Kind != ""
+}
+
 func parseRecord(tenant, id, record string) (s moderation.Sanction, err error) {
 	head, rest, _ := strings.Cut(record, "\x00")
 	_, encoded, found := strings.Cut(rest, "\x00")
@@ -64,6 +77,9 @@ func parseRecord(tenant, id, record string) (s moderation.Sanction, err error) {
 	var d data
 	if err := json.Unmarshal([]byte(encoded), &d); err != nil {
 		return s, err
+	}
+	if d.unknown() {
+		return s, errUnknown
 	}
 	s = moderation.Sanction{Tenant: tenant, User: d.User, Kind: d.Kind, Rooms: d.Rooms, Until: d.Until, Reason: d.Reason, Note: d.Note, Module: d.Module, By: d.By, At: at}
 	if d.Network != nil {
@@ -114,6 +130,9 @@ func parseMessage(payload string) (m message, err error) {
 	case strings.HasPrefix(rest, "s"):
 		id, record, _ := strings.Cut(rest[1:], " ")
 		s, err := parseRecord(m.tenant, id, record)
+		if errors.Is(err, errUnknown) {
+			return m, nil // a change without an effect here
+		}
 		if err != nil {
 			return m, err
 		}

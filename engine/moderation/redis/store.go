@@ -185,6 +185,9 @@ func (s *Store) page(ctx context.Context, tenant, low, high string, limit int) (
 	malformed, first := 0, error(nil)
 	for i := 2; i < len(answer); i += 2 {
 		one, err := parseRecord(tenant, answer[i], answer[i+1])
+		if errors.Is(err, errUnknown) {
+			continue
+		}
 		if err != nil {
 			malformed++
 			first = cmp.Or(first, fmt.Errorf("sanction %s: %w", answer[i], err))
