@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -239,6 +240,10 @@ func (n *Node) run(ctx context.Context) error {
 	n.part(parts, "reload", func() error { return n.reloader.run(failed, n.source.Reload) })
 	n.addresses = open.addresses()
 	close(n.serving)
+	n.part(parts, "memory", func() error {
+		debug.FreeOSMemory() // the start has left as much garbage as the node needs memory
+		return nil
+	})
 
 	select {
 	case <-ctx.Done():
