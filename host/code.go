@@ -32,6 +32,8 @@ type codes struct {
 	busy   map[[sha256.Size]byte]*compilation // by the digest of the rewritten binary
 	imaged int64                              // bytes of all images
 
+	diffs diffs
+
 	resets  atomic.Int64 // of instances so far
 	current *linked      // runtime for the next modules; nil: the next module creates one
 }
@@ -41,6 +43,7 @@ func newCodes(cache wazero.CompilationCache, m *memory) *codes {
 		cache:   cache,
 		memory:  m,
 		pagemap: openPagemap(),
+		diffs:   diffs{memory: m},
 		known:   make(map[[sha256.Size]byte]*code),
 		busy:    make(map[[sha256.Size]byte]*compilation),
 		// Guests get no random bytes from wazero. Without a source it would make one of 5 KB for each instance.

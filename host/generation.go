@@ -47,6 +47,7 @@ type generation struct {
 	batches      batches
 	users        atomic.Int64 // number of revisions that use it
 	charged      int64        // bytes of memory that declared uses
+	diff         *keptDiff    // guarded by codes.diffs; nil: none
 }
 
 // compile compiles the code, unless another generation has done so, and creates the pool.
@@ -92,6 +93,7 @@ func (g *generation) release() {
 func (g *generation) close() {
 	if g.pool != nil {
 		g.pool.close()
+		g.host.codes.diffs.forget(g)
 		if g.images.private {
 			g.images.drop()
 		}

@@ -21,6 +21,7 @@ type image struct {
 	buffer     uint32   // the exchange buffer
 	capacity   int      // size of the buffer in bytes
 	generators []uint32 // addresses of random generators, see reseed
+	mathRand   bool     // the program may draw from the generators in moot_init, not only its runtime
 	private    bool     // of one generation: its instances are not reseeded
 	made       int64    // on the host's clock
 	users      atomic.Int32
@@ -121,6 +122,7 @@ func (is *images) renew(g *generation, first bool) {
 // replace makes next the current image; nil: none. Instances in use keep the old one until they are closed.
 func (is *images) replace(next *image) {
 	if old := is.current.Swap(next); old != nil {
+		is.code.codes.diffs.dropOf(old)
 		is.code.codes.memory.awake.spares.dropAll(func(in *instance) bool { return in.linear.image == old })
 		old.release()
 	}
@@ -196,7 +198,7 @@ func (is *images) make(g *generation, first bool) (im *image, reason string) {
 	}
 	im = &image{code: is.code, buffer: in.buffer, capacity: in.capacity, private: is.private, made: now()}
 	if in.draws > 0 {
-		im.generators = generators(in.memory())
+		im.generators, im.mathRand = generators(in.memory()), usesMathRand(in.memory())
 		if exact := len(im.generators) > 0 && in.draws == 1; !exact && !is.private && !exports(m, abi.ExportWake) {
 			return nil, "draws random bytes when it starts, and does not export " + abi.ExportWake
 		}

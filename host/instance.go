@@ -87,7 +87,7 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 	in.from = now()
 	defer in.end()
-	f = in.start()
+	f = in.startOrApply()
 	in.traced(f, nil)
 	if f == nil && in.worn() {
 		f = fail(Memory, "it uses %d of its %d bytes of memory before its first call: give the entry more memory", in.mem.Size(), in.linear.max)
@@ -181,6 +181,27 @@ func (in *instance) setGlobals(im *image) {
 		global.Set(im.globals[i])
 	}
 	in.buffer, in.capacity = im.buffer, im.capacity
+}
+
+// startOrApply makes the instance one that has started for its entry. It applies the entry's diff if there is one, and
+// keeps the diff otherwise, except during a load, which starts thousands of entries once.
+func (in *instance) startOrApply() *failure {
+	g, im := in.generation, in.linear.image
+	ds := &g.host.codes.diffs
+	if im == nil || im.private {
+		return in.start()
+	}
+	if d := ds.find(g, im); d != nil {
+		ds.applied.Add(1)
+		return in.apply(d)
+	}
+	if f := in.start(); f != nil || in.worn() || g.users.Load() == 0 || im != g.images.current.Load() || ds.has(g) {
+		return f
+	}
+	if d := in.diff(); d != nil {
+		ds.add(g, d)
+	}
+	return nil
 }
 
 // start starts the instance for its entry.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	crypto "crypto/rand"
 	"encoding/binary"
 	"math/rand/v2"
@@ -102,14 +103,25 @@ func (in *instance) reseed() *failure {
 	if im.private {
 		return nil
 	}
-	for _, at := range im.generators {
-		var seed [32]byte
-		_, _ = crypto.Read(seed[:]) // never fails
-		setGenerator(in.memory()[at:at+generatorSize], seed)
-	}
+	in.renewGenerators(im.generators)
 	if fn := in.module.ExportedFunction(abi.ExportWake); fn != nil {
 		_, f := in.call(fn)
 		return f
 	}
 	return nil
+}
+
+// renewGenerators gives the generators at the addresses new seeds.
+func (in *instance) renewGenerators(at []uint32) {
+	for _, at := range at {
+		var seed [32]byte
+		_, _ = crypto.Read(seed[:]) // never fails
+		setGenerator(in.memory()[at:at+generatorSize], seed)
+	}
+}
+
+// usesMathRand reports whether a program of Go in a memory has functions of math/rand or math/rand/v2. The names of all of
+// its functions are in the memory, also without names in the module.
+func usesMathRand(memory []byte) bool {
+	return bytes.Contains(memory, []byte("math/rand.")) || bytes.Contains(memory, []byte("math/rand/v2."))
 }
