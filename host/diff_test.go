@@ -10,6 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/script"
 )
 
 // sleeps removes the instances of a tenant's first entry.
@@ -26,7 +27,7 @@ func TestADiffIsWhatTheStartHasMade(t *testing.T) {
 	for name, module := range guests(t) {
 		for method, prepare := range methods {
 			t.Run(name+", "+method, func(t *testing.T) {
-				h, log := start(t, Config{VerifyResets: true})
+				h, log := start(t, Config{VerifyResets: true, Scripts: script.New(script.Config{Command: script.Self()})})
 				prepare(h)
 				module.Name, module.File = "m", "m"
 				rules := Rules{Modules: []Module{module}}
