@@ -55,6 +55,7 @@ func (h *Host) Usage(q report.UsageQuery) report.Usage {
 	m.mu.Unlock()
 	instances := h.Instances()
 	u.Spare, u.Memory.Images = instances.Spare, instances.ImageBytes
+	_, u.Memory.Diffs = h.codes.diffs.numbers()
 	r := h.running()
 	if r == nil {
 		u.Calls = report.HistogramOf(new(histogram.Snapshot))

@@ -145,6 +145,8 @@ func (m sample) usage(u *report.Usage) {
 	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Instances), "kind", "instances")
 	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Spare), "kind", "spare")
 	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Images), "kind", "images")
+	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Diffs), "kind", "diffs")
+	m.gauge("moot_module_images", "Modules whose instances start from an image.", float64(u.Images))
 	m.histogram("moot_module_wake_duration_seconds", "Time of wakes: of making the first instance of a module that had none.", u.Wakes, fine)
 }
 

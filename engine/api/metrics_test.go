@@ -210,6 +210,7 @@ func TestMetrics(t *testing.T) {
 		`moot_module_info{module="mask",tenant="acme",version="mask@0a1b2c3d#r1"} 1`, `moot_modules 2`,
 		`moot_module_bindings{state="awake"} 1`, `moot_module_bindings{state="asleep"} 2`, `moot_module_memory_limit_bytes 1.073741824e+09`,
 		`moot_module_memory_bytes{kind="code"} 5.24288e+06`, `moot_module_memory_bytes{kind="instances"} 3.145728e+06`, `moot_module_wake_duration_seconds_count 1`,
+		`moot_module_images 2`, `moot_module_memory_bytes{kind="images"} 2.097152e+06`, `moot_module_memory_bytes{kind="diffs"} 65536`,
 		`moot_tenant_module_cpu_seconds_total{tenant="acme"} 1.5`, `moot_tenant_module_memory_bytes{tenant="acme"} 3.145728e+06`, `moot_module_metric{module="mask",name="hits",tenant="acme"} 3`,
 		`moot_closed_total{code="0"} 1`, `moot_rejected_total 0`, `moot_reloads_total{result="ok"} 3`, `moot_rules_current 1`, `moot_restart_needed 1`,
 		`moot_tenant_messages_total{tenant="acme"} 1`, `moot_certificate_expiry_timestamp_seconds{listener="http"} 1.9e+09`,

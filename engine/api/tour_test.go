@@ -63,7 +63,7 @@ func (p *program) Usage(report.UsageQuery) report.Usage {
 	var wakes histogram.Histogram
 	wakes.Observe(time.Millisecond)
 	took := wakes.Snapshot()
-	return report.Usage{Bindings: 3, Awake: 1, Asleep: 2, ModulesCount: 2, Memory: report.Memory{Limit: 1 << 30, Code: 5 << 20, Instances: 3 << 20},
+	return report.Usage{Bindings: 3, Awake: 1, Asleep: 2, ModulesCount: 2, Memory: report.Memory{Limit: 1 << 30, Code: 5 << 20, Instances: 3 << 20, Images: 2 << 20, Diffs: 64 << 10}, Images: 2,
 		Wakes: report.HistogramOf(&took), Tenants: []report.TenantUsage{{Tenant: "acme", CPU: 0.1, CPUTime: 1500, Memory: 3 << 20, Awake: 1}}}
 }
 
