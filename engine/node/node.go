@@ -242,6 +242,7 @@ func (n *Node) run(ctx context.Context) error {
 	close(n.serving)
 	n.part(parts, "memory", func() error {
 		debug.FreeOSMemory() // the start has left as much garbage as the node needs memory
+		n.log.Debug("gave back the memory of the start")
 		return nil
 	})
 
