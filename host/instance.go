@@ -391,7 +391,6 @@ func (in *instance) end() {
 		in.sliced(t)
 	}
 	if in.hook != 0 {
-		c.calls.Add(1)
 		c.durations.Observe(time.Duration(t - in.began))
 	}
 	if text := in.takeOutput(); text != "" {

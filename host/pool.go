@@ -18,7 +18,7 @@ type pool struct {
 	make    func(first bool) (*instance, *failure)
 	report  func(*failure)           // reports why an instance could not be made
 	memory  *budget                  // while it is crowded, returned instances are closed, except the last one
-	used    atomic.Int64             // the time at which an instance was last taken
+	used    atomic.Int64             // the time at which an instance was last taken, up to usedStep earlier
 	short   atomic.Pointer[failure]  // the failure of the last attempt to make an instance, if memory was short; nil: none
 	warm    atomic.Pointer[instance] // the instance that was used last; nil: it is in use
 	idle    chan *instance
@@ -74,10 +74,15 @@ func (p *pool) takeOrWake(ctx context.Context, t, deadline, limit int64) (in *in
 // noneFree is the failure of calls that get no instance by their deadline.
 var noneFree = fail(NoInstance, "no instance was free in time")
 
+// usedStep is the precision of pool.used, in ns: a load costs less than a store.
+const usedStep = int64(10 * time.Microsecond)
+
 // take returns an instance, which the caller returns with put. t is the time of the call. take waits until the deadline
 // at most. The instance's mark is the time at which it was handed out.
 func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure) {
-	p.used.Store(t)
+	if t-p.used.Load() > usedStep {
+		p.used.Store(t)
+	}
 	if in := p.free(); in != nil {
 		in.mark = t
 		return in, nil

@@ -69,6 +69,7 @@ func (in *instance) refuel(left int64) int64 {
 	t := now()
 	in.rest -= in.slice - left
 	in.sliced(t)
+	in.fuel.Set(uint64(in.slice)) // also if the call ends here, so that the fuel of a trace is right
 	if t >= in.deadline || in.rest < 0 || in.generation.host.aborted() {
 		in.settle()
 		panic(errDeadline)

@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
 	"github.com/mootchat/moot/host/meter"
 )
 
@@ -146,4 +148,46 @@ func TestALargeStackGrowsNoFurther(t *testing.T) {
 		}
 	}()
 	in.refuel(1000)
+}
+
+// TestTheFuelOfACallDoesNotDependOnItsSlices checks that the fuel of a trace is what the guest has used, whatever the sizes of
+// its slices, also if the call ends at its deadline.
+func TestTheFuelOfACallDoesNotDependOnItsSlices(t *testing.T) {
+	const rounds, timeout = 100_000, 10 * time.Millisecond
+	m := blank()
+	speak(m)
+	m.FuncWith("on_say_receive", "i32 -> i32", "i32", asm.Loop(
+		asm.Get(1)+asm.I32(1)+asm.Add+asm.Tee(1)+asm.I32(rounds)+asm.LessU+asm.BrIf(0))+asm.I32(abi.Allow))
+	var spin time.Duration // in each call of refuel
+	h, _ := start(t, Config{Refueled: func() {
+		for begin := time.Now(); time.Since(begin) < spin; {
+		}
+	}})
+	fuelOf := func(timeout time.Duration, first int64) (uint64, hook.Outcome) {
+		swap(t, h, rulesOf(m.Wasm(), Entry{Timeout: timeout}))
+		decide(h, "the first call may find no instance")
+		seen := new(tracer)
+		h.Trace(seen)
+		h.current.Load().generations[0].slice.Store(first)
+		v, _ := decide(h, "hello")
+		if len(seen.traces) != 1 {
+			t.Fatalf("%d traces", len(seen.traces))
+		}
+		return seen.traces[0].Fuel, v.Outcome
+	}
+	want, outcome := fuelOf(patience, meter.Slice)
+	if outcome != hook.Allowed || want < 5*rounds {
+		t.Fatalf("%d units, outcome %d", want, outcome)
+	}
+	if got, _ := fuelOf(patience, leastSlice); got != want {
+		t.Errorf("%d units with small slices, %d with large ones", got, want)
+	}
+	spin = 2 * time.Duration(slowSlice)
+	if got, _ := fuelOf(patience, meter.Slice); got != want {
+		t.Errorf("%d units with slow slices, %d with fast ones", got, want)
+	}
+	spin = timeout
+	if got, outcome := fuelOf(timeout, meter.Slice); outcome != hook.Failed || got < meter.Slice || got > meter.Slice+meter.MaxCharge {
+		t.Errorf("a call that ends at its deadline after a slice of %d units: %d units, outcome %d", meter.Slice, got, outcome)
+	}
 }

@@ -182,7 +182,8 @@ func (c *counters) addTo(s *report.Module, durations *histogram.Snapshot, errors
 		errors[k] += c.errors[k].Load()
 	}
 	s.LogsDropped += c.lines.lost.Load()
-	calls := c.calls.Load()
+	took := c.durations.Snapshot()
+	calls := took.Total()
 	if calls == 0 {
 		return
 	}
@@ -192,7 +193,6 @@ func (c *counters) addTo(s *report.Module, durations *histogram.Snapshot, errors
 	s.Denied += c.denied.Load()
 	s.Dropped += c.dropped.Load()
 	s.EffectsDropped += c.lostEffects.Load()
-	took := c.durations.Snapshot()
 	for i, n := range took.Counts {
 		durations.Counts[i] += n
 	}
