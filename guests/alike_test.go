@@ -227,6 +227,68 @@ func TestBlocklistsAreAlike(t *testing.T) {
 	}
 }
 
+// TestLongBlocklistsAreAlike checks lists whose automaton has more states than it has tables, with words that overlap.
+func TestLongBlocklistsAreAlike(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	text := func(letters string, n int) string {
+		r := []rune(letters)
+		var b strings.Builder
+		for range n {
+			b.WriteRune(r[random.IntN(len(r))])
+		}
+		return b.String()
+	}
+	var words []string
+	for range 1000 {
+		words = append(words, text("abcж", 2+random.IntN(8))+text("ab1ж", 1))
+	}
+	for _, inside := range []bool{false, true} {
+		config, _ := json.Marshal(map[string]any{"words": words, "inside": inside})
+		a := both(t, "blocklist", string(config), trial.Config{})
+		masked := 0
+		for range 300 {
+			if a.ask(t, trial.Event{Hook: "onSayReceive", Message: of(text("aabbccжж1! é", 40))}).Verdict == "rewrite" {
+				masked++
+			}
+		}
+		if masked < 20 {
+			t.Errorf("inside: %v: %d of 300 texts have a listed word", inside, masked)
+		}
+	}
+}
+
+// TestACallOfBlocklistDoesNotDependOnTheNumberOfWords compares the fuel of a message of 200 bytes.
+func TestACallOfBlocklistDoesNotDependOnTheNumberOfWords(t *testing.T) {
+	wasm, err := builtin.Wasm("blocklist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fuel := func(words []string) uint64 {
+		config, _ := json.Marshal(map[string]any{"words": words})
+		m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: config, Cache: cache, Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		var cost trial.Cost
+		message := strings.Repeat("hello there my friend, how are you? Fine. ", 5)[:200]
+		for range 2 { // the first message makes the memory grow
+			if _, cost, err = m.Ask(t.Context(), &trial.Event{Hook: "onSayReceive", Message: &message}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return cost.Fuel
+	}
+	var words []string
+	for i := range 5000 {
+		words = append(words, fmt.Sprintf("%xquickly", i*7919))
+	}
+	two, many := fuel(words[:2]), fuel(words)
+	if many > two+two/20 {
+		t.Errorf("%d units with 2 words, %d with 5000", two, many)
+	}
+}
+
 func TestAnnouncersAreAlike(t *testing.T) {
 	for _, config := range []string{``, `{"join":"{user} ({id}) is in {room}{room} {x} {","leave":""}`, `{"quiet":[]}`, `{"quiet":["disconnect"]}`,
 		`{"quiet":["rejoined","kicked"]}`, `{"quite":[]}`} {

@@ -1,37 +1,52 @@
 //! Finds all listed patterns in one pass (Aho-Corasick).
 
-use crate::signs::Sign;
+use crate::signs::{Sign, SPACE};
 
 /// A state is a prefix of a pattern; state 0 is the empty prefix. States are stored compactly, because thousands of words need
-/// tens of thousands of states.
+/// tens of thousands of states. The first states, where most steps begin, have tables besides.
 pub struct Automaton {
-    states: Vec<State>,
-    first: [u32; 128], // the next states of ASCII classes from state 0, where most steps begin
-    ready: bool,
+    states: Vec<State>, // after finish by length, and the children of a state in a row
+    tables: Vec<[u32; COLUMNS]>, // of the first states, by column: the next state, with HIT if it has a hit
 }
 
 #[derive(Clone, Default)]
 struct State {
-    class: u32,   // that leads from the parent to this state
-    child: u32,   // the first child; 0: none
-    sibling: u32, // the next sibling; 0: none
-    fail: u32,    // the state of the longest proper suffix
-    hit: u32,     // this state or the nearest along fail at which a pattern ends; 0: none
-    word: u32,    // the last pattern that ends here, plus 1; 0: none
+    class: u32,    // that leads from the parent to this state
+    child: u32,    // the first child; 0: none
+    siblings: u32, // before finish: the next sibling, 0: none; after it: the number of children
+    fail: u32,     // the state of the longest proper suffix
+    hit: u32,      // this state or the nearest along fail at which a pattern ends; 0: none
+    word: u32,     // the last pattern that ends here, plus 1; 0: none
+}
+
+/// The number of states that have a table. The tables have at most 150 KB.
+const MOST_TABLES: usize = 1 << 10;
+
+/// The columns of a table: letters, digits and SPACE. Column 0 is for other classes of ASCII, which no pattern has.
+const COLUMNS: usize = 38;
+
+const HIT: u32 = 1 << 31;
+
+static COLUMN: [u8; 128] = columns();
+
+const fn columns() -> [u8; 128] {
+    let mut all = [0; 128];
+    let mut i = 0;
+    while i < 128 {
+        all[i] = match i as u8 {
+            c @ b'a'..=b'z' => c - b'a' + 1,
+            c @ b'0'..=b'9' => c - b'0' + 27,
+            _ => 0,
+        };
+        i += 1;
+    }
+    all[SPACE as usize] = 37;
+    all
 }
 
 impl Automaton {
     pub fn new() -> Automaton {
-        Automaton { states: vec![State::default()], first: [0; 128], ready: false }
-    }
-
-    /// The state to which a class leads from a state; 0 if there is none.
-    fn next(&self, now: u32, class: u32) -> u32 {
-        let mut to = self.states[now as usize].child;
-        while to != 0 && self.states[to as usize].class != class {
-            to = self.states[to as usize].sibling;
-        }
-        to
+        Automaton { states: vec![State::default()], tables: Vec::new() }
     }
 
     /// Adds the classes of a pattern. Returns 1 plus the number of the pattern with the same classes that was added before; 0
@@ -39,56 +54,102 @@ impl Automaton {
     pub fn add(&mut self, pattern: &[Sign], word: u32) -> u32 {
         let mut now = 0;
         for sign in pattern {
-            let mut to = self.next(now, sign.class);
+            let mut to = self.states[now].child as usize;
+            while to != 0 && self.states[to].class != sign.class {
+                to = self.states[to].siblings as usize;
+            }
             if to == 0 {
-                to = self.states.len() as u32;
-                let sibling = self.states[now as usize].child;
-                self.states.push(State { class: sign.class, sibling, ..State::default() });
-                self.states[now as usize].child = to;
+                to = self.states.len();
+                let siblings = self.states[now].child;
+                self.states.push(State { class: sign.class, siblings, ..State::default() });
+                self.states[now].child = to as u32;
             }
             now = to;
         }
-        std::mem::replace(&mut self.states[now as usize].word, word + 1)
+        std::mem::replace(&mut self.states[now].word, word + 1)
     }
 
-    /// Prepares the automaton for [`Automaton::step`]. Call it after the last add.
+    /// Prepares the automaton for [`Automaton::run`]. Call it after the last add.
     pub fn finish(&mut self) {
-        let mut queue = vec![0u32];
-        let mut k = 0;
-        while k < queue.len() {
-            let from = queue[k];
-            let mut to = self.states[from as usize].child;
-            while to != 0 {
-                let class = self.states[to as usize].class;
-                let fail = if from == 0 { 0 } else { self.step(self.states[from as usize].fail, class) };
-                let hit = if self.states[to as usize].word > 0 { to } else { self.states[fail as usize].hit };
-                let s = &mut self.states[to as usize];
-                s.fail = fail;
-                s.hit = hit;
-                queue.push(to);
-                to = s.sibling;
+        self.sort();
+        for from in 0..self.states.len() {
+            for to in self.children(from as u32) {
+                let fail = if from == 0 { 0 } else { self.step(self.states[from].fail, self.states[to].class) & !HIT };
+                let hit = if self.states[to].word > 0 { to as u32 } else { self.states[fail as usize].hit };
+                self.states[to].fail = fail;
+                self.states[to].hit = hit;
             }
-            k += 1;
+            if from < MOST_TABLES {
+                let mut table = if from == 0 { [0; COLUMNS] } else { self.tables[self.states[from].fail as usize] };
+                for to in self.children(from as u32) {
+                    let s = &self.states[to];
+                    if s.class < 128 {
+                        table[COLUMN[s.class as usize] as usize] = to as u32 | if s.hit > 0 { HIT } else { 0 };
+                    }
+                }
+                self.tables.push(table);
+            }
         }
-        for class in 0..128 {
-            self.first[class as usize] = self.next(0, class);
-        }
-        self.ready = true;
     }
 
-    /// The state after one more class.
-    pub fn step(&self, mut now: u32, class: u32) -> u32 {
-        while now != 0 {
-            let to = self.next(now, class);
-            if to != 0 {
-                return to;
+    /// Sorts the states by their length.
+    fn sort(&mut self) {
+        let (mut sorted, mut from) = (vec![0], 0);
+        let mut states = vec![self.states[0].clone()];
+        while from < sorted.len() {
+            let mut old = self.states[sorted[from] as usize].child;
+            let first = sorted.len();
+            while old != 0 {
+                sorted.push(old);
+                states.push(self.states[old as usize].clone());
+                old = self.states[old as usize].siblings;
+            }
+            states[from].child = first as u32;
+            states[from].siblings = (sorted.len() - first) as u32;
+            from += 1;
+        }
+        self.states = states;
+    }
+
+    fn children(&self, of: u32) -> std::ops::Range<usize> {
+        let s = &self.states[of as usize];
+        s.child as usize..(s.child + s.siblings) as usize
+    }
+
+    /// The state after one more class, with HIT if it has a hit.
+    #[inline(always)]
+    fn step(&self, mut now: u32, class: u32) -> u32 {
+        loop {
+            if class < 128 {
+                if let Some(table) = self.tables.get(now as usize) {
+                    return table[COLUMN[class as usize] as usize];
+                }
+            }
+            for to in self.children(now) {
+                let s = &self.states[to];
+                if s.class == class {
+                    return to as u32 | if s.hit > 0 { HIT } else { 0 };
+                }
+            }
+            if now == 0 {
+                return 0;
             }
             now = self.states[now as usize].fail;
         }
-        match self.first.get(class as usize) {
-            Some(&to) if self.ready => to,
-            _ => self.next(0, class),
+    }
+
+    /// Reads signs up to one that has a hit. Returns the state and the number of signs that it has read. A loop that calls
+    /// nothing is faster, so the caller handles the hit.
+    #[inline(never)]
+    pub fn run(&self, mut now: u32, signs: &[Sign]) -> (u32, usize) {
+        for (i, sign) in signs.iter().enumerate() {
+            let next = self.step(now, sign.class);
+            now = next & !HIT;
+            if next & HIT != 0 {
+                return (now, i + 1);
+            }
         }
+        (now, signs.len())
     }
 
     /// The nearest state, from this one along fail, at which a pattern ends; 0: none.

@@ -108,17 +108,19 @@ impl List {
     fn search(&mut self, text: &str, symbols: bool) {
         self.signs.clear();
         self.alphabet.read(&mut self.signs, text, symbols);
-        let mut state = 0;
-        for i in 0..self.signs.len() {
-            state = self.automaton.step(state, self.signs[i].class);
+        let (mut state, mut done) = (0, 0);
+        while done < self.signs.len() {
+            let (next, read) = self.automaton.run(state, &self.signs[done..]);
+            state = next;
+            done += read;
             let mut hit = self.automaton.hit(state);
             while hit > 0 {
                 let mut word = self.automaton.word(hit);
                 while word > 0 {
                     let p = &self.patterns[word as usize - 1];
-                    let first = i + 1 - p.len;
+                    let first = done - p.len;
                     if self.matches(p, first) {
-                        let (start, end) = (self.signs[first].start as usize, self.signs[i].end as usize);
+                        let (start, end) = (self.signs[first].start as usize, self.signs[done - 1].end as usize);
                         self.found.push(Span { start, end });
                     }
                     word = p.alike;

@@ -22,44 +22,58 @@ pub const SPACE: u32 = ' ' as u32;
 impl Alphabet {
     /// Appends the signs of a text. symbols says whether symbols that stand for letters are read as letters.
     pub fn read(&self, all: &mut Vec<Sign>, text: &str, symbols: bool) {
+        all.reserve(text.len());
         let bytes = text.as_bytes();
-        let (mut i, mut spaced) = (0, false); // spaced: the last sign is a space
-        while i < bytes.len() {
-            let c = bytes[i];
-            let start = i as u32;
-            if c.is_ascii_alphanumeric() {
-                let r = u32::from(c.to_ascii_lowercase());
-                all.push(Sign { folded: r, plain: r, class: self.class(r), start, end: start + 1 });
-                spaced = false;
-                i += 1;
-                continue;
+        let mut i = 0;
+        loop {
+            i = self.read_ascii(all, bytes, i, symbols);
+            if i == bytes.len() {
+                return;
             }
-            let (mut r, mut size) = (u32::from(c), 1);
-            if c >= 0x80 {
-                let decoded = text[i..].chars().next().unwrap_or('\u{fffd}');
-                r = decoded as u32;
-                size = decoded.len_utf8() as u32;
-                if self.lookalikes && invisible(r) {
-                    if let Some(last) = all.last_mut().filter(|last| last.end == start && last.class != SPACE) {
-                        last.end = start + size;
-                    }
-                    i += size as usize;
+            let start = i as u32;
+            let r = text[i..].chars().next().unwrap_or('\u{fffd}');
+            i += r.len_utf8();
+            let (r, end) = (r as u32, i as u32);
+            if self.lookalikes && invisible(r) {
+                if let Some(last) = all.last_mut().filter(|last| last.end == start && last.class != SPACE) {
+                    last.end = end;
+                }
+            } else if in_word(r) || symbols && is_symbol(r) {
+                let folded = fold(r);
+                let plain = if self.lookalikes && r >= 0x80 { plain_of(folded) } else { folded };
+                all.push(Sign { folded, plain, class: self.class(plain), start, end });
+            } else if all.last().map_or(true, |last| last.class != SPACE) {
+                all.push(Sign { folded: SPACE, plain: SPACE, class: SPACE, start, end });
+            }
+        }
+    }
+
+    /// Appends the signs of the characters from i on that are ASCII, up to a symbol that is read as a letter. Returns the index
+    /// of the first other character. A loop that calls nothing is faster.
+    #[inline(never)]
+    fn read_ascii(&self, all: &mut Vec<Sign>, bytes: &[u8], mut i: usize, symbols: bool) -> usize {
+        let mut spaced = all.last().map_or(false, |last| last.class == SPACE);
+        let (len, mut n) = (all.len(), 0);
+        let free = all.spare_capacity_mut();
+        while i < bytes.len() && bytes[i] < 0x80 {
+            let r = LETTERS[bytes[i] as usize];
+            if r == SPACE as u8 {
+                if symbols && is_symbol(u32::from(bytes[i])) {
+                    break;
+                }
+                if spaced {
+                    i += 1;
                     continue;
                 }
             }
-            i += size as usize;
-            if !in_word(r) && !(symbols && is_symbol(r)) {
-                if !spaced {
-                    all.push(Sign { folded: SPACE, plain: SPACE, class: SPACE, start, end: start + size });
-                    spaced = true;
-                }
-                continue;
-            }
-            spaced = false;
-            let folded = fold(r);
-            let plain = if self.lookalikes && r >= 0x80 { plain_of(folded) } else { folded };
-            all.push(Sign { folded, plain, class: self.class(plain), start, end: start + size });
+            spaced = r == SPACE as u8;
+            let r = u32::from(r);
+            free[n].write(Sign { folded: r, plain: r, class: self.class(r), start: i as u32, end: i as u32 + 1 });
+            n += 1;
+            i += 1;
         }
+        unsafe { all.set_len(len + n) }; // that many are written
+        i
     }
 
     fn class(&self, r: u32) -> u32 {
@@ -89,6 +103,21 @@ const fn classes() -> [u8; 128] {
             b'9' => b'g',
             other => other,
         };
+        i += 1;
+    }
+    all
+}
+
+/// Letters of ASCII in lower case, and digits; SPACE for all others.
+static LETTERS: [u8; 128] = letters();
+
+const fn letters() -> [u8; 128] {
+    let mut all = [SPACE as u8; 128];
+    let mut i = 0;
+    while i < 128 {
+        if (i as u8).is_ascii_alphanumeric() {
+            all[i] = (i as u8).to_ascii_lowercase();
+        }
         i += 1;
     }
     all

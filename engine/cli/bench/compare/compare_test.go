@@ -26,7 +26,7 @@ func TestFloorAndMootDeliverAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	load := bench.Options{Prefix: "r", Rooms: 2, Members: 5, Senders: 1, Window: 4, Size: 128, MaxMessages: 1e6}
-	for _, s := range []server{floor, moot, ruled, waiting} {
+	for _, s := range []server{floor, moot, filtered, ruled, waiting} {
 		base, results, err := c.measure(t.Context(), row{name: s.name, load: load, base: floor, moot: s})
 		if err != nil {
 			t.Fatal(err)

@@ -22,13 +22,14 @@ type server struct {
 const floorCommand = "floor"
 
 var (
-	floor   = server{name: "floor"}
-	moot    = server{name: "Moot", bin: "moot"}
-	ruled   = server{name: "Moot with rules", bin: "moot", flags: []string{"-c", "ruled.yaml"}}
-	waiting = server{name: "Moot with a goroutine for each", bin: "moot", flags: []string{"-c", "waiting.yaml"}}
+	floor    = server{name: "floor"}
+	moot     = server{name: "Moot", bin: "moot"}
+	filtered = server{name: "Moot with blocklist", bin: "moot", flags: []string{"-c", "filtered.yaml"}}
+	ruled    = server{name: "Moot with rules", bin: "moot", flags: []string{"-c", "ruled.yaml"}}
+	waiting  = server{name: "Moot with a goroutine for each", bin: "moot", flags: []string{"-c", "waiting.yaml"}}
 )
 
-// config is the configuration of all Moot servers. rules is the additional part of ruled.
+// config is the configuration of all Moot servers. blocklist and rules are the additional parts of filtered and ruled.
 const (
 	config = `
 http: { listen: "127.0.0.1:0"%s }
@@ -39,6 +40,12 @@ limits: { verbsPerSecond: 1000000 }
 tenants:
   default:
     rooms: { starting: [%s] }
+`
+	blocklist = `
+    chain:
+      - { module: blocklist, config: { words: [darn, heck] } }
+modules:
+  blocklist: { builtin: blocklist }
 `
 	rules = `
     chain:
@@ -81,7 +88,7 @@ func (c *comparison) configure() error {
 	}
 	plain := fmt.Sprintf(config, "", strings.Join(rooms, ", "))
 	for name, text := range map[string]string{
-		"config.yaml": plain, "ruled.yaml": plain + rules, "waiting.yaml": fmt.Sprintf(config, ", reading: goroutines", strings.Join(rooms, ", ")),
+		"config.yaml": plain, "filtered.yaml": plain + blocklist, "ruled.yaml": plain + rules, "waiting.yaml": fmt.Sprintf(config, ", reading: goroutines", strings.Join(rooms, ", ")),
 	} {
 		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o666); err != nil {
 			return err
