@@ -142,7 +142,7 @@ redis:
 
 # What the tests need besides Go and Node.js: a browser, Redis, compilers, npm packages.
 tools: toolchains redis
-	bash .ci/install chromium curl
+	bash .ci/install chromium curl sqlite3
 	$(call npm_install,$(NPM_DIRS))
 	npm run --silent --prefix engine/compat client
 	npm run --silent --prefix sdk/client build

@@ -11,12 +11,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/moderation/sqlite"
 	"github.com/mootchat/moot/host/store"
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
-// TestBackupCommandsSaveStoredValues runs the commands of backup.md against a Redis with a stored value of a module, and
-// starts another Redis from the backup.
+// TestBackupCommandsSaveStoredValues runs the commands of backup.md against a Redis with a stored value of a module and a
+// directory data that is in use, and starts another Redis and another store from the backups.
 func TestBackupCommandsSaveStoredValues(t *testing.T) {
 	ctx, server := t.Context(), redistest.Start(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Address()})
@@ -28,6 +30,18 @@ func TestBackupCommandsSaveStoredValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir, out := t.TempDir(), ""
+	sanctions, err := sqlite.Open(ctx, filepath.Join(dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sanctions.Close()
+	ban := moderation.Sanction{Tenant: "acme", User: "mallory", Kind: moderation.Ban, Rooms: moderation.AllRooms}
+	if err := ban.Identify(); err != nil {
+		t.Fatal(err)
+	}
+	if ban, err = sanctions.Set(ctx, ban); err != nil {
+		t.Fatal(err)
+	}
 	for _, command := range shellOf(t, "../../examples/deploy/backup.md") {
 		cmd := exec.CommandContext(ctx, "sh", "-euc", command)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "REDIS_URL=redis://"+server.Address())
@@ -47,6 +61,18 @@ func TestBackupCommandsSaveStoredValues(t *testing.T) {
 	defer copied.Close()
 	if value, err := copied.Get(ctx, key); err != nil || string(value) != "mallory" {
 		t.Errorf("the copy has %q, %v", value, err)
+	}
+	data := t.TempDir()
+	if err := os.Rename(filepath.Join(dir, "moderation-backup.db"), filepath.Join(data, "moderation.db")); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := sqlite.Open(ctx, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	if page, _, err := kept.List(ctx, "acme", moderation.Query{Limit: 9}); err != nil || len(page) != 1 || page[0] != ban {
+		t.Errorf("the copy has the sanctions %+v, %v", page, err)
 	}
 }
 
