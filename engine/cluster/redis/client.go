@@ -144,7 +144,7 @@ func (c *Config) checkReplicas(info map[string]string) {
 		c.Log.Warn("redis accepts writes that no replica has, and a failover loses them: set min-replicas-to-write 1 and min-replicas-max-lag 10", "redis", c.where())
 	}
 	if n, _ := strconv.Atoi(info["connected_slaves"]); n < c.WaitReplicas {
-		c.Log.Warn("redis has fewer replicas than cluster.redis.waitReplicas: writes of modules fail until it has more", "redis", c.where(), "replicas", n, "waitReplicas", c.WaitReplicas)
+		c.Log.Warn("redis has fewer replicas than cluster.redis.waitReplicas: writes of modules and sanctions fail until it has more", "redis", c.where(), "replicas", n, "waitReplicas", c.WaitReplicas)
 	}
 }
 

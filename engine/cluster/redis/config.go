@@ -62,8 +62,8 @@ type Config struct {
 	// nodes and never changes. Modes other than Cluster have one partition.
 	Partitions int
 
-	// WaitReplicas is the number of replicas that must confirm a write to the store of modules: 0
-	// to 10. Open checks that the user has the permission to wait for replicas.
+	// WaitReplicas is the number of replicas that must confirm a write to the store of modules, or
+	// a sanction: 0 to 10. Open checks that the user has the permission to wait for replicas.
 	WaitReplicas int
 
 	// Heal bounds the messages that rooms keep for nodes that missed messages.
