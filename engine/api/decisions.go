@@ -60,6 +60,9 @@ func (s *Server) decisionOperations() {
 }
 
 func (s *Server) decisions(ctx context.Context, in *DecisionQuery) (*decisionList, error) {
+	if !in.Since.Valid() || !in.Before.Valid() {
+		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.since and query.before are numbers of milliseconds since 1970, until the year 9999")
+	}
 	names := []string{in.Node}
 	if in.Node == "" {
 		var err error
@@ -118,7 +121,7 @@ func parseSeen(cursor string) (seen, error) {
 	for _, text := range strings.Split(cursor, "_") {
 		node, at, _ := strings.Cut(text, ".")
 		us, err := strconv.ParseInt(at, 10, 64)
-		if err != nil || us < 0 {
+		if err != nil || !millis.FromMicros(us).Valid() {
 			return nil, fmt.Errorf("%.100q is not a node and a time", text)
 		}
 		s[node] = millis.FromMicros(us)

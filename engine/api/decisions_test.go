@@ -67,9 +67,10 @@ func TestDecisionsAfterACursor(t *testing.T) {
 	ahead.add(day + 2)
 	behind.add(3)
 	page("ahead 8.6400002e+07", "behind 3")
-	for _, bad := range []string{"x", "one.", "one.-1", "one.1_", "one.1.2"} {
-		if status, answer := n.request("GET", "/api/decisions?cursor="+bad, ""); status != http.StatusUnprocessableEntity || code(answer) != api.CodeInvalid {
-			t.Errorf("cursor %q: %d %s", bad, status, answer)
+	for _, bad := range []string{"cursor=x", "cursor=one.", "cursor=one.-1", "cursor=one.1_", "cursor=one.1.2", "cursor=one.9223372036854775807",
+		"since=1e308", "since=NaN", "before=1e308", "before=Inf", "since=-1"} {
+		if status, answer := n.request("GET", "/api/decisions?"+bad, ""); status != http.StatusUnprocessableEntity || code(answer) != api.CodeInvalid {
+			t.Errorf("%q: %d %s", bad, status, answer)
 		}
 	}
 }

@@ -18,6 +18,12 @@ func TimeOf(t time.Time) Time { return FromMicros(t.UnixMicro()) }
 // FromMicros returns the time that is us microseconds after 1970-01-01 UTC.
 func FromMicros(us int64) Time { return Time(us) / 1000 }
 
+// maxTime is the end of the year 9999.
+const maxTime Time = 253_402_300_799_999
+
+// Valid reports whether t is a number from 0 to the end of the year 9999.
+func (t Time) Valid() bool { return t >= 0 && t <= maxTime } // false for NaN
+
 // Time returns t as a time.Time in the local time zone.
 func (t Time) Time() time.Time { return time.UnixMicro(int64(math.Round(float64(t) * 1000))) }
 

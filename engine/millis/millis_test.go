@@ -2,6 +2,7 @@ package millis
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 	"time"
 )
@@ -29,5 +30,16 @@ func TestMicrosecondsSurviveJSON(t *testing.T) {
 		if got := DurationOf(d).Std(); got != d {
 			t.Errorf("%v comes back as %v", d, got)
 		}
+	}
+}
+
+func TestValid(t *testing.T) {
+	for at, want := range map[Time]bool{0: true, TimeOf(time.Now()): true, maxTime: true, maxTime + 1: false, -1: false, Time(math.Inf(1)): false} {
+		if at.Valid() != want {
+			t.Errorf("%v is valid: %v", at, !want)
+		}
+	}
+	if Time(math.NaN()).Valid() {
+		t.Error("NaN is valid")
 	}
 }

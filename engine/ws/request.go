@@ -20,8 +20,8 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	if strings.EqualFold(u.Host, r.Host) {
-		return true
+	if len(s.cfg.AllowedOrigins) == 0 {
+		return strings.EqualFold(u.Host, r.Host)
 	}
 	return slices.ContainsFunc(s.cfg.AllowedOrigins, func(allowed string) bool {
 		if strings.Contains(allowed, "://") {

@@ -35,8 +35,8 @@ type Config struct {
 	Engine *engine.Engine
 
 	// AllowedOrigins are the origins of the web pages that may connect:
-	// "https://host[:port]", "host[:port]", or "*" for any. Pages from the server's own
-	// host, and clients that are not browsers, may always connect.
+	// "https://host[:port]", "host[:port]", or "*" for any. None: pages from the host that the
+	// request names. Clients that are not browsers may always connect.
 	AllowedOrigins []string
 
 	// TrustedProxies are the networks whose header X-Forwarded-For is used.

@@ -89,6 +89,7 @@ func TestOrigins(t *testing.T) {
 	}{
 		{"not a browser", any, "", true},
 		{"the same host", any, "http://HOST", true},
+		{"the same host, which is not listed", allow("https://a.example"), "http://HOST", false}, // DNS rebinding
 		{"another host", any, "http://evil.example", false},
 		{"another port", any, "http://127.0.0.1:1", false},
 		{"no host", any, "null", false},
