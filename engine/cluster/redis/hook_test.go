@@ -102,3 +102,26 @@ func TestALoneSlowSurvivorReaps(t *testing.T) {
 	}
 	t.Error("a dead node was not found in ten graces")
 }
+
+// TestAnAnswerThatIsNoneEndsNoNode checks that a node whose question for its name gets an answer
+// that its script does not give goes on: only the name of another process ends it.
+func TestAnAnswerThatIsNoneEndsNoNode(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTestCluster(t)
+	var begun atomic.Bool
+	var asked atomic.Int64
+	answers := []any{[]any{}, []any{int64(1)}, []any{nil}, []any{""}, []any{"message", "x"}}
+	a := tr.node(Config{Addresses: []string{s.Address()}, Hook: commandHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		if !begun.Load() || !runs(cmd, holdScript) {
+			return next(ctx, cmd)
+		}
+		cmd.(*redis.Cmd).SetVal(answers[int(asked.Add(1))%len(answers)])
+		return nil
+	})}, "a")
+	begun.Store(true)
+	eventually(t, "all answers were given", func() bool { return asked.Load() > int64(len(answers)) })
+	begun.Store(false)
+	if err := a.Publish(tr.ctx, tr.rooms[0], []byte("hello"), cluster.Retention{}); err != nil {
+		t.Error(err)
+	}
+}

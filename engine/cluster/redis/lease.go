@@ -107,6 +107,9 @@ func (n *Node) hold(ctx context.Context) (holder string, err error) {
 	if len(v) > 0 {
 		holder, _ = v[0].(string)
 	}
+	if !strings.HasPrefix(holder, n.cfg.Node+"#") { // not an answer of the script: the name may still be the node's
+		return "", errValues
+	}
 	return holder, nil
 }
 
