@@ -21,6 +21,7 @@ type decoder struct {
 	file     Path
 	loose    bool // for an override: any scalar is accepted as text
 	included bool // the file is an included one
+	emptied  bool // the file defines settings in use, and is empty now
 
 	secrets Path // the directory of ${file:NAME} in an included file; zero: none
 	literal bool // ${...} stays as written
@@ -76,6 +77,9 @@ func (d *decoder) decode(target any, text []byte) {
 	v := reflect.ValueOf(target).Elem()
 	d.defaults(v)
 	root, line, err := parse(text)
+	if err == nil && d.emptied {
+		err = errEmptied
+	}
 	if err != nil {
 		d.unread = true
 		d.problem(d.place(line), "", err.Error())

@@ -43,6 +43,9 @@ func (d *decoder) fileValue(kind, path string) (any, error) {
 		d.content = sha256.New()
 	}
 	fmt.Fprintf(d.content, "%d %s", len(text), text)
+	if kind == "lines" && len(text) == 0 {
+		return nil, errors.New("the file is empty, as a full disk or an interrupted write leaves it: write its lines again; for an empty list, write an empty line")
+	}
 	if kind == "lines" {
 		list := []any{}
 		for line := range strings.Lines(string(text)) {

@@ -64,7 +64,7 @@ func TestTheDigestCoversTheFiles(t *testing.T) {
 	dir := folder(t, map[string]string{"config.yaml": listed, "table.json": "{}"})
 	seen := map[[32]byte]bool{}
 	for i := range 100 {
-		if err := os.WriteFile(filepath.Join(dir, "words.txt"), []byte(strings.Repeat("x", i)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "words.txt"), []byte(strings.Repeat("x", i+1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c, err := Load(filepath.Join(dir, "config.yaml"), nil)
@@ -82,6 +82,7 @@ func TestWrongValuesFromFiles(t *testing.T) {
 	for value, want := range map[string]string{
 		"${lines:absent.txt}":      `"${lines:absent.txt}": no such file or directory`,
 		"${lines:}":                `the path of the file is missing`,
+		"${lines:empty}":           `the file is empty`,
 		"${json:words.txt}":        `"${json:words.txt}": the file is not JSON: line 1: invalid character 'o' in literal null`,
 		"${json:late.json}":        `the file is not JSON: line 3:`,
 		"${json:two.json}":         `there is more after the value`,
@@ -91,7 +92,7 @@ func TestWrongValuesFromFiles(t *testing.T) {
 		"${json:two.json} ${HOME}": `must be the whole value`,
 	} {
 		text := "modules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: m, config: {words: '" + value + "'}}]}}\n"
-		dir := folder(t, map[string]string{"config.yaml": text, "words.txt": "not\njson", "late.json": "{\n\"a\": 1,\n!}", "two.json": "1 2", "binary": "\xff",
+		dir := folder(t, map[string]string{"config.yaml": text, "words.txt": "not\njson", "late.json": "{\n\"a\": 1,\n!}", "two.json": "1 2", "binary": "\xff", "empty": "",
 			"deep.json": strings.Repeat("[", 70) + strings.Repeat("]", 70)})
 		_, err := Load(filepath.Join(dir, "config.yaml"), nil)
 		if err == nil || !strings.Contains(err.Error(), "config.yaml:2: tenants.default.chain[0].config.words: ") || !strings.Contains(err.Error(), want) {

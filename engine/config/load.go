@@ -103,7 +103,9 @@ func newLoad(env Lookup, disk disk) *load {
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
 	c := &Config{File: file}
-	l.decoder(file).decode(c, text)
+	d := l.decoder(file)
+	d.emptied = l.emptied(file, text)
+	d.decode(c, text)
 	l.include(c)
 	l.override(c, overrides)
 	l.finish(c)

@@ -19,6 +19,28 @@ var placeOfError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 // bytes. The search parses the text up to 20 times.
 const maxSearched = 64 << 10
 
+var errEmptied = errors.New("the file is empty, as a full disk or an interrupted write leaves it: write it again; if it is to have no settings, write a comment")
+
+// emptied reports whether a file has no text, and tenants or modules of it are in use. A reload
+// would remove them, and with them the rules of chats that go on.
+func (l *load) emptied(file Path, text []byte) bool {
+	if l.inUse == nil || len(bytes.TrimSpace(text)) > 0 {
+		return false
+	}
+	of := func(p Pos) bool { return p.File == file.Written && p.Line > 0 }
+	for _, t := range l.inUse.Tenants {
+		if of(t.Pos) {
+			return true
+		}
+	}
+	for _, m := range l.inUse.Modules {
+		if of(m.Pos) {
+			return true
+		}
+	}
+	return len(l.inUse.Include) > 0 && file.Absolute == l.inUse.File.Absolute
+}
+
 // parse returns the tree of text; nil if it is empty. line is the line of the error, or 0.
 func parse(text []byte) (root *yaml.Node, line int, err error) {
 	if len(text) > maxFile {

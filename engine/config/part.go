@@ -95,6 +95,7 @@ func (l *load) readPart(p, before *part) *part {
 	}
 	d := p.own.decoder(p.file)
 	d.included, d.secrets = true, p.secrets
+	d.emptied = l.emptied(p.file, text)
 	d.decode(&p.more, text)
 	p.own.disk = disk{}
 	c := &Config{File: p.file, Modules: p.more.Modules, Tenants: p.more.Tenants}

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -72,3 +73,46 @@ func TestOnlyChangedFilesAreDecodedAgain(t *testing.T) {
 
 // decoding is the load of one file.
 type decoding = load
+
+// TestAFileThatHasBecomeEmptyRemovesNothing checks that a file of the configuration in use that a full
+// disk or an editor has left empty is a mistake: it removes neither tenants nor their rules.
+func TestAFileThatHasBecomeEmptyRemovesNothing(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const whole = "include: [\"t-*.yaml\"]\ntenants: { default: {} }\n"
+	write("moot.yaml", whole)
+	write("t-a.yaml", "tenants: { a: { limits: { rooms: 1 } } }\n")
+	write("t-none.yaml", "")
+	cache, inUse := new(Cache), (*Config)(nil)
+	load := func() (*Config, error) {
+		return (&Loader{Cache: cache, InUse: inUse}).Load(t.Context(), filepath.Join(dir, "moot.yaml"), nil)
+	}
+	var err error
+	if inUse, err = load(); err != nil || len(inUse.Faults) > 0 {
+		t.Fatalf("an included file without tenants: %v, %+v", err, inUse.Faults)
+	}
+	for _, empty := range []string{"", "\n \n"} {
+		write("moot.yaml", empty)
+		if c, err := load(); err == nil || !strings.Contains(err.Error(), "moot.yaml: the file is empty") {
+			t.Errorf("an empty main file: %+v, %v", c, err)
+		}
+		write("moot.yaml", whole)
+		write("t-a.yaml", empty)
+		c, err := load()
+		if err != nil || len(c.Faults) != 1 || c.Faults[0].Tenant != "a" || c.Tenants["a"].Limits.Rooms != 1 {
+			t.Fatalf("an empty included file: %v, %+v", err, c)
+		}
+		if text := c.Faults[0].Problems[0].Error(); !strings.Contains(text, "t-a.yaml: the file is empty") {
+			t.Errorf("problem %s", text)
+		}
+	}
+	write("t-a.yaml", "# none\n")
+	if c, err := load(); err != nil || len(c.Faults) > 0 || len(c.Tenants) != 1 {
+		t.Errorf("a file of a comment: %v, %+v", err, c)
+	}
+}
