@@ -274,6 +274,11 @@ func (e *Engine) SetSanction(ctx context.Context, s moderation.Sanction) (modera
 	if stored.Kind == moderation.Ban && stored.Rooms == moderation.AllRooms {
 		e.parkedBans.add(e, stored)
 	}
+	if s.Module == "" {
+		e.stats.setByPeople.Add(1)
+	} else {
+		e.stats.setByModules.Add(1)
+	}
 	e.log.Info("sanction set", "tenant", s.Tenant, "sanction", s.ID, "subject", s.Subject(), "kind", string(s.Kind), "rooms", s.Rooms, "until", s.Until, "by", strings.TrimSpace(s.By+" "+s.Module))
 	return stored, nil
 }

@@ -17,6 +17,8 @@ type stats struct {
 	mu                    sync.Mutex
 	closed                map[int]uint64
 	mutes, bans, shadowed atomic.Uint64 // refused by sanctions
+	setByPeople           atomic.Uint64 // sanctions
+	setByModules          atomic.Uint64
 }
 
 func (s *stats) countSanction(kind moderation.Kind) {
@@ -61,6 +63,8 @@ type Stats struct {
 	Banned         uint64 // joins and connections that a ban refused
 	Shadowed       uint64 // messages that only their authors received
 	Removals       uint64 // clients that modules removed from rooms or disconnected
+	SetByPeople    uint64 // sanctions that people set on this node
+	SetByModules   uint64 // sanctions that modules set on this node
 
 	// Closed are the numbers of connections that have ended, by the code of the [Close].
 	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
@@ -88,7 +92,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

@@ -96,6 +96,10 @@ func (c *collector) node(m sample) {
 	}
 	m.gauge("moot_outbox_memory_bytes", "Memory of what waits to be written to clients, about limits.outboxMemory at most.", float64(st.OutboxMemory))
 	m.counter("moot_outbox_memory_closed_total", "Slow readers closed because their tenant used too much of limits.outboxMemory.", float64(st.OutboxClosed))
+	for source, n := range map[string]uint64{"person": st.SetByPeople, "module": st.SetByModules} {
+		m.counter("moot_sanctions_set_total", "Sanctions that were set on this node.", float64(n), "source", source)
+	}
+	m.counter("moot_removals_total", "Clients that modules removed from rooms or disconnected.", float64(st.Removals))
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
 	if closed := c.server.cfg.PendingClosed; closed != nil {
 		m.counter("moot_pending_closed_total", "Connections without a client that were closed because there were too many.", float64(closed()))
