@@ -139,6 +139,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 	if err := c.refusedBy(moderation.Ban, ""); err != nil {
 		return result{}, Close{Code: CloseBanned.Code, Reason: err.Error()}
 	}
+	c.engine.recordUser(ctx, c)
 	c.closeWithToken(id.Expires)
 	data, err := json.Marshal(struct {
 		User      string `json:"user,omitempty"`

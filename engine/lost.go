@@ -122,7 +122,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	v := e.decide(ctx, &hook.Event{Hook: hook.Join, Tenant: id.Tenant, Room: id.Room, Conn: c.profile.Load(), Cause: hook.CauseRejoined})
 	err := cmp.Or(refusal(&v), c.refusedBy(moderation.Ban, id.Room))
 	if err == nil {
-		err = e.cluster.Presence.Add(ctx, id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+		err = e.cluster.Presence.Add(ctx, id, m.record())
 	}
 	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the backend records the member later
 		c.endStage(m, false)

@@ -136,11 +136,30 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	return v.Effects, nil
 }
 
+// record returns the member as the cluster records it.
+func (m *member) record() cluster.MemberRecord {
+	p := m.conn.profile.Load()
+	r := cluster.MemberRecord{ID: p.ID, JoinedAt: m.joinedAt, Profile: encodeProfile(p)}
+	if m.conn.tenant.settings(m.room.id.Room).Users {
+		r.User = p.User
+	}
+	return r
+}
+
+// recordUser records the user of the connection, which was set after it had joined rooms.
+func (e *Engine) recordUser(ctx context.Context, c *Connection) {
+	for _, m := range c.memberships() {
+		if c.isIn(m.room.id.Room) && c.tenant.settings(m.room.id.Room).Users {
+			e.recordPresence(ctx, m)
+		}
+	}
+}
+
 // addMember records a member that has subscribed and adds it to the room. If that fails, it
 // ends the subscription.
 func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 	c, r := m.conn, m.room
-	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+	err := e.cluster.Presence.Add(ctx, r.id, m.record())
 	if err == nil {
 		err = r.add(m, evicted)
 	}
@@ -295,7 +314,7 @@ func (e *Engine) recordPresence(ctx context.Context, m *member) {
 	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()
 	c, r := m.conn, m.room
-	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+	err := e.cluster.Presence.Add(ctx, r.id, m.record())
 	if err != nil {
 		e.log.Warn("presence was not recorded", "tenant", r.id.Tenant, "room", r.id.Room, "connection", c.ID(), "error", err)
 	}

@@ -99,8 +99,9 @@ func (e *Engine) historyFor(t *tenant) cluster.History {
 	return historyInTurns{e.cluster.History, t.reads}
 }
 
-// appendMembersPage appends the data of the answer to roomView.
-func appendMembersPage(dst []byte, s RoomStatus) []byte {
+// appendMembersPage appends the data of the answer to roomView. plain leaves out the users, for clients
+// of ActionHero.
+func appendMembersPage(dst []byte, s RoomStatus, plain bool) []byte {
 	dst = wire.AppendString(append(dst, `{"room":`...), s.Room)
 	dst = append(dst, `,"members":{`...)
 	for i, m := range s.Members {
@@ -110,6 +111,9 @@ func appendMembersPage(dst []byte, s RoomStatus) []byte {
 		dst = wire.AppendString(dst, m.ID)
 		dst = wire.AppendString(append(dst, `:{"id":`...), m.ID)
 		dst = strconv.AppendInt(append(dst, `,"joinedAt":`...), m.JoinedAt, 10)
+		if m.User != "" && !plain {
+			dst = wire.AppendString(append(dst, `,"user":`...), m.User)
+		}
 		dst = append(dst, '}')
 	}
 	dst = strconv.AppendInt(append(dst, `},"membersCount":`...), int64(s.MembersCount), 10)

@@ -133,8 +133,8 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		ev.JoinedAt = s.conn.joinedAt(ev.Room)
 	}
 	v := e.decide(ctx, &ev)
-	keep := t.settings(ev.Room).Retention
-	if !keep.Ephemeral {
+	settings := t.settings(ev.Room)
+	if !settings.Retention.Ephemeral {
 		a.id = newMessageID()
 	}
 	if v.Outcome == hook.Dropped {
@@ -158,11 +158,11 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	if s.conn != nil {
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
 			a.effects = e.moderate(t, unnoticed(ev.Conn, v.Effects))
-			return a, e.sayShadowed(ctx, t, &ev, a.id, shadow)
+			return a, e.sayShadowed(ctx, t, payloadOf(&ev, a.id, s.user(&ev, &settings)), ev.Conn, shadow)
 		}
 	}
-	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev, a.id))
-	if err := e.cluster.Broker.Publish(ctx, to, payload, keep); err != nil {
+	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev, a.id, s.user(&ev, &settings)))
+	if err := e.cluster.Broker.Publish(ctx, to, payload, settings.Retention); err != nil {
 		return a, err
 	}
 	e.stats.messages.Add(1)
@@ -171,8 +171,17 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	return a, nil
 }
 
-func payloadOf(ev *hook.Event, id string) wire.Payload {
-	return wire.Payload{ID: id, Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
+// user returns the user that the message names; "": none. A module that has changed the sender hides
+// the user as well.
+func (s *outgoing) user(ev *hook.Event, settings *RoomSettings) string {
+	if s.conn == nil || !settings.Users || ev.From != s.from {
+		return ""
+	}
+	return ev.Conn.User
+}
+
+func payloadOf(ev *hook.Event, id, user string) wire.Payload {
+	return wire.Payload{ID: id, User: user, Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
 }
 
 // Deliver implements cluster.Handler.

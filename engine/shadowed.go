@@ -22,12 +22,12 @@ type shadowed struct {
 // shadowTime is the time in which the other nodes receive a shadowed message.
 const shadowTime = time.Second
 
-// sayShadowed delivers the message of ev to its author, under the sanction s.
-func (e *Engine) sayShadowed(ctx context.Context, t *tenant, ev *hook.Event, id string, s *moderation.Sanction) error {
+// sayShadowed delivers a message to its author, under the sanction s.
+func (e *Engine) sayShadowed(ctx context.Context, t *tenant, p wire.Payload, author *hook.Profile, s *moderation.Sanction) error {
 	e.stats.shadowed.Add(1)
-	m := shadowed{ev.Conn.ID, s.User, wire.AppendPayload(nil, payloadOf(ev, id))}
+	m := shadowed{author.ID, s.User, wire.AppendPayload(nil, p)}
 	if m.User == "" {
-		e.deliverShadowed(ctx, t, ev.Room, m)
+		e.deliverShadowed(ctx, t, p.Room, m)
 		return nil
 	}
 	value, err := json.Marshal(m)
@@ -36,8 +36,8 @@ func (e *Engine) sayShadowed(ctx context.Context, t *tenant, ev *hook.Event, id 
 	}
 	ctx, cancel := context.WithTimeout(ctx, shadowTime)
 	defer cancel()
-	if _, err := e.onEveryNode(ctx, call{Do: callShadowed, Tenant: t.name, Room: ev.Room, Value: value}); err != nil {
-		e.log.Warn("a shadowed message did not reach its author on all nodes", "tenant", t.name, "room", ev.Room, "error", err)
+	if _, err := e.onEveryNode(ctx, call{Do: callShadowed, Tenant: t.name, Room: p.Room, Value: value}); err != nil {
+		e.log.Warn("a shadowed message did not reach its author on all nodes", "tenant", t.name, "room", p.Room, "error", err)
 	}
 	return nil
 }

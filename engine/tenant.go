@@ -50,6 +50,7 @@ type RoomSettings struct {
 	MaxMembers int               // on all nodes; joins at the same time may exceed it; 0: no limit
 	Retention  cluster.Retention // history that members can ask for; zero: none; Bytes 0: Limits.HistoryBytes
 	Presence   bool              // members may ask for notices of joins and leaves
+	Users      bool              // messages and lists of members have the users
 	JSON       bool              // members may send JSON objects and arrays; without it they send texts
 
 	// FlushDelay is the time that a message may wait for others, to be sent to each member

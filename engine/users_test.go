@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/wire"
 )
 
 // isOn checks the connections of a user, in the order of their nodes and ids, and the user's rooms.
@@ -111,6 +115,85 @@ func TestOperationsOnAUserReachAllConnections(t *testing.T) {
 		}
 		one.isOn("ann", []string{})
 		one.isOn("bob", []string{}, bob)
+	})
+}
+
+// namesUsers makes r name users.
+func namesUsers(c *engine.Config) {
+	c.Grace = time.Minute
+	c.Tenants[0].Tokens = people
+	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(room string) bool { return room == "r" }, Users: true, Retention: cluster.Retention{Messages: 10, For: time.Hour}}}
+}
+
+// viewed returns the members of r as roomView gives them to the client.
+func viewed(c *client) string {
+	c.Run(`{"event":"roomView","room":"r","messageId":1}`)
+	heard := c.heard()
+	return heard[len(heard)-1]
+}
+
+// TestRoomsCanNameUsers checks the users of messages, of past messages and of members, on another
+// node and after a late token, and that other rooms and clients of ActionHero do not receive them.
+func TestRoomsCanNameUsers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two := w.node("one", namesUsers), w.node("two", namesUsers)
+		a, err := one.bring("ann")
+		w.must(err, nil)
+		late := two.client()
+		hero, err := two.tryOpen(wire.WebSocket, engine.ReservationRequest{}, actionHero)
+		w.must(err, nil)
+		for _, c := range []*client{a, late, hero} {
+			c.do(roomAdd("r"), roomAdd("q"))
+		}
+		hears := func(c *client, text, user string) {
+			t.Helper()
+			heard := c.heard()
+			if len(heard) != 1 || !strings.Contains(heard[0], text) || strings.Contains(heard[0], `,"user":"`+user+`",`) != (user != "") || user == "" && strings.Contains(heard[0], "user\":") {
+				t.Errorf("heard %s, want %s of user %q", heard, text, user)
+			}
+		}
+		a.do(say("r", "hi"))
+		hears(late, "hi", "ann")
+		hears(hero, "hi", "")
+		a.do(say("q", "no names"))
+		hears(late, "no names", "")
+		hears(hero, "no names", "")
+		w.must(errorOf(two.Broadcast(w.Context(), in("r"), a.ID(), json.RawMessage(`"on behalf"`))), nil)
+		hears(late, "on behalf", "ann")
+		w.must(errorOf(two.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"system"`))), nil)
+		hears(late, "system", "")
+
+		if got := viewed(late); strings.Count(got, `"user":"ann"`) != 1 || strings.Count(got, `"user"`) != 1 {
+			t.Errorf("the members are %s", got)
+		}
+		late.do(`{"event":"auth","token":"bob","messageId":1}`)
+		if got := viewed(a); !strings.Contains(got, `"user":"ann"`) || !strings.Contains(got, `"user":"bob"`) {
+			t.Errorf("after a late token the members are %s", got)
+		}
+		if got := viewed(hero); strings.Contains(got, `"user"`) {
+			t.Errorf("a client of ActionHero reads %s", got)
+		}
+		late.do(say("r", "me too"))
+		a.heard()
+		a.Run(`{"event":"roomHistory","room":"r","messageId":1}`)
+		if got := a.heard(); !strings.Contains(got[0], `"message":"me too"`) || strings.Count(got[0], `"user":"bob"`) != 1 || strings.Count(got[0], `"user":"ann"`) != 2 {
+			t.Errorf("history is %s", got)
+		}
+	})
+}
+
+// TestAChangedSenderHidesTheUser checks that a module that changes the sender does not reveal the user.
+func TestAChangedSenderHidesTheUser(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", namesUsers)
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict { ev.From = "somebody"; return allow() })
+		a, err := n.bring("ann")
+		w.must(err, nil)
+		a.do(roomAdd("r"))
+		a.Run(say("r", "hi"))
+		if heard := strings.Join(a.heard(), ""); !strings.Contains(heard, `"from":"somebody"`) || strings.Contains(heard, "ann") {
+			t.Errorf("heard %s", heard)
+		}
 	})
 }
 

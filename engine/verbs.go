@@ -289,7 +289,7 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 		return result{}, err
 	}
 	var data []byte
-	err = c.tenant.pages.take(ctx, func() { data = appendMembersPage(make([]byte, 0, bytesPerMember*len(s.Members)+256), s) })
+	err = c.tenant.pages.take(ctx, func() { data = appendMembersPage(make([]byte, 0, bytesPerMember*len(s.Members)+256), s, c.actionHero) })
 	c.chargePage(len(data))
 	return result{data: data}, err
 }

@@ -61,6 +61,7 @@ type oneRoom struct {
 type member struct {
 	ID       string `json:"id" doc:"The id of the connection."`
 	JoinedAt int64  `json:"joinedAt" format:"unix-ms"`
+	User     string `json:"user,omitempty" doc:"The user of the connection; only in rooms with the setting users."`
 }
 
 type memberList struct {
@@ -160,7 +161,7 @@ func (s *Server) listMembers(ctx context.Context, in *struct {
 	out := &memberList{}
 	out.Body.MembersCount, out.Body.Cursor, out.Body.Members = status.MembersCount, status.Cursor, []member{}
 	for _, m := range status.Members {
-		out.Body.Members = append(out.Body.Members, member{m.ID, m.JoinedAt})
+		out.Body.Members = append(out.Body.Members, member{m.ID, m.JoinedAt, m.User})
 	}
 	return out, nil
 }

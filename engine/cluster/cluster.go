@@ -216,12 +216,14 @@ type RoomQuery struct {
 type MemberRecord struct {
 	ID       string          // id of the connection
 	JoinedAt int64           // ms since 1970
+	User     string          // in rooms that name users; "": none
 	Profile  json.RawMessage // input of leave on another node, if this one dies
 }
 
 // Presence records which members a room has, and on which node.
 type Presence interface {
-	// Add records a member of this node. A second Add changes nothing. A member that is also
+	// Add records a member of this node. A second Add changes nothing, unless m.User differs:
+	// then it sets User and Profile. A member that is also
 	// recorded for another node belongs to both until that node removes it. The backend may keep
 	// m.Profile, so the caller must not change it. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Add(ctx context.Context, room RoomID, m MemberRecord) error

@@ -293,6 +293,7 @@ type RoomSettings struct {
 	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // minimum time that each message is kept
 	Ephemeral  bool          `yaml:"ephemeral" default:"false"`                     // no messages are kept, not even for healing; excludes History
 	Presence   bool          `yaml:"presence" default:"false"`                      // members may ask for presence notices
+	Users      bool          `yaml:"users" default:"false"`                         // messages and lists of members name users
 	JSON       bool          `yaml:"json" default:"false"`                          // members may send JSON objects and arrays
 	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // maximum time that a message waits to be joined with others
 }

@@ -89,7 +89,7 @@ func tenantLimits(l config.TenantLimits) engine.Limits {
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {
-	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence, JSON: s.JSON, FlushDelay: s.FlushDelay}
+	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence, Users: s.Users, JSON: s.JSON, FlushDelay: s.FlushDelay}
 	if s.History > 0 {
 		r.Retention = cluster.Retention{Messages: s.History, For: s.HistoryTTL}
 	}

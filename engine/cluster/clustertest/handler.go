@@ -36,6 +36,7 @@ type member struct {
 	room     cluster.RoomID
 	id       string
 	joinedAt int64
+	user     string
 	profile  string
 }
 
@@ -135,7 +136,7 @@ func (h *handler) Lost(ctx context.Context, room cluster.RoomID, members []clust
 	h.mu.Lock()
 	h.rule("Lost")
 	for _, m := range members {
-		h.lost[member{room, m.ID, m.JoinedAt, string(m.Profile)}]++
+		h.lost[member{room, m.ID, m.JoinedAt, m.User, string(m.Profile)}]++
 	}
 	h.mu.Unlock()
 	if h.letGo != nil {

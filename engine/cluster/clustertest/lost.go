@@ -28,7 +28,7 @@ func (w *world) seats(p *peer, rooms []cluster.RoomID, perRoom int) []member {
 		for i := range perRoom {
 			m := p.member(i)
 			w.must(p.Presence.Add(w.ctx, room, m))
-			all = append(all, member{room, m.ID, m.JoinedAt, string(m.Profile)})
+			all = append(all, member{room, m.ID, m.JoinedAt, m.User, string(m.Profile)})
 		}
 	}
 	return all

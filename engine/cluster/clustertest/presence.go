@@ -18,6 +18,7 @@ func presence() []promise {
 		{"MembersAreTheSameFromEveryNode", membersAreTheSameFromEveryNode},
 		{"MembersOfAnyRoomAreApart", membersOfAnyRoomAreApart},
 		{"MembersStayOnRecordWhenTheirRoomIsDestroyed", membersOutliveRoom},
+		{"MembersHaveUsers", membersHaveUsers},
 		{"PagesHoldEveryMemberOnce", pagesHoldEveryMemberOnce},
 		{"PagesHoldWhoStaysOnceWhileOthersComeAndGo", pagesHoldWhoStays},
 		{"PageNeedsLimitAndCursor", pageNeedsLimitAndCursor},
@@ -80,7 +81,7 @@ func (w *world) found(got []cluster.MemberRecord, want ...cluster.MemberRecord) 
 		if !ok {
 			w.Fatalf("%s was not found among %d", m.ID, len(got))
 		}
-		if f.JoinedAt != m.JoinedAt || f.Profile != nil {
+		if f.JoinedAt != m.JoinedAt || f.User != m.User || f.Profile != nil {
 			w.Fatalf("found %+v, want %+v without its profile", f, m)
 		}
 	}
@@ -125,6 +126,32 @@ func memberIsThereOnce(w *world) {
 	w.together(8, func(int) error { return p.Presence.Add(w.ctx, hall, first) })
 	w.count(p, hall, 1)
 	w.found(w.walk(p, hall, 10), first)
+}
+
+// membersHaveUsers checks that pages have the users of members, that a later Add sets the user, and
+// that a survivor receives it with the profile.
+func membersHaveUsers(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.create(peers[0], hall)
+	named, late, guest, odd := peers[0].member(1), peers[0].member(2), peers[1].member(3), peers[0].member(4)
+	named.User, odd.User, odd.Profile = "ann", "\"\\/ü\x01", nil
+	for _, m := range []cluster.MemberRecord{named, late, odd} {
+		w.must(peers[0].Presence.Add(w.ctx, hall, m))
+	}
+	w.must(peers[1].Presence.Add(w.ctx, hall, guest))
+	w.found(w.walk(peers[1], hall, 2), named, late, guest, odd)
+	joined := late.JoinedAt
+	late.User, late.JoinedAt, late.Profile = "bob", 5, json.RawMessage(`{"user":"bob"}`)
+	w.must(peers[0].Presence.Add(w.ctx, hall, late))
+	late.JoinedAt = joined
+	w.found(w.walk(peers[1], hall, 10), named, late, guest, odd)
+	w.kill(peers[0])
+	var want []member
+	for _, m := range []cluster.MemberRecord{named, late, odd} {
+		want = append(want, member{hall, m.ID, m.JoinedAt, m.User, string(m.Profile)})
+	}
+	w.awaitHandOver(peers[1:], want)
+	w.counts(peers[1:], []cluster.RoomID{hall}, 1)
 }
 
 // memberGoesFromNodeToNode checks that a member that another node has added stays when the first

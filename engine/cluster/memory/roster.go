@@ -33,11 +33,14 @@ func (r *roster) len() int {
 }
 
 // add gives a member a seat. A member with a seat keeps it, is no longer leaving, and belongs to
-// the process of s from now on.
+// the process of s from now on. A new user replaces the user and the profile.
 func (r *roster) add(s seat) {
 	if number, ok := r.byID[s.member.ID]; ok {
 		i, _ := r.find(number)
 		r.seats[i].by, r.seats[i].parting = s.by, false
+		if had := &r.seats[i].member; had.User != s.member.User {
+			had.User, had.Profile = s.member.User, s.member.Profile
+		}
 		return
 	}
 	r.byID[s.member.ID] = s.number
@@ -115,7 +118,7 @@ func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) 
 		if len(page) == limit {
 			return page, last
 		}
-		page, last = append(page, cluster.MemberRecord{ID: s.member.ID, JoinedAt: s.member.JoinedAt}), s.number
+		page, last = append(page, cluster.MemberRecord{ID: s.member.ID, JoinedAt: s.member.JoinedAt, User: s.member.User}), s.number
 	}
 	return page, 0
 }

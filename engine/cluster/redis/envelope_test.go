@@ -61,7 +61,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add("", "x", "-1")
 	f.Fuzz(func(t *testing.T, id, s, c string) {
 		if m, err := parseRecord(id, s); err == nil {
-			if again, err := parseRecord(id, record(m)); err != nil || string(again.Profile) != string(m.Profile) || again.JoinedAt != m.JoinedAt {
+			if again, err := parseRecord(id, record(m)); err != nil || string(again.Profile) != string(m.Profile) || again.User != m.User || again.JoinedAt != m.JoinedAt {
 				t.Errorf("%q became %+v, %v", s, again, err)
 			}
 		}

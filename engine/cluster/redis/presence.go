@@ -25,14 +25,20 @@ const (
 	lapsed // the lease of the process has ended
 )
 
-// addScript records a member, or unmarks one that is leaving.
+// addScript records a member, or unmarks one that is leaving. If a member has another user than
+// its record, it replaces the record, except for the time of the join.
 //
 //	KEYS rooms rn rm ri nr alive pt
 //	ARGV process connection record roomKey roomName
 var addScript = redis.NewScript(luaNow + `
 local lease = redis.call('ZSCORE', KEYS[6], ARGV[1])
 if not lease or tonumber(lease) <= now then return 3 end
-if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then
+local had = redis.call('HGET', KEYS[3], ARGV[2])
+if had then
+  local user = '^%d+ {"moot.user":"(%x*)"'
+  if string.match(had, user) ~= string.match(ARGV[3], user) then
+    redis.call('HSET', KEYS[3], ARGV[2], (string.match(had, '^%d+') or '0') .. string.match(ARGV[3], ' .*$'))
+  end
   redis.call('SREM', KEYS[7], ARGV[2] .. '/' .. ARGV[4])
   return 1
 end
@@ -72,7 +78,7 @@ redis.call('HDEL', KEYS[5], 'm' .. ARGV[2] .. '/' .. ARGV[3])
 return 0`)
 
 // membersScript reads a page: 1 if others follow, the process, and pairs of connection and record
-// without the profile. A page has members of one process. An empty page is the last one. The keys
+// with the user and without the profile. A page has members of one process. An empty page is the last one. The keys
 // that the script builds have the tag of its KEYS.
 //
 //	KEYS rn alive
@@ -96,7 +102,8 @@ for k, name in ipairs(names) do
     local out = {more, name}
     for i, id in ipairs(ids) do
       out[#out + 1] = id
-      out[#out + 1] = string.match(records[i] or '', '^%d+ ') or ''
+      local record = records[i] or ''
+      out[#out + 1] = string.match(record, '^%d+ {"moot.user":"%x*"') or string.match(record, '^%d+ ') or ''
     end
     return out
   end

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,9 +12,23 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// record returns a member as stored in Redis: "<joinedAt> <profile>".
+// userField is the beginning of the profile of a member with a user, whose name follows in
+// hexadecimal digits. Nodes of earlier versions ignore the field.
+const userField = `{"moot.user":"`
+
+// record returns a member as stored in Redis: "<joinedAt> <profile>". A user is the first field of
+// the profile, which scripts can read.
 func record(m cluster.MemberRecord) string {
-	return strconv.FormatInt(m.JoinedAt, 10) + " " + string(m.Profile)
+	profile := string(m.Profile)
+	if m.User != "" {
+		user := userField + hex.EncodeToString([]byte(m.User)) + `"`
+		if rest, ok := strings.CutPrefix(profile, "{"); ok && strings.TrimSpace(rest) != "}" {
+			profile = user + "," + rest
+		} else {
+			profile = user + "}"
+		}
+	}
+	return strconv.FormatInt(m.JoinedAt, 10) + " " + profile
 }
 
 func parseRecord(id, s string) (cluster.MemberRecord, error) {
@@ -23,6 +38,17 @@ func parseRecord(id, s string) (cluster.MemberRecord, error) {
 		return cluster.MemberRecord{}, fmt.Errorf("%.40q is not a record of a member", s)
 	}
 	m := cluster.MemberRecord{ID: id, JoinedAt: joined}
+	if rest, ok := strings.CutPrefix(profile, userField); ok {
+		digits, rest, _ := strings.Cut(rest, `"`)
+		user, err := hex.DecodeString(digits)
+		if err != nil {
+			return cluster.MemberRecord{}, fmt.Errorf("%.40q is not a record of a member: %w", s, err)
+		}
+		m.User, profile = string(user), ""
+		if rest, ok := strings.CutPrefix(rest, ","); ok {
+			profile = "{" + rest
+		}
+	}
 	if profile != "" {
 		m.Profile = json.RawMessage(profile)
 	}

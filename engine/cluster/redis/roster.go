@@ -48,6 +48,9 @@ func (r *roster) add(room cluster.RoomID, m cluster.MemberRecord) bool {
 	}
 	if s, ok := r.members[room][m.ID]; ok {
 		s.parting = false
+		if s.member.User != m.User {
+			s.member.User, s.member.Profile = m.User, m.Profile
+		}
 		return false
 	}
 	r.members[room][m.ID] = &seat{room: room, member: m}

@@ -16,6 +16,8 @@ export interface Position {
 export type Message<Extra extends object = { [extra: string]: Json | undefined }> = Partial<Position> & Extra & {
   /** Identifies the message, also in history and when it is delivered again; absent in an ephemeral room. */
   id?: string;
+  /** The user of the sender's token, in rooms that name users. */
+  user?: string;
   /** A string; any JSON value if a rule or the server sent it, or a client in a room with json. */
   message: Json;
   room: string;
@@ -41,6 +43,8 @@ export interface Member {
   id: string;
   /** Milliseconds since 1970. */
   joinedAt: number;
+  /** The user of the connection's token, in rooms that name users. */
+  user?: string;
 }
 
 /** A room and a page of its members. */

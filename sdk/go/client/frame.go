@@ -59,9 +59,9 @@ func (f frame) position() Position {
 
 // message returns the frame as a Message. The frame must not be used afterwards.
 func (f frame) message() Message {
-	m := Message{ID: f.text("id"), Room: f.text("room"), From: f.text("from"), Message: f["message"],
+	m := Message{ID: f.text("id"), Room: f.text("room"), From: f.text("from"), User: f.text("user"), Message: f["message"],
 		SentAt: time.UnixMilli(f.number("sentAt")), Position: f.position()}
-	for _, name := range []string{"id", "context", "room", "from", "message", "sentAt", "epoch", "offset"} {
+	for _, name := range []string{"id", "user", "context", "room", "from", "message", "sentAt", "epoch", "offset"} {
 		delete(f, name)
 	}
 	m.Extra = f

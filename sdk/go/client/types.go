@@ -26,6 +26,8 @@ type Message struct {
 	Room string
 	// From is the id of the sender's connection; "0" means the server.
 	From string
+	// User is the user of the sender's token, in rooms that name users; "" if there is none.
+	User string
 	// Message is JSON: a string, or any value if a rule or the server sent it, or a client in
 	// a room with json.
 	Message json.RawMessage
@@ -82,6 +84,7 @@ type Notice struct {
 type Member struct {
 	ID       string // of the connection
 	JoinedAt time.Time
+	User     string // of the connection's token, in rooms that name users; "" if there is none
 }
 
 // Room is a room and a page of its members.

@@ -193,12 +193,13 @@ func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 		Members      map[string]struct {
 			ID       string
 			JoinedAt int64
+			User     string
 		}
 	}
 	err := c.query(ctx, &data, request{Event: "roomView", Room: room, Limit: p.Limit, Cursor: p.Cursor})
 	v := Room{Room: room, MembersCount: data.MembersCount, Cursor: data.Cursor}
 	for _, m := range data.Members {
-		v.Members = append(v.Members, Member{ID: m.ID, JoinedAt: time.UnixMilli(m.JoinedAt)})
+		v.Members = append(v.Members, Member{ID: m.ID, JoinedAt: time.UnixMilli(m.JoinedAt), User: m.User})
 	}
 	slices.SortFunc(v.Members, func(a, b Member) int { return cmp.Or(a.JoinedAt.Compare(b.JoinedAt), strings.Compare(a.ID, b.ID)) })
 	return v, err
