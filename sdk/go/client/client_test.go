@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -159,6 +160,34 @@ func TestJSONMessagesAreRecovered(t *testing.T) {
 	}
 	if _, err := ann.SayJSON(ctx, "plain", []int{1}); err == nil {
 		t.Error("a room without json takes JSON")
+	}
+}
+
+// TestJSONMessagesOfTheServerArrive checks JSON messages of the server API and of moot say.
+func TestJSONMessagesOfTheServerArrive(t *testing.T) {
+	s := serve(t, anyPort, "")
+	ann := connect(t, s.address)
+	ann.join("cards")
+	request, err := http.NewRequestWithContext(timeoutContext(t), http.MethodPost, "http://"+s.admin+"/api/tenants/default/rooms/cards/messages", strings.NewReader(`{"message":{"by":"api"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer the-admin-key-of-all-tests")
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	say := exec.CommandContext(timeoutContext(t), moot, "say", "cards", `{"by":["moot say"]}`, "--json")
+	say.Env = append(os.Environ(), "MOOT_ADMIN_URL=http://"+s.admin, "MOOT_ADMIN_KEY=the-admin-key-of-all-tests")
+	if out, err := say.CombinedOutput(); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("the API answers %s; moot say: %v %s", response.Status, err, out)
+	}
+	for _, want := range []string{`{"by":"api"}`, `{"by":["moot say"]}`} {
+		if m := next(ann, from("0")); string(m.Message) != want {
+			t.Errorf("it receives %s, want %s", m.Message, want)
+		}
 	}
 }
 

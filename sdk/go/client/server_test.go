@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,6 +83,7 @@ log: { format: json }
 // server is a running server.
 type server struct {
 	address string
+	admin   string // address of the server API
 	cmd     *exec.Cmd
 	ended   chan error
 	stopped bool
@@ -117,18 +119,18 @@ func start(dir, address, more string) (*server, error) {
 	}
 	lines := bufio.NewScanner(log)
 	var said string
-	for s.address == "" && lines.Scan() {
+	for (s.address == "" || s.admin == "") && lines.Scan() {
 		said += lines.Text() + "\n"
-		var entry struct{ Msg, HTTP string }
+		var entry struct{ Msg, HTTP, Admin string }
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "serving" {
-			s.address = entry.HTTP
+			s.address, s.admin = cmp.Or(entry.HTTP, s.address), cmp.Or(entry.Admin, s.admin)
 		}
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, log)
 		s.ended <- s.cmd.Wait()
 	}()
-	if s.address == "" {
+	if s.address == "" || s.admin == "" {
 		return nil, fmt.Errorf("the server does not serve: %v\n%s", s.stop(), said)
 	}
 	return s, nil
