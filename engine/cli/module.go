@@ -111,13 +111,13 @@ func (c *moduleTest) Run(ctx context.Context, t terminal) error {
 
 type moduleRun struct {
 	moduleFlags
-	Hook        string   `required:"" enum:"connect,join,onSayReceive,say,leave,disconnect,action" help:"Hook to call: ${enum}."`
+	Hook        string   `default:"" enum:",connect,join,onSayReceive,say,leave,disconnect,action" help:"Hook to call: connect, join, onSayReceive, say, leave, disconnect or action. Default: onSayReceive, or another hook of the module."`
 	Room        string   `default:"lobby" help:"Room of the event."`
-	Message     string   `help:"Text of the message. Default: none."`
+	Message     string   `default:"hello" help:"Text of the message."`
 	MessageJSON string   `name:"json-message" help:"Message that is not a text, as JSON." placeholder:"JSON"`
 	From        string   `default:"1" help:"ID of the sender."`
 	Cause       string   `help:"Cause of a leave or a join, such as disconnect."`
-	Action      string   `help:"Name of the action."`
+	Action      string   `help:"Name of the action. Default: the first of the module."`
 	Params      string   `help:"Parameters of the action, as JSON." placeholder:"JSON"`
 	Property    []string `help:"Property of the connection, or of the receivers of a say: JSON, or a text. Repeatable." placeholder:"NAME=VALUE"`
 	User        string   `help:"User of the connection."`
@@ -127,19 +127,11 @@ type moduleRun struct {
 
 // Run calls the module and prints its answer.
 func (c *moduleRun) Run(ctx context.Context, t terminal) error {
-	q := module.Question{Properties: c.Property, Receivers: c.Receivers}
-	q.Event = trial.Event{Hook: c.Hook, Connection: &trial.Connection{User: c.User, Locale: c.Locale}}
-	switch c.Hook {
-	case "onSayReceive", "say":
-		q.Event.Room, q.Event.From, q.Event.Context, q.Event.SentAt = c.Room, c.From, "user", time.Now().UnixMilli()
-		q.Event.Message = &c.Message
-		if c.MessageJSON != "" {
-			q.Event.Message, q.Event.JSON = nil, trial.JSON(c.MessageJSON)
-		}
-	case "join", "leave":
-		q.Event.Room, q.Event.Cause = c.Room, c.Cause
-	case "action":
-		q.Event.Action, q.Event.Params = c.Action, trial.JSON(c.Params)
+	q := module.Question{Properties: c.Property, Receivers: c.Receivers, Event: trial.Event{Hook: c.Hook, Room: c.Room, From: c.From,
+		Context: "user", SentAt: time.Now().UnixMilli(), Message: &c.Message, Cause: c.Cause, Action: c.Action, Params: trial.JSON(c.Params),
+		Connection: &trial.Connection{User: c.User, Locale: c.Locale}}}
+	if c.MessageJSON != "" {
+		q.Event.Message, q.Event.JSON = nil, trial.JSON(c.MessageJSON)
 	}
 	for name, text := range map[string]trial.JSON{"--json-message": q.Event.JSON, "--params": q.Event.Params} {
 		if text != nil && !text.Valid() && len(text) > 0 {

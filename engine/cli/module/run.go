@@ -1,13 +1,18 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -23,14 +28,26 @@ func isConformance(ctx context.Context, cfg *trial.Config) bool {
 
 // Question is an event from the command line.
 type Question struct {
-	Event      trial.Event
-	Properties []string // NAME=VALUE of the connection, or of the receivers
-	Receivers  int      // of say; 0: 1
+	Event      trial.Event // the fields that its hook has are used. Hook "": one of the module's; Action "": the first of the module
+	Properties []string    // NAME=VALUE of the connection, or of the receivers
+	Receivers  int         // of say; 0: 1
 }
 
-// event returns the event, with defaults for missing fields.
-func (q *Question) event() (trial.Event, error) {
-	e := q.Event
+// event returns the event for a module, with defaults for missing fields.
+func (q *Question) event(of *host.Inspection) (trial.Event, error) {
+	e, all := trial.Event{Hook: cmp.Or(q.Event.Hook, usual(of.Hooks))}, &q.Event
+	switch e.Hook {
+	case "":
+		return e, errors.New("the module has no hook")
+	case "onSayReceive", "say":
+		e.Room, e.From, e.Context, e.SentAt, e.Message, e.JSON = all.Room, all.From, all.Context, all.SentAt, all.Message, all.JSON
+	case "join", "leave":
+		e.Room, e.Cause = all.Room, all.Cause
+	case "action":
+		if e.Action, e.Params = all.Action, all.Params; e.Action == "" && len(of.Manifest.Actions) > 0 {
+			e.Action = of.Manifest.Actions[0].Name
+		}
+	}
 	c := trial.Connection{ID: "1", Fingerprint: "cafe", Transport: "websocket", RemoteIP: "127.0.0.1"}
 	for _, p := range q.Properties {
 		name, value, ok := strings.Cut(p, "=")
@@ -46,8 +63,8 @@ func (q *Question) event() (trial.Event, error) {
 		}
 		c.Properties[name] = trial.JSON(value)
 	}
-	if e.Connection != nil {
-		c.User, c.Locale = e.Connection.User, e.Connection.Locale
+	if all.Connection != nil {
+		c.User, c.Locale = all.Connection.User, all.Connection.Locale
 	}
 	e.Connection = &c
 	if e.Hook == "say" {
@@ -59,13 +76,19 @@ func (q *Question) event() (trial.Event, error) {
 	return e, nil
 }
 
+// usual returns the hook that a module is called at by default; "" if it has none.
+func usual(hooks []abi.Hook) string {
+	for _, hook := range append([]abi.Hook{abi.OnSayReceive, abi.Say}, hooks...) {
+		if slices.Contains(hooks, hook) {
+			return hook.String()
+		}
+	}
+	return ""
+}
+
 // Run calls a module with one event and prints its answer and cost.
 func Run(ctx context.Context, out, log io.Writer, path string, q Question, o Options) error {
 	cfg, err := o.open(ctx, path, log)
-	if err != nil {
-		return err
-	}
-	e, err := q.event()
 	if err != nil {
 		return err
 	}
@@ -74,6 +97,10 @@ func Run(ctx context.Context, out, log io.Writer, path string, q Question, o Opt
 		return err
 	}
 	defer m.Close()
+	e, err := q.event(m.Inspection)
+	if err != nil {
+		return err
+	}
 	answer, cost, err := m.Ask(ctx, &e)
 	if err != nil {
 		return err
