@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mootchat/moot/engine/api"
@@ -79,6 +80,9 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 		r.Header.Set("Content-Type", "application/json")
 	}
 	answer, err := c.http.Do(r)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no server API at %s: start the server, or name its admin address with --url or MOOT_ADMIN_URL: %w", c.base, err)
+	}
 	if err != nil {
 		return err
 	}
