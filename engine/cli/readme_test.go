@@ -61,6 +61,8 @@ func TestReadmeIsTrue(t *testing.T) {
 		t.Fatalf("the README has files that this test does not know, or lacks some: %q", files)
 	}
 
+	patient(t, filepath.Join(root, "config.yaml"), "- module: ", "- timeout: 10s\n        module: ")
+	command(t, root, "make", "moot") // a busy machine takes longer to build than startServer waits
 	run := startServer(t, root, append([]string{"make", "run"}, "ARGS="+strings.Join(anyPorts, " "))...)
 	for _, edit := range []struct{ rule, logged, says, hears string }{
 		{"", "", "what the darn", "what the ****"},
@@ -86,6 +88,7 @@ func TestReadmeIsTrue(t *testing.T) {
 	command(t, project, moot, "module", "test", "shout", "--timeout", "1m")
 	nodetest.Write(t, filepath.Join(project, "shout/main.go"), files["shout/main.go"])
 	nodetest.Write(t, filepath.Join(project, "moot.yaml"), files["moot.yaml"])
+	patient(t, filepath.Join(project, "moot.yaml"), "- { module: ", "- { timeout: 10s, module: ")
 	command(t, project, moot, "module", "build", "shout")
 	run = startServer(t, project, append([]string{moot, "serve", "-c", "moot.yaml"}, anyPorts...)...)
 	if said := chatWith(t, root, run.HTTP, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
@@ -94,8 +97,23 @@ func TestReadmeIsTrue(t *testing.T) {
 	run.Stop(t)
 }
 
-// anyPorts are the flags of a server on free ports, which ends at once.
-var anyPorts = []string{"--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s"}
+// patient gives the entries of a configuration a timeout of 10 s, by replacing their beginnings. With that of 50 ms, messages are refused on a
+// busy machine.
+func patient(t *testing.T, file, entry, instead string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.ReplaceAll(strings.ReplaceAll(string(text), "        timeout: 50ms", "        #"), entry, instead)
+	if changed == string(text) {
+		t.Fatalf("%s has no entry that begins with %q", file, entry)
+	}
+	nodetest.Write(t, file, changed)
+}
+
+// anyPorts are the flags of a server on free ports, which ends at once, and whose chains have time on a busy machine.
+var anyPorts = []string{"--set", "limits.chainTimeout=1m", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s"}
 
 // TestConfigurationsInGuestReadmesLoad checks that each configuration in the README of a guest loads with its modules. The
 // paths in it are relative to the root of the repository.

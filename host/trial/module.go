@@ -36,7 +36,7 @@ type Config struct {
 	Tenant    string          // "": "default"
 	Settings  json.RawMessage // config of the entry
 	Grants    []string        // nil: all that the module requests
-	Timeout   time.Duration   // 0: as in config.yaml
+	Timeout   time.Duration   // of a call; 0: as in config.yaml
 	Memory    int64           // 0: as in config.yaml
 	Isolation host.Isolation
 	Scripts   *script.Compiler // nil: only Lua
@@ -49,6 +49,9 @@ type Config struct {
 	Now   time.Time         // time of the clock, which Advance moves; zero: the real time
 	Fresh bool              // each event gets a new instance
 }
+
+// chainTimeout is the least time of the chain, which has one entry: that of config.yaml.
+const chainTimeout = 250 * time.Millisecond
 
 // Module is a loaded module with storage of its own. It must not be used concurrently.
 type Module struct {
@@ -71,7 +74,7 @@ func Load(ctx context.Context, cfg Config) (*Module, error) {
 	m := &Module{cfg: cfg}
 	m.store = memstore.NewAt(m.now)
 	var err error
-	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Account: cfg.Account, Abort: cfg.Abort, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Awake: true, Fresh: cfg.Fresh, Alone: true})
+	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Account: cfg.Account, Abort: cfg.Abort, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), ChainTimeout: max(cfg.Timeout, chainTimeout), Awake: true, Fresh: cfg.Fresh, Alone: true})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
 	"github.com/mootchat/moot/host/trial"
@@ -175,5 +176,20 @@ func TestAskRefusesInvalidEvents(t *testing.T) {
 		if _, _, err := m.Ask(t.Context(), e); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// TestATimeoutLongerThanThatOfAChainHolds checks that a call has all of a long timeout.
+func TestATimeoutLongerThanThatOfAChainHolds(t *testing.T) {
+	const timeout = 400 * time.Millisecond
+	m, err := trial.Load(t.Context(), trial.Config{Script: "loop.lua", Wasm: []byte(`moot.on("onSayReceive", function() while true do end end)`), Scripts: script.New(script.Config{}), Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	text := "hello"
+	a, cost, err := m.Ask(t.Context(), &trial.Event{Hook: "onSayReceive", Room: "r", Message: &text})
+	if err != nil || a.Kind != "deadline" || cost.Time < timeout || !strings.Contains(a.Failure, "in loop.lua:1") {
+		t.Errorf("%+v after %v, %v", a, cost.Time, err)
 	}
 }

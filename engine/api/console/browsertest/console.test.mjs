@@ -29,7 +29,7 @@ decisions: { text: true }
 tenants:
   default:
     rooms: { starting: [lobby, "<b>odd</b>"] }
-    chain: [ { module: rule, hooks: [onSayReceive], config: { loud: HEY } } ]
+    chain: [ { module: rule, timeout: 10s, hooks: [onSayReceive], config: { loud: HEY } } ]
   other: { match: { host: [other.test] } }
 `);
   process.env.MOOT_CONFIG = join(folder, "config.yaml");
