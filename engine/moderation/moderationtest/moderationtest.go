@@ -32,6 +32,7 @@ func Run(t *testing.T, start func(t *testing.T) (a, b moderation.Store)) {
 		"SubjectsAreBounded":     subjectsAreBounded,
 		"FollowersHaveAll":       followersHaveAll,
 		"FollowersHearInOrder":   followersHearInOrder,
+		"HoldsWhenSetReturns":    holdsWhenSetReturns,
 		"NothingAfterStop":       nothingAfterStop,
 		"TenantsAreSeparate":     tenantsAreSeparate,
 		"ChangesWhileFollowing":  changesWhileFollowing,
@@ -349,6 +350,26 @@ func followersHearInOrder(w *world) {
 		bob := h.list.Find(moderation.Client{User: "bob"}, moderation.Mute, "r")
 		if bob == nil || bob.Reason != "49" {
 			w.Errorf("the follower has %+v", bob)
+		}
+	}
+}
+
+// holdsWhenSetReturns checks that a follower has each change when the call of its store has returned.
+func holdsWhenSetReturns(w *world) {
+	h, _ := w.follow(w.a)
+	holds := func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.mutes("bob")
+	}
+	for range 20 {
+		s := w.set(w.a, w.mute("bob"))
+		w.set(w.b, w.mute("ann"))
+		if !holds() {
+			w.Fatal("bob is not muted")
+		}
+		if _, err := w.a.Remove(w.ctx, "t", s.ID); err != nil || holds() {
+			w.Fatalf("removing it: %v; bob is muted: %v", err, holds())
 		}
 	}
 }
