@@ -220,9 +220,18 @@ func (c *Connection) refusedBy(kind moderation.Kind, room string) error {
 	return errSanction(s)
 }
 
+// sanctioned reports whether the tenant has sanctions of the connection, of any kind and in any room.
+func (c *Connection) sanctioned() bool {
+	list := &c.tenant.sanctions.list
+	return list.Len() > 0 && list.Any(clientOf(c.profile.Load()))
+}
+
 // silenced returns the error of a message that a mute or a ban forbids, or nil. A banned connection may still be a member:
 // until its leave has ended, or if a rule moves its message to another room.
 func (c *Connection) silenced(room string) error {
+	if !c.sanctioned() {
+		return nil
+	}
 	if err := c.refusedBy(moderation.Mute, room); err != nil {
 		return err
 	}

@@ -152,10 +152,10 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	if len(ev.Message.Text) > maxMessage {
 		return a, errTooLarge
 	}
-	if err := s.silenced(ev.Room); err != nil { // the chain may have taken long, or have named another room
-		return a, err
-	}
-	if s.conn != nil {
+	if s.conn != nil && s.conn.sanctioned() { // the chain may have taken long, or have named another room
+		if err := s.silenced(ev.Room); err != nil {
+			return a, err
+		}
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
 			a.effects = e.moderate(t, unnoticed(ev.Conn, v.Effects))
 			return a, e.sayShadowed(ctx, t, payloadOf(&ev, a.id, s.user(&ev, &settings)), ev.Conn, shadow)

@@ -58,6 +58,21 @@ func (l *List) Find(who Client, kind Kind, room string) *Sanction {
 	return &last.Sanction
 }
 
+// Any reports whether the list has sanctions of the client, of any kind and in any room. It costs as much as one Find.
+func (l *List) Any(who Client) bool {
+	if l.count.Load() == 0 {
+		return false
+	}
+	if who.User != "" && len(l.users.get(who.User)) > 0 {
+		return true
+	}
+	in := l.lengths.Load()
+	return in != nil && who.Address != "" && l.findAddress(nil, who.Address, in, anyKind, "") != nil
+}
+
+// anyKind makes latest return an entry of any kind and room.
+const anyKind Kind = ""
+
 func (l *List) findAddress(last *entry, address string, in *lengths, kind Kind, room string) *entry {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
@@ -79,6 +94,8 @@ func (l *List) findAddress(last *entry, address string, in *lengths, kind Kind, 
 func latest(last *entry, entries []*entry, kind Kind, room string) *entry {
 	for _, e := range entries {
 		switch {
+		case kind == anyKind:
+			return e
 		case e.Kind != kind, !e.holdsIn(room), e.Until != 0 && e.Ended(time.Now()):
 		case last == nil, e.Until == 0, last.Until != 0 && e.Until > last.Until:
 			last = e

@@ -62,9 +62,31 @@ func TestFind(t *testing.T) {
 		got := ""
 		if s := l.Find(Client{c.user, c.address}, c.kind, c.room); s != nil {
 			got = s.Reason
+			if !l.Any(Client{c.user, c.address}) {
+				t.Errorf("%+v: Any is false", c)
+			}
 		}
 		if got != c.want {
 			t.Errorf("%+v: found %q", c, got)
+		}
+	}
+}
+
+// TestAny checks clients with sanctions of some kind or room, and clients without sanctions.
+func TestAny(t *testing.T) {
+	var l List
+	if l.Any(Client{"bob", "192.0.2.7"}) {
+		t.Error("an empty list has sanctions")
+	}
+	l.Set(sanction(t, "bob", Shadow, "hall", 0))
+	l.Set(sanction(t, "192.0.2.0/24", Ban, "den", 0))
+	l.Set(sanction(t, "198.51.100.0/28", Mute, AllRooms, 0))
+	for who, want := range map[Client]bool{
+		{"bob", ""}: true, {"bob", "203.0.113.1"}: true, {"", "192.0.2.7"}: true, {"ann", "198.51.100.1"}: true,
+		{"ann", ""}: false, {"", ""}: false, {"ann", "192.0.3.1"}: false, {"ann", "no address"}: false,
+	} {
+		if got := l.Any(who); got != want {
+			t.Errorf("%+v: %t, want %t", who, got, want)
 		}
 	}
 }
