@@ -82,9 +82,14 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	s := p.start(b, file)
 	add("start", "s", s.start.Seconds(), bound.start)
 	s.stop(b)
+	add("processor time of a start and a stop", "s", processorTime(s.cmd), 0)
+	s = p.start(b, file)
+	restart := s.start
+	s.stop(b)
+	add("start when nothing changed", "s", restart.Seconds(), bound.restart)
+	add("processor time of a start when nothing changed and a stop", "s", processorTime(s.cmd), 0)
 	s = p.start(b, file)
 	defer s.stop(b)
-	add("start when nothing changed", "s", s.start.Seconds(), bound.restart)
 	silent := s.memory(b)
 	add("memory without clients", "MB", float64(silent)/1e6, bound.megabytes)
 	var first, second []time.Duration
@@ -104,6 +109,11 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	add("reload of one tenant median", "s", quantile(reloads, 0.5)/1e3, bound.reload)
 	p.operate(b, s, file, add)
 	return rows
+}
+
+// processorTime returns the processor time of a process that has ended, in seconds.
+func processorTime(cmd *exec.Cmd) float64 {
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
 
 // operate measures what operators ask for.
