@@ -263,17 +263,17 @@ func TestAFileOfAnotherVersion(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the file has version 2, and this program knows versions up to 1: a newer version of the program wrote it") {
 		t.Errorf("a newer file: %v", err)
 	}
-	for sql, want := range map[string]string{"PRAGMA user_version = 0": "already exists", "PRAGMA application_id = 7": "was not made by this program"} {
+	for _, c := range []struct{ sql, want string }{{"PRAGMA user_version = 0", "already exists"}, {"PRAGMA application_id = 7", "was not made by this program"}} {
 		db, err := connect(t.Context(), filepath.Join(dir, fileName))
 		if err == nil {
-			err = db.Exec(sql)
+			err = db.Exec(c.sql)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		db.Close()
-		if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("after %s: %v", sql, err)
+		if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("after %s: %v", c.sql, err)
 		}
 	}
 }
