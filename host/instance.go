@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
@@ -278,7 +279,7 @@ func (in *instance) refused(code int32) *failure {
 	if fn == nil {
 		return fail(Protocol, "%s refused its config: %d", abi.ExportInit, code)
 	}
-	reason, f := in.text(fn, abi.MaxReason)
+	reason, f := in.reason(fn)
 	if f != nil {
 		return f
 	}
@@ -286,6 +287,23 @@ func (in *instance) refused(code int32) *failure {
 		return fail(Protocol, "%s", p.Locate(string(reason)))
 	}
 	return fail(Protocol, "%s refused its config: %s", abi.ExportInit, reason)
+}
+
+// reason calls moot_reason and returns a copy of its text: of a longer one, the characters within abi.MaxReason bytes.
+func (in *instance) reason(fn api.Function) ([]byte, *failure) {
+	packed, f := in.call(fn)
+	if f != nil {
+		return nil, f
+	}
+	span := spanOf(packed)
+	for most := uint32(abi.MaxReason); most > abi.MaxReason-utf8.UTFMax; most-- {
+		cut := span
+		cut.Len = min(span.Len, most)
+		if b, ok := cut.In(in.memory(), abi.MaxReason); ok {
+			return slices.Clone(b), nil
+		}
+	}
+	return nil, fail(Protocol, "%s: %d bytes at %#x are not UTF-8 text in its memory", abi.ExportReason, span.Len, span.Ptr)
 }
 
 // text calls a function that returns ptr<<32 | len, and returns a copy of that text.

@@ -42,6 +42,11 @@ func broken(name string) []byte {
 		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1))
 		m.Func(abi.ExportReason, "-> i64", asm.I64(4<<32|4))
 		speak(m)
+	case "refuses at length":
+		m.Data(4, []byte("a"+strings.Repeat("ä", 2000))) // the limit is within a character
+		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1))
+		m.Func(abi.ExportReason, "-> i64", asm.I64(4<<32|4001))
+		speak(m)
 	case "traps":
 		m.Start(m.Func("", "->", asm.Unreachable))
 		speak(m)
@@ -84,6 +89,7 @@ func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"no memory":                              `it does not export its memory as "memory"`,
 		"signature":                              "export on_say_receive is (i32, i32) -> (i32), it must be (i32) -> (i32)",
 		"refuses":                                "it does not start: protocol: moot_init refused its config: bad",
+		"refuses at length":                      "it does not start: protocol: moot_init refused its config: a" + strings.Repeat("ä", 511),
 		"traps":                                  "it does not start: trap: wasm error: unreachable",
 		"loops":                                  "it does not start: deadline: deadline exceeded",
 		"null":                                   "it does not start: memory: no exchange buffer of 65536 bytes: moot_alloc refused",
