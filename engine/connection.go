@@ -20,15 +20,16 @@ import (
 // request, one at a time, and calls Done when it ends. The other methods may be called from
 // any goroutine.
 type Connection struct {
-	engine      *Engine
-	tenant      *tenant
-	reservation *Reservation
-	dialect     wire.Dialect
-	actionHero  bool // see Info
-	sink        Sink
-	out         fanout.Outbox
-	profile     atomic.Pointer[hook.Profile]
-	actions     sync.WaitGroup // running actions
+	engine       *Engine
+	tenant       *tenant
+	reservation  *Reservation
+	dialect      wire.Dialect
+	actionHero   bool // see Info
+	sink         Sink
+	out          fanout.Outbox
+	profile      atomic.Pointer[hook.Profile]
+	unsanctioned atomic.Pointer[unsanctioned] // nil: unknown; see sanctioned
+	actions      sync.WaitGroup               // running actions
 
 	admitted atomic.Bool // false: the connection waits for its token
 	keys     *keys       // used by Do only; nil: no key was used

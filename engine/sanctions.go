@@ -220,10 +220,28 @@ func (c *Connection) refusedBy(kind moderation.Kind, room string) error {
 	return errSanction(s)
 }
 
-// sanctioned reports whether the tenant has sanctions of the connection, of any kind and in any room.
+// unsanctioned is a client, and a version of its tenant's list that has no sanctions of it.
+type unsanctioned struct {
+	who     moderation.Client
+	version uint64
+}
+
+// sanctioned reports whether the tenant has sanctions of the connection, of any kind and in any room. Without one, it looks
+// them up once for each version of the list.
 func (c *Connection) sanctioned() bool {
 	list := &c.tenant.sanctions.list
-	return list.Len() > 0 && list.Any(clientOf(c.profile.Load()))
+	if list.Len() == 0 {
+		return false
+	}
+	who, version := clientOf(c.profile.Load()), list.Version()
+	if known := c.unsanctioned.Load(); known != nil && *known == (unsanctioned{who, version}) {
+		return false
+	}
+	if list.Any(who) {
+		return true
+	}
+	c.unsanctioned.Store(&unsanctioned{who, version})
+	return false
 }
 
 // silenced returns the error of a message that a mute or a ban forbids, or nil. A banned connection may still be a member:

@@ -102,7 +102,13 @@ func TestAMuteRefusesSay(t *testing.T) {
 		if len(bob.heard()) != 1 || !removed {
 			w.Error("the message after the removal did not arrive")
 		}
-		if got := n.Stats(); got.Muted != 2 || got.Banned != 0 {
+		n.sanctions(sanction(moderation.Mute, "ann", "q", 0))
+		bob.do(say("r", "with sanctions of others"))
+		ann.heard()
+		bob.heard()
+		n.sanctions(sanction(moderation.Mute, "bob", "r", 0))
+		bob.says(say("r", "psst"), refused("muted: be kind", unsaid("psst"), 0))
+		if got := n.Stats(); got.Muted != 3 || got.Banned != 0 {
 			w.Errorf("counted %d mutes and %d bans", got.Muted, got.Banned)
 		}
 	})
@@ -404,14 +410,25 @@ func TestSanctionsOfOthersAllocateNothing(t *testing.T) {
 
 // BenchmarkSayWithSanctions compares a say in a tenant without sanctions, and with 10,000 of other users.
 func BenchmarkSayWithSanctions(b *testing.B) {
-	for _, n := range []int{0, 10_000} {
-		b.Run(fmt.Sprint(n, " sanctions"), func(b *testing.B) {
+	user := func(i int) moderation.Sanction { return sanction(moderation.Mute, fmt.Sprint("user ", i), "*", 0) }
+	network := func(i int) moderation.Sanction {
+		s := sanction(moderation.Mute, "", "*", 0)
+		s.Network = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 32)
+		return s
+	}
+	for _, test := range []struct {
+		name string
+		n    int
+		of   func(int) moderation.Sanction
+	}{{"0 sanctions", 0, user}, {"10000 sanctions of users", 10_000, user}, {"10000 sanctions of addresses", 10_000, network}} {
+		n, of := test.n, test.of
+		b.Run(test.name, func(b *testing.B) {
 			store := &memory.Store{}
 			h := newHall(b, func(c *engine.Config) { c.Moderation = store })
 			defer h.stop()
 			h.enter(b, 1)
 			for i := range n {
-				if _, err := h.SetSanction(b.Context(), sanction(moderation.Mute, fmt.Sprint("user ", i), "*", 0)); err != nil {
+				if _, err := h.SetSanction(b.Context(), of(i)); err != nil {
 					b.Fatal(err)
 				}
 			}

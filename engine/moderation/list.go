@@ -12,6 +12,7 @@ import (
 // with itself: it takes no lock and allocates nothing. The zero List is empty.
 type List struct {
 	count    atomic.Int64
+	version  atomic.Uint64 // see Version
 	users    table[string]
 	networks table[netip.Prefix]
 	lengths  atomic.Pointer[lengths] // nil: no networks
@@ -112,6 +113,16 @@ func (e *entry) holdsIn(room string) bool {
 // Len returns the number of sanctions, including those that have ended and were not removed.
 func (l *List) Len() int { return int(l.count.Load()) }
 
+// Version returns a number that is another one after each change of the list. A client of which [List.Any] was false has
+// no sanctions while the number, read before Any was called, stays the same.
+func (l *List) Version() uint64 { return l.version.Load() }
+
+// endChange ends a change, which a caller of Any sees before it sees the new version.
+func (l *List) endChange() {
+	l.version.Add(1)
+	l.mu.Unlock()
+}
+
 // Set adds a sanction, or replaces the one with its ID unless that is newer. It ignores a
 // sanction with an invalid pattern. The list has at most twice as many sanctions as hold, and minSweep.
 func (l *List) Set(s Sanction) {
@@ -120,7 +131,7 @@ func (l *List) Set(s Sanction) {
 		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.endChange()
 	l.put(e)
 }
 
@@ -132,7 +143,7 @@ func (l *List) Override(s Sanction) {
 		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.endChange()
 	e.At = 0
 	if old := l.byID[s.ID]; old != nil {
 		e.At = old.At
@@ -182,7 +193,7 @@ func (l *List) replace(old, e *entry) {
 // Remove removes the sanction with that ID, if there is one.
 func (l *List) Remove(id string) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.endChange()
 	if e := l.byID[id]; e != nil {
 		l.remove(e)
 	}
@@ -198,7 +209,7 @@ func (l *List) Replace(all []Sanction) {
 		}
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.endChange()
 	for id, e := range byID {
 		if old := l.byID[id]; old != nil && old.At > e.At {
 			byID[id] = old
