@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// longestCut is the time after which a node has its link again, even if the other fault is not over: a node that receives nothing for
+// longer than cluster.heal.for loses messages.
+const longestCut = 10 * time.Second
+
 // disturb runs a fault, or two faults within a lease.
 func (r *round) disturb() {
 	pick := func() fault { return r.deployment.faults[r.rng.IntN(len(r.deployment.faults))] }
@@ -21,7 +25,9 @@ func (r *round) disturb() {
 		r.note(fmt.Sprintf("a node is %s, and %s", way.name, f.name))
 		r.cut, r.delayed = true, r.delayed || r.deployment.lossy
 		way.do(w)
+		mend := time.AfterFunc(longestCut, w.mend)
 		f.do(r)
+		mend.Stop()
 		w.mend()
 	case 1:
 		guest := r.guest()
