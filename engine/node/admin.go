@@ -87,7 +87,7 @@ func (n *Node) certificates() map[string]time.Time {
 
 // showKey logs a key that was made for this run, if the log is text. A JSON log has a warning in place of
 // the key, because other programs collect and keep it. Both are logged at every log.level, because no
-// other message explains why the API refuses every key.
+// other message explains why the API refuses the admin.
 func (n *Node) showKey(key string) {
 	if n.cfg.Admin.Listen == "" {
 		return
