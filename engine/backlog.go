@@ -18,9 +18,9 @@ type backlog struct {
 	running bool             // a goroutine carries out the tasks
 }
 
-// put adds a task of the tenant, or replaces the task with the same key, and makes it hold. It is
-// not ok if the backlog is full. If start is true, the caller must start the goroutine that carries
-// out the tasks.
+// put adds a task of the tenant, or replaces the task with the same key. A sanction of the task
+// holds on this node from then on. ok is false if the backlog is full. If start is true, the caller
+// must start the goroutine that carries out the tasks.
 func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,8 +40,8 @@ func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
 	return start, true
 }
 
-// first returns the oldest task, which stays in the backlog until done. It returns nil if there is
-// none: the goroutine then ends.
+// first returns the oldest task, which stays in the backlog until done. If there is none it
+// returns nil, and the goroutine ends.
 func (b *backlog) first() *task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,8 +68,8 @@ func (b *backlog) done(t *tenant, one *task, refused bool) {
 	}
 }
 
-// holdAgain makes the waiting tasks hold again that are about the sanctions of a change: the store
-// has made the change before it receives these tasks.
+// holdAgain applies on this node again the waiting tasks about the sanctions of a change, which
+// the node has just received: the tasks are later than the change.
 func (b *backlog) holdAgain(t *tenant, c *moderation.Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -52,8 +52,9 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 	return recovery{frames, got.whole, got.at, got.former}
 }
 
-// placeOf is recovery in a room without history: nothing is missing if the gate holds each message
-// after since, the client's count of messages. A shadowed client counts messages that are not the room's.
+// placeOf is recovery in a room without history. since is the position up to which the client has
+// counted messages. Nothing is missing if the gate holds each message after it. The count of a
+// shadowed client is not used, because it includes messages that only this client received.
 func (e *Engine) placeOf(ctx context.Context, m *member, since *cluster.Position) recovery {
 	got, err := e.readMissed(ctx, m, nil, 1)
 	if err != nil {

@@ -76,8 +76,8 @@ func TestAMessageThatWaitsDoesNotOutliveABan(t *testing.T) {
 	})
 }
 
-// TestABannedUserDoesNotResumeAMembership checks a session without a user, whose secret a user resumes who is banned in one of
-// its rooms: on the node of the session, and on another one.
+// TestABannedUserDoesNotResumeAMembership checks that a user who is banned in a room cannot become a member of it by resuming
+// the session of a connection without a user: on the node of the session, and on another one.
 func TestABannedUserDoesNotResumeAMembership(t *testing.T) {
 	for _, where := range []string{"a", "b"} {
 		for _, subject := range []string{"bob", "192.0.2.7"} {
@@ -210,7 +210,7 @@ func TestATokenDoesNotTakeAUserAway(t *testing.T) {
 	})
 }
 
-// TestABanEndsParkedSessions checks that a ban of all rooms ends sessions of its subject that no node holds, and no others:
+// TestABanEndsParkedSessions checks that a ban of all rooms ends the parked sessions of its subject, and no others:
 // their memberships end at once, with the cause removed, and after a pardon there is nothing to resume.
 func TestABanEndsParkedSessions(t *testing.T) {
 	for _, subject := range []string{"ann", "192.0.2.7"} {

@@ -91,7 +91,7 @@ const (
 	MinKeys     = minKeys
 )
 
-// Moderate returns the effects that are neither sanctions nor removals, and begins those.
+// Moderate starts to carry out the sanctions and removals of effects, and returns the other effects.
 func (e *Engine) Moderate(tenant string, effects []hook.Effect) []hook.Effect {
 	return e.moderate(e.settings.Load().tenants[tenant], effects)
 }

@@ -11,11 +11,11 @@ import (
 )
 
 // Modules set and pardon sanctions, and remove members, as effects. A chain does not wait for
-// that: a change of a sanction holds on this node at once, and a goroutine passes it to the
-// store, from which the other nodes receive it. Another goroutine removes members. Each tenant
-// has at most one of each, while there is something to do.
+// these changes. A change of a sanction holds on this node at once, and a goroutine passes it to
+// the store, from which the other nodes receive it. Another goroutine removes members. A tenant
+// has at most one goroutine of each kind, and none if nothing waits.
 
-// moderate begins the sanctions and removals of effects, and returns the other effects.
+// moderate starts to carry out the sanctions and removals of effects, and returns the other effects.
 func (e *Engine) moderate(t *tenant, effects []hook.Effect) (rest []hook.Effect) {
 	first := 0
 	for first < len(effects) && !effects[first].Moderates() {
@@ -39,7 +39,7 @@ func (e *Engine) moderate(t *tenant, effects []hook.Effect) (rest []hook.Effect)
 	return rest
 }
 
-// moderateDenied begins the sanctions and removals of a chain that did not allow its event.
+// moderateDenied starts to carry out the sanctions and removals of a chain that did not allow its event.
 func (e *Engine) moderateDenied(ev *hook.Event, effects []hook.Effect) {
 	t := e.settings.Load().tenants[ev.Tenant]
 	if t == nil {

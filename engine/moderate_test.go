@@ -131,7 +131,7 @@ func TestAModuleDoesNotTouchWhatAPersonSet(t *testing.T) {
 	})
 }
 
-// stuck is a store whose changes wait until a value is sent to let, and then fail with it unless it is nil.
+// stuck is a store whose changes wait for a value from let. They fail with this error, or succeed if it is nil.
 type stuck struct {
 	memory.Store
 	let chan error

@@ -46,7 +46,7 @@ func (p *parkedBans) add(e *Engine, ban moderation.Sanction) {
 	}
 }
 
-// next returns the bans that wait; none: the goroutine ends.
+// next returns the bans that wait. If there are none, the goroutine ends.
 func (p *parkedBans) next() []moderation.Sanction {
 	p.mu.Lock()
 	defer p.mu.Unlock()

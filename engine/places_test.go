@@ -92,7 +92,7 @@ func TestThePositionAtAJoinIsExact(t *testing.T) {
 
 // TestResumedClientsOfRoomsWithoutHistoryNoticeGaps checks that a client that counts messages learns
 // at resume whether it missed any, on the node of its session and on another one, and that a
-// client that does not count is told nothing.
+// client that does not count receives no report.
 func TestResumedClientsOfRoomsWithoutHistoryNoticeGaps(t *testing.T) {
 	inWorld(t, func(w *world) {
 		nodes := []*node{w.node("one", resumes), w.node("two", resumes)}

@@ -113,7 +113,7 @@ func newMessageID() string {
 }
 
 // receive runs the onSayReceive chain in the room's queue and publishes the resulting
-// message. A message that a module drops has an id as well, so that the sender's answer does not tell.
+// message. A message that a module drops has an id as well, so that the answer does not reveal the drop.
 func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a accepted, err error) {
 	if err := r.queue.enter(ctx); err != nil {
 		if err == errRoomBusy {

@@ -214,8 +214,8 @@ func (o olderHandler) Answer(_ context.Context, request []byte) ([]byte, error) 
 	return []byte(`{"value":{"connections":[{"id":"somebody","node":"old"}]}}`), nil
 }
 
-// TestNodesOfEarlierVersionsAreReported checks that a node that cannot tell a user's connections is
-// named, and that its list of all connections does not pass for that of the user.
+// TestNodesOfEarlierVersionsAreReported checks that the answer names a node that does not know users,
+// and that the node's list of all connections is not taken for those of the user.
 func TestNodesOfEarlierVersionsAreReported(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("new", takes(people, false))

@@ -28,8 +28,8 @@ type acceptedKey = [sha256.Size]byte
 // starts no instance when it is loaded again. They are read from the cache at the first question of a load, and written
 // back at its end if there are new ones. Refusals are not remembered.
 //
-// A small load changes few bindings of many. It starts them instead of reading the list, and those that are accepted are
-// written by the next larger load, when there are many of them, or when the host is closed.
+// A small load changes few of many bindings. It does not read the list: it starts its bindings, and remembers the accepted
+// ones. The next larger load writes them, or a small load when they are many, or the end of the host.
 type accepted struct {
 	cache Cache
 	build func() string
@@ -53,8 +53,8 @@ const (
 	maxAccepted  = 100_000
 	maxManifests = 4 << 20          // bytes of all manifests
 	maxAdded     = 4 * maxManifests // bytes of those that a load adds
-	maxSmall     = 64               // bindings of a small load
-	minMany      = 1000             // bindings in use beside which a load may be small
+	maxSmall     = 64               // greatest number of bindings of a small load
+	minMany      = 1000             // least number of bindings in use for a load to be small
 	maxRecent    = 1000             // bindings that are not written yet
 )
 

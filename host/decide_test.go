@@ -83,7 +83,7 @@ func TestReservedNamesAreRefused(t *testing.T) {
 }
 
 // TestNamesThatWereReservedLaterAreLeftOut checks that a module of an earlier version, which may use id, user
-// and held in extra, goes on without them, and that the log tells once.
+// and held in extra, works without these names, and that the log reports them once.
 func TestNamesThatWereReservedLaterAreLeftOut(t *testing.T) {
 	h, log := start(t, Config{}, goEntry(`{}`))
 	for extra, want := range map[string]string{

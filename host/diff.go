@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// diff is what the script and moot_init of one binding have changed in an instance from an image. An instance that is
-// given the image and the diff is as one that has run them. It has the config of a tenant, so it belongs to one
-// generation, which ends with any change of the module, the config or the grants. It is immutable.
+// diff is what the script and moot_init of one binding have changed in an instance from an image. An instance to which
+// the image and the diff were applied is in the state of one that has run them. A diff contains the config of a tenant,
+// so it belongs to one generation, which ends with any change of the module, the config or the grants. It is immutable.
 type diff struct {
 	image      *image // from which it differs; not retained
 	size       uint64 // of the memory
@@ -36,7 +36,7 @@ func (d *diff) bytes() int64 {
 }
 
 // diff returns how an instance that has started for its entry, and was not called since, differs from its image. It
-// returns nil if the next start could have another result, or draws random numbers that must not repeat.
+// returns nil if another start could have another result, or if its random numbers must not repeat.
 func (in *instance) diff() *diff {
 	l, im := in.linear, in.linear.image
 	if im == nil || im.private || in.asks || l.refused != nil || im.mathRand || exports(in.generation.code.module, abi.ExportWake) {
@@ -44,7 +44,7 @@ func (in *instance) diff() *diff {
 	}
 	for _, at := range im.generators {
 		if b := in.memory()[at : at+generatorSize]; !looksLikeGenerator(b) || !isGenerator(b) {
-			return nil // its place has something else now
+			return nil // moot_init has put something else in its place
 		}
 	}
 	d := &diff{image: im, size: l.size, buffer: in.buffer, capacity: in.capacity, generators: im.generators}
@@ -98,7 +98,7 @@ func differ(page, old []byte, at int) uint64 {
 	return binary.NativeEndian.Uint64(page[at:]) ^ binary.NativeEndian.Uint64(old[at:])
 }
 
-// apply makes an instance with the state of the image what the diff says.
+// apply applies a diff to an instance that has the state of the diff's image.
 func (in *instance) apply(d *diff) *failure {
 	if more := d.size - in.linear.size; more > 0 {
 		if _, ok := in.mem.Grow(uint32(more >> 16)); !ok {

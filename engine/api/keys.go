@@ -15,7 +15,7 @@ import (
 
 // Key is a key of the server API.
 type Key struct {
-	Name    string   // in logs and in what the key's owner sets; not empty, unique
+	Name    string   // in logs, and in sanctions that are set with the key; not empty, unique
 	Text    string   // "": the key is never found
 	Role    Role     // what it may do
 	Tenants []string // that it reaches; empty: all tenants, and operations of no tenant

@@ -97,8 +97,8 @@ func TestReadmeIsTrue(t *testing.T) {
 	run.Stop(t)
 }
 
-// patient gives the entries of a configuration a timeout of 10 s, by replacing their beginnings. With that of 50 ms, messages are refused on a
-// busy machine.
+// patient gives the entries of a configuration a timeout of 10 s, by replacing their beginnings. With the default of 50 ms, messages are
+// refused on a busy machine.
 func patient(t *testing.T, file, entry, instead string) {
 	t.Helper()
 	text, err := os.ReadFile(file)

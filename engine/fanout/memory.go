@@ -7,13 +7,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// memory counts what waits for writers and for the slow readers of a node, and limits it. Frames
+// memory counts and limits the bytes that wait for the writers and the slow readers of a node. Frames
 // that wait for several readers count once. Beyond the limit senders wait for the writers, and
 // slow readers are given up.
 //
-// A tenant may use as much as is left for all others: alone half of the limit, and one of n
-// tenants that take what they can the n+1st part. So there is always memory left for a tenant
-// that uses little, without parts that are reserved and idle.
+// A tenant may use as much as is left for all others. A single tenant can use half of the limit;
+// if n tenants use as much as they can, each has 1/(n+1) of it. So there is always memory left for
+// a tenant that uses little, and no memory is reserved and idle.
 type memory struct {
 	limit  atomic.Int64 // bytes; 0: no limit
 	used   atomic.Int64
@@ -46,7 +46,7 @@ func (m *memory) accountOf(tenant string) *account {
 	return a
 }
 
-// leave undoes accountOf. What waits stays counted until it was sent.
+// leave undoes accountOf. Waiting bytes stay counted until they are sent.
 func (m *memory) leave(tenant string, a *account) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

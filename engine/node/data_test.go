@@ -61,8 +61,8 @@ func TestSanctionsSurviveAKill(t *testing.T) {
 	}
 }
 
-// TestTheFirstSanctionInMemoryIsLogged checks that a node without data says once that sanctions end with it, and not before
-// there is one.
+// TestTheFirstSanctionInMemoryIsLogged checks that a node without data logs once, at the first sanction, that sanctions end with
+// the process.
 func TestTheFirstSanctionInMemoryIsLogged(t *testing.T) {
 	s := inProcess(t, configured(t, t.TempDir(), ""))
 	if strings.Contains(s.Log.String(), warnsOfMemory) {

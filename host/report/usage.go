@@ -37,7 +37,7 @@ type Memory struct {
 	Instances int64 `json:"instances"`
 	Spare     int64 `json:"spare" doc:"Instances that belong to no tenant: the next wakes use them."`
 	Images    int64 `json:"images" doc:"States of modules that new instances start from; besides the limit."`
-	Diffs     int64 `json:"diffs" doc:"What starts of bindings have changed in the image, for their next wakes; besides the limit."`
+	Diffs     int64 `json:"diffs" doc:"What moot_init of bindings has changed in their images; it is applied at their next wakes, and does not count for the limit."`
 }
 
 // ModuleUsage is what one compiled module uses, for all tenants.

@@ -31,18 +31,18 @@ func Into(pointer any) func(config []byte) error {
 	}
 }
 
-// Rehearse passes a config to m, which is not the module of Register but another one like it, and ignores errors. Called in
-// init, it prepares the image of the program, from which all instances start (see ABI.md): what packages keep after their
-// first use, and the memory that Go reserves for each size of objects, are made once, and not in each instance. So
+// Rehearse passes a config to m and ignores errors. m must not be the module of Register, but a second one like it. Call
+// Rehearse in init, before the image of the program is made, from which all instances start (see ABI.md). The image then
+// has the caches that packages fill at their first use, and the memory that Go reserves for each size of objects. So
 // instances start faster and have fewer pages of memory of their own. In a native program Rehearse does nothing.
 func Rehearse(m Module, config string) { rehearseModule(m, config) }
 
 // rehearse decodes JSON into new values, one of them of the type that pointer points to. Into is called before the image of
-// the program is made, which then has what encoding/json keeps for the type.
+// the program is made, so the image has the caches of encoding/json for the type.
 func rehearse(pointer any) {
 	t := reflect.TypeOf(pointer)
 	if t == nil || t.Kind() != reflect.Pointer {
-		return // the first config tells
+		return // decoding the first config reports the error
 	}
 	var all any
 	_ = json.Unmarshal([]byte(`{"a":["bcd",{"e":"fghi"},1.5,true,null]}`), &all)

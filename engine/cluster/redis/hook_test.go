@@ -103,8 +103,8 @@ func TestALoneSlowSurvivorReaps(t *testing.T) {
 	t.Error("a dead node was not found in ten graces")
 }
 
-// TestAnAnswerThatIsNoneEndsNoNode checks that a node whose question for its name gets an answer
-// that its script does not give goes on: only the name of another process ends it.
+// TestAnAnswerThatIsNoneEndsNoNode checks that a node continues if Redis answers with something
+// else than a name when the node renews its name: only the name of another process ends it.
 func TestAnAnswerThatIsNoneEndsNoNode(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)

@@ -248,8 +248,8 @@ func TestASanctionHoldsWhenSetReturns(t *testing.T) {
 	}
 }
 
-// TestASubscriptionLeavesAServerThatIsNotTheMaster checks a node whose commands reach another server than its subscription,
-// which still stands.
+// TestASubscriptionLeavesAServerThatIsNotTheMaster checks a node whose subscription is still at a server that its commands
+// no longer reach.
 func TestASubscriptionLeavesAServerThatIsNotTheMaster(t *testing.T) {
 	former, master := redistest.Start(t), redistest.Start(t)
 	var leads atomic.Pointer[redistest.Server]

@@ -55,7 +55,7 @@ func setting(s moderation.Sanction) change {
 // know. The sanction does not hold here, and stays in Redis. Fields that this version does not know are ignored.
 var errUnknown = errors.New("kind or subject of a newer version")
 
-// unknown reports whether the data is that of errUnknown.
+// unknown reports whether the data has a kind or a subject of a newer version; see errUnknown.
 func (d *data) unknown() bool {
 	switch d.Kind {
 	case moderation.Mute, moderation.Shadow, moderation.Ban:

@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/moderation"
 )
 
-// A failover loses changes that no replica had. All nodes that have noted such a change make it again before they read
-// the tenant's sanctions: thus a sanction that holds on a node does not cease there.
+// A failover loses changes that no replica had. A node notes each change that it has made or received. It makes lost
+// changes again before it reads the tenant's sanctions, so that a sanction that holds on the node continues to hold.
 
 const (
 	restoreFor = 15 * time.Second // age up to which a failover may lose a change
@@ -26,7 +26,7 @@ const (
 // subject identifies a sanction of a tenant.
 type subject struct{ tenant, id string }
 
-// note stores a change until Redis cannot lose it any more.
+// note keeps a change until Redis can no longer lose it.
 func (s *Store) note(c change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,8 +65,9 @@ func (m *message) changes() (all []change) {
 	return all
 }
 
-// lostIn returns the noted changes that are not part of all sanctions of a tenant, in their order; nil: unknown. A later
-// removal that this node does not know may be the reason; the script then does not make the change.
+// lostIn returns the noted changes of a tenant that are missing in all, its sanctions in Redis, the oldest first. If all is
+// nil, it returns each noted change. A change may be missing because of a later removal that this node does not know;
+// restoreScript then does not make it.
 func (s *Store) lostIn(tenant string, all []moderation.Sanction) (lost []change) {
 	has := make(map[string]int64, len(all))
 	for i := range all {
@@ -83,7 +84,7 @@ func (s *Store) lostIn(tenant string, all []moderation.Sanction) (lost []change)
 	return lost
 }
 
-// drop drops a noted change that there is a later one of.
+// drop forgets a noted change that restoreScript has not made again.
 func (s *Store) drop(c change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +94,7 @@ func (s *Store) drop(c change) {
 	}
 }
 
-// restore makes lost changes again. It returns how many there were.
+// restore makes lost changes again, and returns their number.
 func (s *Store) restore(ctx context.Context, lost []change) (restored int, err error) {
 	for _, c := range lost {
 		n, err := restoreScript.Run(ctx, s.client, s.keys(c.tenant), c.tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data, c.at).Int()

@@ -63,8 +63,8 @@ var removeScript = redis.NewScript(luaTenant + `
 local at = stamp()
 return {string.format('%.0f', last), at, remove(ARGV[3], at, at) and 1 or 0}`)
 
-// restoreScript makes a change again that a failover has lost, unless there is a later one of the sanction, or might have
-// been one whose mark is gone. It returns 1 if it changed something. ARGV ... id source subject until data at; data is ""
+// restoreScript makes a change again that a failover has lost. It does nothing if the sanction has a later change, or if
+// it may have had a later removal whose mark has expired. It returns 1 if it changed something. ARGV ... id source subject until data at; data is ""
 // for a removal
 var restoreScript = redis.NewScript(luaTenant + `
 local at = tonumber(ARGV[8])

@@ -136,7 +136,7 @@ func TestABackupDoesNotWait(t *testing.T) {
 }
 
 // TestADamagedFileIsRefused checks files that are damaged in different places: Open fails with what to do, and leaves them
-// as they are. What it does not notice has not changed a sanction.
+// as they are. Damage that it does not notice has changed no sanction.
 func TestADamagedFileIsRefused(t *testing.T) {
 	whole := t.TempDir()
 	s := open(t, whole)

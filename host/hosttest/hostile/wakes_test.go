@@ -26,8 +26,8 @@ func counter(change func(g *guest), misbehave asm.Code) []byte {
 	})
 }
 
-// storms are modules of which a hostile tenant wakes instances again and again, in entries of its own of the module that the
-// good tenant has too.
+// storms are the modules whose instances a hostile tenant wakes again and again. The good tenant has entries of the same
+// modules.
 var storms = []struct {
 	name      string
 	change    func(g *guest)

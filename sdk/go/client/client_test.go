@@ -352,7 +352,7 @@ func TestMessagesDuringBreaksArriveOnceAndInOrder(t *testing.T) {
 	}
 }
 
-// TestGapsInARoomWithoutHistory checks that a client is told of a gap if it missed messages during a break, and only
+// TestGapsInARoomWithoutHistory checks that a client reports a gap if it missed messages during a break, and only
 // then.
 func TestGapsInARoomWithoutHistory(t *testing.T) {
 	for _, more := range []string{"", "sessions: { grace: 1m }"} {

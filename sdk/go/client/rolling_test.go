@@ -49,8 +49,8 @@ func (w *town) restart(i int) {
 	w.start(i)
 }
 
-// through makes a client reach the node that new connections reach. It waits for hours if the server does not tell
-// it when to come back.
+// through makes a client reach the node that new connections reach. It waits for hours if the server does not send
+// it the time to reconnect.
 func (w *town) through(o *client.Options) {
 	o.MinDelay, o.MaxDelay = time.Hour, time.Hour
 	o.HTTPClient = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
@@ -59,9 +59,9 @@ func (w *town) through(o *client.Options) {
 	})}
 }
 
-// TestARollingRestart restarts two nodes one after the other while a client at a third node speaks. The client of a
-// restarted node comes back to the other one at the time that its node has told it, with its session. In a room with
-// history it misses nothing; in one without it is told of a gap if it misses messages, and only then.
+// TestARollingRestart restarts two nodes one after the other while a client at a third node sends messages. The client of a
+// restarted node reconnects to the other one after the time in its node's last frame, with its session. In a room with
+// history it misses nothing; in a room without history it reports a gap if it misses messages, and only then.
 func TestARollingRestart(t *testing.T) {
 	w := newTown(t)
 	w.lead(0)
@@ -117,7 +117,7 @@ func TestARollingRestart(t *testing.T) {
 }
 
 // walk reads the events of a client that came back a number of times, up to the text "end" in the room kept. It returns
-// the messages of each room, and "gap" where the client was told of one.
+// the messages of each room, and "gap" where the client reported one.
 func (p *testClient) walk(returns int) map[string][]string {
 	p.t.Helper()
 	heard, connections := map[string][]string{}, -1

@@ -9,9 +9,9 @@ import (
 // membership is a room that the client is in or is joining.
 type membership struct {
 	room     string
-	since    Position // of the last message received, without those of heard; zero if it is unknown
+	since    Position // of the last message received, without those of counted; zero if it is unknown
 	counts   bool     // the room has no history: its messages have no positions, and the client counts them
-	heard    uint64   // messages without positions since the last request
+	counted  uint64   // messages without positions since the last request
 	answered Position // the room's position in the last answer; zero if the answer had none
 	presence bool
 	joining  int // calls of Join under way
@@ -86,9 +86,9 @@ func (m *membership) begin(at Position) {
 // position returns the position of the last message received, for a request.
 func (m *membership) position() Position {
 	if m.since.Epoch != "" {
-		m.since.Offset += m.heard
+		m.since.Offset += m.counted
 	}
-	m.heard = 0
+	m.counted = 0
 	return m.since
 }
 
@@ -186,7 +186,7 @@ func (r *rooms) received(room string, at Position) bool {
 		if !m.counts {
 			m.counts, m.since = true, m.answered
 		}
-		m.heard++
+		m.counted++
 	case m.since.Epoch == at.Epoch && at.Offset <= m.since.Offset:
 		return false
 	default:
