@@ -121,7 +121,7 @@ func TestActionsAreRefusedDuringShutdown(t *testing.T) {
 				refused++
 			case "bye shutdown (3001) after 10ms", "bye shutdown (3001) after 20ms":
 			default:
-				w.Errorf("heard %q", got)
+				w.Errorf("received %q", got)
 			}
 		}
 		if refused != 38 {

@@ -256,7 +256,7 @@ func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (
 	case callLeave:
 		_, err := e.leave(ctx, conn, c.Room, hook.CauseRemoved)
 		if err == nil && c.Reason != "" {
-			conn.tellRemoved(c.Room, c.Reason)
+			conn.sendRemoved(c.Room, c.Reason)
 		}
 		return nil, err
 	case callClose:
@@ -281,8 +281,8 @@ func (c *Connection) setValues(values map[string]json.RawMessage) error {
 	return c.set(changes...)
 }
 
-// tellRemoved tells the client that it is no longer in a room, and the reason.
-func (c *Connection) tellRemoved(room, reason string) {
+// sendRemoved sends the client the notice that it is no longer in a room, with the reason.
+func (c *Connection) sendRemoved(room, reason string) {
 	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": room,
 		"message": fmt.Sprintf("you are no longer in this room (%s)", reason)})
 	_ = c.sendValue(notice) // fails only if the client is away

@@ -85,7 +85,7 @@ func (c *client) hears(want ...string) {
 func (c *client) compare(got, want []string) {
 	c.n.w.Helper()
 	if !slices.Equal(got, want) {
-		c.n.w.Errorf("heard\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+		c.n.w.Errorf("received\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 

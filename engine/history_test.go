@@ -62,7 +62,7 @@ func placesOf(w *world, heard []string) (all []string) {
 			Offset         uint64
 		}
 		if err := json.Unmarshal([]byte(h), &m); err != nil || m.Epoch == "" {
-			w.Fatalf("heard %s", h)
+			w.Fatalf("received %s", h)
 		}
 		all = append(all, fmt.Sprint(m.Offset, " ", m.Message))
 	}
@@ -324,7 +324,7 @@ func TestAJoinSucceedsIfHistoryCannotBeRead(t *testing.T) {
 		answer, heard := a.joins("r", &remembered{Epoch: "e"})
 		w.recovered(answer, false)
 		if answer.Epoch != "" || len(heard) > 0 {
-			w.Errorf("heard %+v %q", answer, heard)
+			w.Errorf("received %+v %q", answer, heard)
 		}
 		a.says(`{"event":"roomHistory","room":"r","messageId":1}`, failed("cluster unavailable"))
 		n.tells(1, 2)
@@ -364,7 +364,7 @@ func TestAGateThatOverflowsReadsHistoryAgain(t *testing.T) {
 			heard := a.heard()
 			if reads == 100 {
 				if last := heard[len(heard)-1]; last != "bye slow reader (3008)" {
-					w.Errorf("%s: heard %s", name, last)
+					w.Errorf("%s: received %s", name, last)
 				}
 				return
 			}
@@ -372,7 +372,7 @@ func TestAGateThatOverflowsReadsHistoryAgain(t *testing.T) {
 			last, err := follows(append(heard, a.heard()...), cluster.Position{}, false)
 			w.must(err, nil)
 			if last.Offset != 185 {
-				w.Errorf("%s: heard up to %d", name, last.Offset)
+				w.Errorf("%s: received up to %d", name, last.Offset)
 			}
 		})
 	}
@@ -462,7 +462,7 @@ func follows(heard []string, last cluster.Position, recovered bool) (cluster.Pos
 		}
 		switch err := json.Unmarshal([]byte(h), &m); {
 		case err != nil || strings.HasPrefix(h, "bye"):
-			return last, fmt.Errorf("heard %s", h)
+			return last, fmt.Errorf("received %s", h)
 		case i == 0 && recovered && (m.Recovered == nil || !*m.Recovered):
 			return last, fmt.Errorf("not recovered since %+v: %s", last, h)
 		case i == 0 && !recovered:

@@ -50,7 +50,7 @@ func TestARoomTakesJSONMessages(t *testing.T) {
 		}
 		for _, c := range []*client{a, b} {
 			if heard := strings.Join(c.heard(), "\n"); !strings.Contains(heard, `{"message":`+object+`,"room":"r"`) || !strings.Contains(heard, `{"message":[1,"x"],"room":"r"`) {
-				w.Errorf("heard %s", heard)
+				w.Errorf("received %s", heard)
 			}
 		}
 		a.Run(`{"event":"roomHistory","room":"r","messageId":1}`)
@@ -79,7 +79,7 @@ func TestJSONMessagesAreRefusedWithTheReason(t *testing.T) {
 			} {
 				c.Run(sayValue(test.room, test.value))
 				if heard := strings.Join(c.heard(), "\n"); !strings.Contains(heard, test.want) {
-					w.Errorf("%s to %s: heard %s, want %s", test.value, test.room, heard, test.want)
+					w.Errorf("%s to %s: received %s, want %s", test.value, test.room, heard, test.want)
 				}
 			}
 		}
@@ -99,7 +99,7 @@ func TestClientsOfActionHeroSendTexts(t *testing.T) {
 		for value, want := range map[string]string{`{"a":1}`: `"message":"[object Object]"`, `[1,[2]]`: `"message":"1,2"`, strings.Repeat("[", 40) + strings.Repeat("]", 40): "both room and message are required"} {
 			c.Run(sayValue("r", value))
 			if heard := strings.Join(c.heard(), "\n"); !strings.Contains(heard, want) {
-				w.Errorf("%s: heard %s, want %s", value, heard, want)
+				w.Errorf("%s: received %s, want %s", value, heard, want)
 			}
 		}
 	})

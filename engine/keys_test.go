@@ -44,7 +44,7 @@ func TestAMessageWithAKeyIsPublishedOnce(t *testing.T) {
 		longest := strings.Repeat("k", 64)
 		<-a.Begin(sayUnder(longest, "1"))
 		if heard := a.heard(); len(heard) != 2 {
-			w.Errorf("heard %s", heard)
+			w.Errorf("received %s", heard)
 		}
 		a.says(sayUnder(longest+"k", "1"), failedWith("key must be at most 64 bytes", longest+"k", "1"))
 		a.says(`{"event":"say","room":"r","message":"hi","key":{},"messageId":1}`,

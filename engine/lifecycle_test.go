@@ -26,7 +26,7 @@ func TestWelcomeIsHeardFirst(t *testing.T) {
 		c := n.client()
 		sent, _ := c.Sink.Sent()
 		if want := `[{"welcome":"Welcome to the acme api","context":"api"} {"context":"api","hint":1}]`; fmt.Sprint(sent) != want {
-			w.Errorf("heard %v, want %s", sent, want)
+			w.Errorf("received %v, want %s", sent, want)
 		}
 		if got := string(c.Profile().Property("vip")); got != "true" {
 			w.Errorf("the property is %q", got)
@@ -267,7 +267,7 @@ func TestQuitDeliversEarlierMessages(t *testing.T) {
 		<-a.Gone
 		heard := a.heard()
 		if last := len(heard) - 1; len(heard) != 5 || heard[last] != "bye quit (1000)" {
-			w.Errorf("heard %q, want three answers and messages of before, then the farewell", heard)
+			w.Errorf("received %q, want three answers and messages of before, then the farewell", heard)
 		}
 	})
 }

@@ -133,5 +133,5 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	e.log.Info("a member cannot rejoin its room", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
 	m.Gate.Close()
 	e.endMembership(ctx, m)
-	c.tellRemoved(id.Room, e.textFor(err))
+	c.sendRemoved(id.Room, e.textFor(err))
 }

@@ -67,7 +67,7 @@ func TestErrorsOfJoinAndLeave(t *testing.T) {
 			<-a.Begin(request)
 			got := a.heard()
 			if len(got) != 1 || !strings.HasPrefix(got[0], failed(text)[:len(failed(text))-len(`{},"messageId":1}`)]) {
-				w.Errorf("%s: heard %q, want the error %q", request, got, text)
+				w.Errorf("%s: received %q, want the error %q", request, got, text)
 			}
 		}
 		n.has("r", a)
@@ -177,7 +177,7 @@ func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 		<-a.Begin(roomAdd("r"))
 		heard := a.heard()
 		if len(heard) != 3 || heard[0] != isTrue || !slices.Contains(heard, chat("r", "0", "welcome")) || !slices.Contains(heard, `{"context":"api","hint":1}`) {
-			w.Errorf("heard %q", heard)
+			w.Errorf("received %q", heard)
 		}
 		if got := string(a.Profile().Property("guest")); got != "true" {
 			w.Errorf("the property is %q", got)

@@ -59,7 +59,7 @@ func TestMessagesHaveIDs(t *testing.T) {
 		}
 		check("the other node", b.heardIDs(), id)
 		if heard := hero.heardIDs(); len(heard) != 1 || !strings.HasPrefix(heard[0], `{"message":"hi","room":"r",`) {
-			t.Errorf("a client of ActionHero hears %s", heard)
+			t.Errorf("a client of ActionHero receives %s", heard)
 		}
 		a.Run(`{"event":"say","room":"r","message":"hi","key":"k","messageId":1}`)
 		check("the repeated say", a.heardIDs(), id)
@@ -98,7 +98,7 @@ func TestEphemeralMessagesHaveNoIDs(t *testing.T) {
 		a := n.client().do(roomAdd("q"))
 		a.Run(say("q", "hi"))
 		if heard := a.heardIDs(); !slices.Equal(heard, []string{ok, chat("q", a.ID(), "hi")}) {
-			t.Errorf("heard %s", heard)
+			t.Errorf("received %s", heard)
 		}
 		id, err := n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"x"`))
 		if err != nil || id != "" {
@@ -143,14 +143,14 @@ func TestAnswersOfTheSayChainKeepTheID(t *testing.T) {
 				}
 				heard := c.heardIDs()
 				if len(heard) != 1 || !strings.HasPrefix(heard[0], want) || strings.Contains(heard[0], `,"id":"`+id+`",`) != (i%2 == 0) {
-					t.Errorf("client %d (each %v) hears %s, want %s and the id %s", i, each, heard, want, id)
+					t.Errorf("client %d (each %v) receives %s, want %s and the id %s", i, each, heard, want, id)
 				}
 			}
 		}
 	})
 }
 
-// TestTheAnswerToADroppedMessageHasAnID checks that the sender cannot tell from the answer that a
+// TestTheAnswerToADroppedMessageHasAnID checks that the answer does not show the sender that a
 // module dropped the message.
 func TestTheAnswerToADroppedMessageHasAnID(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -159,7 +159,7 @@ func TestTheAnswerToADroppedMessageHasAnID(t *testing.T) {
 		a := n.client().do(roomAdd("r"))
 		a.Run(say("r", "hi"))
 		if heard := a.heardIDs(); len(heard) != 1 || len(idsOf(heard)) != 1 {
-			t.Errorf("heard %s", heard)
+			t.Errorf("received %s", heard)
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestMessagesOfEarlierVersionsAreDelivered(t *testing.T) {
 				a.Run(request)
 			}
 			if heard := a.heardIDs(); len(heard) != 1 || !strings.Contains(heard[0], `{"message":"old","room":"r","from":"0","context":"user","sentAt":1,"offset":1,`) {
-				t.Errorf("heard %s", heard)
+				t.Errorf("received %s", heard)
 			}
 		}
 	})

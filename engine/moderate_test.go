@@ -171,7 +171,7 @@ func TestAChainDoesNotWaitForTheStore(t *testing.T) {
 		muted := refused("muted: three strikes", unsaid("x"), 0)
 		ann.says(say("r", "x"), muted)
 
-		other := sanction(moderation.Mute, "bob", "*", 0) // the node hears of a sanction that a person sets on another node
+		other := sanction(moderation.Mute, "bob", "*", 0) // the node receives a sanction that a person sets on another node
 		w.must(other.Identify(), nil)
 		_, err := store.Store.Set(w.Context(), other)
 		w.must(err, nil)
@@ -189,7 +189,7 @@ func TestAChainDoesNotWaitForTheStore(t *testing.T) {
 		dan.heard()
 		ann.do(say("r", "x"))
 		if got := dan.heard(); len(got) != 1 {
-			w.Errorf("dan hears %s", got)
+			w.Errorf("dan receives %s", got)
 		}
 		if page, _, err := n.Sanctions(w.Context(), "default", moderation.Query{Limit: 10}); len(page) != 1 || err != nil {
 			w.Errorf("stored are %+v, %v", page, err)
@@ -251,7 +251,7 @@ func TestAModulesBanEndsMemberships(t *testing.T) {
 		bob.Run(say("r", "*"))
 		synctest.Wait()
 		if got := strings.Join(bob.heard(), ""); !strings.Contains(got, "bye banned: three strikes (3507)") {
-			w.Errorf("bob hears %s", got)
+			w.Errorf("bob receives %s", got)
 		}
 	})
 }
@@ -273,7 +273,7 @@ func TestAModuleRemovesMembers(t *testing.T) {
 		bob.hears(`{"context":"api","from":"0","message":"you are no longer in this room (off topic)","room":"r"}`)
 		<-carl.Gone
 		if got := strings.Join(carl.heard(), ""); !strings.Contains(got, "bye bye (3503)") {
-			w.Errorf("carl hears %s", got)
+			w.Errorf("carl receives %s", got)
 		}
 		left.check(w, hook.CauseRemoved, 2)
 		if got := a.Stats(); got.Removals != 3 || got.EmitsDropped != 0 {

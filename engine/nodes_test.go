@@ -202,7 +202,7 @@ func TestOneOrderOnAllNodes(t *testing.T) {
 		synctest.Wait()
 		heard := a.heard()
 		if len(heard) != 20 {
-			w.Errorf("heard %d messages, want 20", len(heard))
+			w.Errorf("received %d messages, want 20", len(heard))
 		}
 		b.hears(heard...)
 	})

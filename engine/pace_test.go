@@ -48,7 +48,7 @@ func TestABurstIsPacedByItsReaders(t *testing.T) {
 		close(over)
 		synctest.Wait()
 		if got := len(c.heard()); got != 1000 {
-			t.Errorf("%d of 1000 messages were heard", got)
+			t.Errorf("%d of 1000 messages were received", got)
 		}
 	})
 }
@@ -65,7 +65,7 @@ func TestAStoppedReaderDelaysABurstOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		if got := len(other.heard()); got != 1000 {
-			t.Errorf("%d of 1000 messages were heard", got)
+			t.Errorf("%d of 1000 messages were received", got)
 		}
 		select {
 		case <-slow.Sink.Closed():

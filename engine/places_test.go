@@ -56,7 +56,7 @@ func TestClientsOfRoomsWithoutHistoryNoticeGaps(t *testing.T) {
 }
 
 // TestThePositionAtAJoinIsExact checks that a member receives the messages after the position in
-// its answer, and no others, and that it is told of a gap if more come meanwhile than its
+// its answer, and no others, and that it receives a gap notice if more come meanwhile than its
 // gate holds back.
 func TestThePositionAtAJoinIsExact(t *testing.T) {
 	for size, gaps := range map[int]int{1: 0, 1000: 1} {

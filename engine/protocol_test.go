@@ -86,7 +86,7 @@ func (t *conversation) line(line string) {
 			t.listen()
 		}
 		if len(t.heard[who]) == 0 || t.heard[who][0] != text {
-			t.n.w.Errorf("%s heard\n%s\nwant\n%s", who, t.heard[who], text)
+			t.n.w.Errorf("%s received\n%s\nwant\n%s", who, t.heard[who], text)
 			return
 		}
 		t.heard[who] = t.heard[who][1:]
@@ -127,7 +127,7 @@ func (t *conversation) silence() {
 	t.listen()
 	for who, heard := range t.heard {
 		if len(heard) > 0 {
-			t.n.w.Errorf("%s heard as well: %s", who, fmt.Sprint(heard))
+			t.n.w.Errorf("%s received as well: %s", who, fmt.Sprint(heard))
 			t.heard[who] = nil
 		}
 	}

@@ -360,7 +360,7 @@ func TestAShadowedMessageReachesItsAuthorAlone(t *testing.T) {
 		effects = nil
 		ann.do(say("r", "hello"))
 		if got := strings.Join(bob.heard(), ""); !strings.Contains(got, "hello!") || !removed {
-			w.Errorf("after the removal bob hears %s", got)
+			w.Errorf("after the removal bob receives %s", got)
 		}
 		if got := a.Stats(); got.Shadowed != 1 {
 			w.Errorf("counted %d shadowed messages", got.Shadowed)

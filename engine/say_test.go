@@ -170,7 +170,7 @@ func TestRoomIsBusyWhenItsQueueIsFull(t *testing.T) {
 		close(gate)
 		senders.Wait()
 		if heard := a.heard(); len(heard) != 257 {
-			w.Errorf("heard %d messages, want 257", len(heard))
+			w.Errorf("received %d messages, want 257", len(heard))
 		}
 		if got := n.Stats().RoomBusy; got != 1 {
 			w.Errorf("the room was busy %d times, want once", got)
@@ -227,7 +227,7 @@ func TestOneOrderForAll(t *testing.T) {
 				want = got
 			}
 			if len(got) != senders*messages || strings.Join(got, ",") != strings.Join(want, ",") {
-				w.Fatalf("two members heard different orders: %d and %d messages", len(got), len(want))
+				w.Fatalf("two members received different orders: %d and %d messages", len(got), len(want))
 			}
 		}
 	})

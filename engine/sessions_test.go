@@ -525,7 +525,7 @@ func TestManyClaimOneSession(t *testing.T) {
 				switch {
 				case len(heard) == 2 && answer.Status == "OK" && heard[1] == elsewhere:
 				case len(heard) != 1:
-					w.Fatalf("heard %s", heard)
+					w.Fatalf("received %s", heard)
 				case answer.Status == "OK":
 					got++
 					one.has("r", c)

@@ -63,7 +63,7 @@ func TestARemovedTenantIsClosedAndOthersAreNot(t *testing.T) {
 		}
 		<-goes.Gone
 		if heard := goes.heard(); fmt.Sprint(heard) != "[bye tenant removed (3505)]" {
-			w.Errorf("who goes heard %q", heard)
+			w.Errorf("the leaving client received %q", heard)
 		}
 		if got, _ := n.Match("", "/acme/ws"); got != "default" {
 			w.Errorf("the removed tenant is found: %q", got)
@@ -75,7 +75,7 @@ func TestARemovedTenantIsClosedAndOthersAreNot(t *testing.T) {
 		stays.heard()
 		<-stays.Begin(say("r", "here"))
 		if heard := strings.Join(stays.heard(), " "); !strings.Contains(heard, "here") {
-			w.Errorf("who stays heard %q", heard)
+			w.Errorf("the remaining client received %q", heard)
 		}
 		n.swap(tenants("default"))
 	})
@@ -95,7 +95,7 @@ func TestNewLimitsApplyToOpenConnections(t *testing.T) {
 		heard := strings.Join(a.heard(), " ")
 		for _, want := range []string{"too many rooms (at most 1)", "message too large"} {
 			if !strings.Contains(heard, want) {
-				w.Errorf("heard %q, want %q", heard, want)
+				w.Errorf("received %q, want %q", heard, want)
 			}
 		}
 		if _, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}); err == nil || err.Error() != "too many connections" {
@@ -205,7 +205,7 @@ func TestASwapThatFailsChangesNothing(t *testing.T) {
 		}
 		<-a.Begin(action("nothing", ""))
 		if heard := a.heard(); len(heard) != 1 {
-			w.Errorf("heard %q", heard)
+			w.Errorf("received %q", heard)
 		}
 	})
 }
@@ -230,7 +230,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 		w.must(errorOf(n.Broadcast(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`))), nil)
 		synctest.Wait()
 		if heard := comes.heard(); len(heard) != 1 || !strings.Contains(heard[0], "still") {
-			w.Errorf("heard %q", heard)
+			w.Errorf("received %q", heard)
 		}
 	})
 }

@@ -149,7 +149,7 @@ func TestRoomsCanNameUsers(t *testing.T) {
 			t.Helper()
 			heard := c.heard()
 			if len(heard) != 1 || !strings.Contains(heard[0], text) || strings.Contains(heard[0], `,"user":"`+user+`",`) != (user != "") || user == "" && strings.Contains(heard[0], "user\":") {
-				t.Errorf("heard %s, want %s of user %q", heard, text, user)
+				t.Errorf("received %s, want %s of user %q", heard, text, user)
 			}
 		}
 		a.do(say("r", "hi"))
@@ -192,7 +192,7 @@ func TestAChangedSenderHidesTheUser(t *testing.T) {
 		a.do(roomAdd("r"))
 		a.Run(say("r", "hi"))
 		if heard := strings.Join(a.heard(), ""); !strings.Contains(heard, `"from":"somebody"`) || strings.Contains(heard, "ann") {
-			t.Errorf("heard %s", heard)
+			t.Errorf("received %s", heard)
 		}
 	})
 }

@@ -192,7 +192,7 @@ func TestEffectsDoNotEndWithTheConnection(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		heard := watcher.heard()
 		if len(heard) != 2 {
-			w.Errorf("the watcher heard %q", heard)
+			w.Errorf("the watcher received %q", heard)
 		}
 	})
 }

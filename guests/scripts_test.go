@@ -108,7 +108,7 @@ func TestShadowban(t *testing.T) {
 		{ann, wire.Message{Text: `{"a":[1]}`, JSON: true}, `{"a":[1]} {"a":[1]}`},
 	} {
 		if got := strings.Join(say(c.from, c.m), " "); got != c.want {
-			t.Errorf("%s says %s: heard %q, want %q\n%s", c.from.ID, c.m.Text, got, c.want, log)
+			t.Errorf("%s says %s: received %q, want %q\n%s", c.from.ID, c.m.Text, got, c.want, log)
 		}
 	}
 	ann = profile("a1") // a profile does not change
@@ -135,15 +135,15 @@ func TestLanguage(t *testing.T) {
 	german := `Guten Morgen{"original":"good  morning!","language":"de"}`
 	want := []string{"good  morning!", german, `Bom dia{"original":"good  morning!","language":"pt-BR"}`, "good  morning!", "good  morning!", german}
 	if got := heard(t, h, hook.Event{From: "x", Message: wire.Message{Text: "good  morning!"}}, receivers...); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("heard\n%q, want\n%q", got, want)
+		t.Errorf("received\n%q, want\n%q", got, want)
 	}
 	if got := heard(t, h, hook.Event{From: "x", Message: wire.Message{Text: "good night"}}, receivers[1]); got[0] != "good night" {
-		t.Errorf("an unknown phrase is heard as %q", got)
+		t.Errorf("an unknown phrase is received as %q", got)
 	}
 	card := wire.Message{JSON: true, Text: `{"Good morning":"Good Morning","more":["hello",{"to":"good morning!"},1,null]}`}
 	translated := `{"Good morning":"Bom dia","more":["hello",{"to":"Bom dia"},1,null]}{"original":` + card.Text + `,"language":"pt-BR"}`
 	if got := heard(t, h, hook.Event{From: "x", Message: card}, receivers[0], receivers[2]); got[0] != card.Text || got[1] != translated {
-		t.Errorf("of a JSON message is heard\n%q, want\n%q", got, translated)
+		t.Errorf("the JSON message is received as\n%q, want\n%q", got, translated)
 	}
 	for config, want := range map[string]string{
 		`{"phrases":{"a":"b"}}`: "config.phrases.a: must be a mapping, not text", `{"phrase":{}}`: `config.phrase: unknown setting: did you mean "phrases"?`,
@@ -184,7 +184,7 @@ func TestGame(t *testing.T) {
 			t.Errorf("%s at %s: %q, want %q", move.player, move.cell, refusal, move.refusal)
 		}
 		if refusal == "" && (len(v.Effects) != 1 || v.Effects[0].Emit == nil || v.Effects[0].Emit.Room != "r") {
-			t.Errorf("%s at %s: the room hears %+v", move.player, move.cell, v.Effects)
+			t.Errorf("%s at %s: the room receives %+v", move.player, move.cell, v.Effects)
 		}
 	}
 	_, v := do("cleo", "game.board", `{"room":"r"}`)

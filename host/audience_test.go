@@ -50,7 +50,7 @@ func TestAudiencesAreSharedByEqualFieldsOnly(t *testing.T) {
 	for range 2 { // audiences that were dropped are made again
 		for i, c := range cases {
 			if got := heardIn(t, hosts[i], "hi", members, kept); !slices.Equal(got, c.want) {
-				t.Errorf("%s: they heard %.200q, want %.200q", c.manifest, got, c.want)
+				t.Errorf("%s: they received %.200q, want %.200q", c.manifest, got, c.want)
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func TestPartsOfAnAudience(t *testing.T) {
 		kept := new(hook.MemberSnapshot)
 		for range 2 {
 			if got := heardIn(t, h, "hi", members, kept); !slices.Equal(got, want) {
-				t.Errorf("%s: they heard %.200q, want %.200q", manifest, got, want)
+				t.Errorf("%s: they received %.200q, want %.200q", manifest, got, want)
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func TestEachOfManyReceiversGetsItsVariant(t *testing.T) {
 	for message := range uint64(3) {
 		for i, got := range heardIn(t, h, "hi", members, kept) {
 			if want := fmt.Sprintf("hi c%d", i); got != want {
-				t.Fatalf("receiver %d heard %q", i, got)
+				t.Fatalf("receiver %d received %q", i, got)
 			}
 		}
 		// 253, 253, 253 and 241 receivers; before the first message also one call with all.
@@ -115,7 +115,7 @@ func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
 	for message, text := range []string{"hi", "hi", strings.Repeat("long", 10_000), "hi"} {
 		before := h.Stats()[0].Calls
 		if got := heardIn(t, h, text, crowd(1000), new(hook.MemberSnapshot)); !slices.Equal(got, everyone) {
-			t.Errorf("message %d: they heard %.100q: %+v", message, got, h.Stats()[0])
+			t.Errorf("message %d: they received %.100q: %+v", message, got, h.Stats()[0])
 		}
 		if calls := h.Stats()[0].Calls - before; len(text) == 2 && calls > 4 || calls > 40 {
 			t.Errorf("message %d took %d calls", message, calls)
@@ -132,7 +132,7 @@ func TestLargeMessagesAreAskedAboutInParts(t *testing.T) {
 	h, _ := start(t, Config{ChainTimeout: patience}, Entry{Module: "code-0", Timeout: patience})
 	for i, got := range heard(t, h, strings.Repeat("x", 950_000), crowd(1000)) {
 		if got != "=" {
-			t.Fatalf("receiver %d heard %.20q: %+v", i, got, h.Stats()[0])
+			t.Fatalf("receiver %d received %.20q: %+v", i, got, h.Stats()[0])
 		}
 	}
 	if got := heard(t, h, strings.Repeat("x", abi.ExchangeMax), crowd(1000)); got[0] != "-" || h.Stats()[0].Errors["host"] != 1 {

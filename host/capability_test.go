@@ -109,7 +109,7 @@ func TestEffectsComeWithTheChainsAllow(t *testing.T) {
 	}
 	v, ev := decide(h, "emits q x")
 	if len(v.Effects) != 4 || ev.Message.Text != "4" {
-		t.Errorf("%d emits, and it heard of %s", len(v.Effects), ev.Message.Text)
+		t.Errorf("%d emits, and it was called for %s", len(v.Effects), ev.Message.Text)
 	}
 	third := Entry{Module: "code-1", Priority: 2}
 	swap(t, h, rulesFor(first, second, third))

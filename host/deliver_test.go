@@ -99,7 +99,7 @@ func TestEveryReceiverGetsItsOwnVerdict(t *testing.T) {
 		members := crowd(c.members)
 		for range 2 { // the second time with the audience of the first
 			if got := heard(t, h, "hi", members); !slices.Equal(got, locally(members)) {
-				t.Errorf("%+v: they heard %.300q", c, got)
+				t.Errorf("%+v: they received %.300q", c, got)
 			}
 		}
 		s := h.Stats()[0]
@@ -114,11 +114,11 @@ func TestClassesShowOnlyTheirVariedFields(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "receivers", "manifest": {"reads": ["message", "user", "locale"], "vary": ["locale"]}}`))
 	got := heard(t, h, "hi", crowd(8))
 	if want := strings.Fields("= hi_(de) hi_(fr) = hi_(de) hi_(fr) = hi_(de)"); !slices.Equal(got, under(want)) {
-		t.Errorf("they heard %q, want %q", got, want)
+		t.Errorf("they received %q, want %q", got, want)
 	}
 	h, _ = start(t, Config{}, goEntry(`{"say": "receivers", "manifest": {"vary": []}}`))
 	if got := heard(t, h, "hi", crowd(3)); !slices.Equal(got, []string{"hi (-)", "hi (-)", "hi (-)"}) {
-		t.Errorf("a module that sees nothing: they heard %q", got)
+		t.Errorf("a module that sees nothing: they received %q", got)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestOneAnswerForAllReceivers(t *testing.T) {
 	} {
 		for _, got := range heard(t, h, say, crowd(3)) {
 			if got != want {
-				t.Errorf("%q: heard %q, want %q", say, got, want)
+				t.Errorf("%q: received %q, want %q", say, got, want)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func TestLaterEntriesAreAskedAboutEachForm(t *testing.T) {
 		t.Fatal("the second module was not asked about what the first made of it")
 	}
 	if want := strings.Fields("- - - - - - - -"); !slices.Equal(got, want) {
-		t.Errorf("they heard %q", got)
+		t.Errorf("they received %q", got)
 	}
 	if s := h.Stats()[0]; s.Calls != 1+3 {
 		t.Errorf("%d calls, want one, and one for each of three forms", s.Calls)
@@ -197,7 +197,7 @@ func TestAFailureAtSayAffectsOnlyItsReceivers(t *testing.T) {
 		second.OnError = policy
 		h, _ := start(t, Config{}, translate, second)
 		if got := heard(t, h, "code 7", crowd(8)); !slices.Equal(got, under(strings.Fields(want))) {
-			t.Errorf("%v: they heard %q", policy, got)
+			t.Errorf("%v: they received %q", policy, got)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestAVerdictByteMustHaveItsVariant(t *testing.T) {
 	for module, want := range map[string]string{"verdict-0": "= =", "verdict-1": "- =", "verdict-2": "- -", "verdict-255": "- -"} {
 		h, _ := start(t, Config{}, Entry{Module: module})
 		if got := strings.Join(heard(t, h, "hi", crowd(2)), " "); got != want {
-			t.Errorf("%s: they heard %s, want %s", module, got, want)
+			t.Errorf("%s: they received %s, want %s", module, got, want)
 		}
 	}
 }

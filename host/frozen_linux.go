@@ -86,7 +86,7 @@ func (r *region) clear(from, to uint64) {
 	}
 }
 
-// pagemap tells which pages of a private mapping were written to: those are no longer pages of the file.
+// pagemap shows which pages of a private mapping were written to: those are no longer pages of the file.
 type pagemap struct{ file *os.File }
 
 // Bits of an entry of /proc/PID/pagemap.
@@ -96,7 +96,7 @@ const (
 	pageOfFile  = 1 << 61
 )
 
-// openPagemap returns nil if the system does not tell, or tells something else.
+// openPagemap returns nil if the system has no pagemap, or if it does not show such pages.
 func openPagemap() *pagemap {
 	file, err := os.Open("/proc/self/pagemap")
 	if err != nil {

@@ -47,7 +47,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 		errs = append(errs, err)
 	}
 	if d.denials && (d.hooks[abi.Say] || d.hooks[abi.Action]) {
-		errs = append(errs, errors.New("its manifest says denials, and it has on_say or on_action: these are not called for denied events"))
+		errs = append(errs, errors.New("its manifest declares denials, but it has on_say or on_action: these are not called for denied events"))
 	}
 	if m.Pure {
 		errs = append(errs, checkPure(m.Capabilities))

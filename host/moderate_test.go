@@ -169,7 +169,7 @@ func TestAnEntryForDenialsIsCalledForThemOnly(t *testing.T) {
 			}
 		}
 	}
-	if got := problems(t, rulesFor(goEntry(`{"manifest": {"denials": true}}`))); !strings.Contains(got, "its manifest says denials, and it has on_say or on_action") {
+	if got := problems(t, rulesFor(goEntry(`{"manifest": {"denials": true}}`))); !strings.Contains(got, "its manifest declares denials, but it has on_say or on_action") {
 		t.Errorf("the problems are %s", got)
 	}
 }

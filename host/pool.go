@@ -26,7 +26,7 @@ type pool struct {
 	alive   atomic.Int32              // number of instances, with those being made; at most cap(idle)
 	ready   atomic.Int32              // number of instances
 	first   atomic.Bool               // the first instance is being made
-	failed  atomic.Pointer[broadcast] // tells calls that wait why the only instance could not be made
+	failed  atomic.Pointer[broadcast] // passes to waiting calls why the only instance could not be made
 	waiting atomic.Int32              // number of calls that wait at idle
 	resting atomic.Bool               // returned instances are closed
 	wakes   *histogram.Histogram      // the time of making each first instance; nil: not counted
@@ -228,7 +228,7 @@ func (p *pool) takeIdle(im *image) *instance {
 	return in
 }
 
-// note tells the sets of awake pools that the pool got its first instance or lost its last one.
+// note records in the sets of awake pools that the pool got its first instance or lost its last one.
 func (p *pool) note() {
 	p.memory.memory.awake.note(p)
 	if p.awakePools != nil {
@@ -313,7 +313,7 @@ func (p *pool) grow() {
 	p.makers.Go(func() {
 		in, f := p.makeWhileWanted()
 		if f != nil {
-			if told := p.countClosed() == 0 && p.failWaiting(f); !told {
+			if p.countClosed() != 0 || !p.failWaiting(f) {
 				p.report(f)
 			}
 			return
@@ -323,14 +323,14 @@ func (p *pool) grow() {
 }
 
 // failWaiting passes the failure to the calls that wait for an instance, and reports whether there were any. The pool has no
-// instance, and none is being made. A call that does not hear of it has read p.failed afterwards, so that its own grow
-// makes an instance.
-func (p *pool) failWaiting(f *failure) (told bool) {
-	told = p.waiting.Load() > 0
+// instance, and none is being made. A call that reads p.failed after this does not
+// receive the failure; its own grow makes an instance.
+func (p *pool) failWaiting(f *failure) (waited bool) {
+	waited = p.waiting.Load() > 0
 	failed := p.failed.Swap(&broadcast{done: make(chan struct{})})
 	failed.failure = &failure{f.kind, fmt.Errorf("no new instance: %w", f.err)}
 	close(failed.done)
-	return told
+	return waited
 }
 
 // retryEvery is the interval at which makeWhileWanted tries again.

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// progress tells how far the load under way is.
+// progress is the progress of the load under way.
 type progress struct {
 	mu           sync.Mutex
 	checked, all int          // generations
@@ -64,7 +64,7 @@ func (p *progress) begin(does, module, tenant string) (end func()) {
 	}
 }
 
-// Progress tells how far the load under way is, or the last one if none is under way.
+// Progress is the progress of the load under way, or of the last one if none is under way.
 type Progress struct {
 	Checked, All int    // modules with their configs
 	Step         string // the step under way that began first, such as "starting module gate of tenant acme"; "": none

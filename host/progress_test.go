@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestProgressNamesTheStepUnderWay checks that a load tells what it does: the file that it reads, and later the step that
+// TestProgressNamesTheStepUnderWay checks that the progress of a load has the step under way: the file that it reads, and later the step that
 // began first.
 func TestProgressNamesTheStepUnderWay(t *testing.T) {
 	h, _ := start(t, Config{})

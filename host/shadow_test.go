@@ -152,7 +152,7 @@ func TestAShadowAtSayIsComparedMemberByMember(t *testing.T) {
 	} {
 		h, _ := start(t, Config{}, test.chain...)
 		if got := strings.Join(heard(t, h, "hello", crowd(3)), " "); got != test.heard {
-			t.Errorf("heard %s, want %s", got, test.heard)
+			t.Errorf("received %s, want %s", got, test.heard)
 		}
 		list := h.Decisions(report.DecisionFilter{})
 		for i, j := 0, len(list)-1; i < j && list[i].Verdict == report.Error; i, j = i+1, j-1 {

@@ -28,7 +28,7 @@ func (unsure) Set(_ context.Context, s moderation.Sanction) (moderation.Sanction
 
 func (unsure) Remove(context.Context, string, string) (bool, error) { return true, errReplicas }
 
-// TestAnUnknownOutcomeOfASanctionIsReported checks that a moderator is told to look whether a sanction was set or removed.
+// TestAnUnknownOutcomeOfASanctionIsReported checks that the answer asks the moderator to look whether a sanction was set or removed.
 func TestAnUnknownOutcomeOfASanctionIsReported(t *testing.T) {
 	n := &node{t: t}
 	n.engine = enginetest.New(t, func(c *engine.Config) {

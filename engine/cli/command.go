@@ -37,7 +37,8 @@ type validator interface{ Validate() error }
 //     and enum the list of its values, separated by commas. required:"" makes a flag required. Of all flags with the same xor at
 //     most one may be given; if they are required, exactly one.
 //
-// A command without subcommands is a [runner]; run runs it. c keeps what a command line has set, so it is for one command line.
+// A command without subcommands is a [runner]; run runs it. c keeps the values of a command line, so use it for one
+// command line only.
 // Invalid tags panic.
 func newCommand(name, about string, c any, vars map[string]string, run func(context.Context, runner) error) *cobra.Command {
 	b := &builder{cmd: &cobra.Command{Use: name, Short: about}, run: run, vars: vars, groups: map[string][]string{}}

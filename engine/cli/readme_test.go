@@ -78,7 +78,7 @@ func TestReadmeIsTrue(t *testing.T) {
 			}
 		}
 		if said := chatWith(t, root, run.HTTP, "defaultRoom", edit.says); !strings.Contains(said, "[defaultRoom] you: "+edit.hears+"\n") {
-			t.Errorf("%s: defaultRoom heard:\n%s", edit.says, said)
+			t.Errorf("%s: defaultRoom received:\n%s", edit.says, said)
 		}
 	}
 	run.Stop(t)
@@ -92,7 +92,7 @@ func TestReadmeIsTrue(t *testing.T) {
 	command(t, project, moot, "module", "build", "shout")
 	run = startServer(t, project, append([]string{moot, "serve", "-c", "moot.yaml"}, anyPorts...)...)
 	if said := chatWith(t, root, run.HTTP, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
-		t.Errorf("loud heard:\n%s", said)
+		t.Errorf("loud received:\n%s", said)
 	}
 	run.Stop(t)
 }

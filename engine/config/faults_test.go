@@ -100,8 +100,8 @@ func TestFaultsBelongToTheirTenants(t *testing.T) {
 	}
 }
 
-// TestATenantThatStaysKeepsItsPaths checks that a tenant which takes the path that a faulty tenant gave up fails as well, and so
-// does one that takes the path of that tenant.
+// TestATenantThatStaysKeepsItsPaths checks three tenants: a is faulty, so it keeps the path that its new file gives up. b takes that
+// path and fails as well, so it keeps its own path. c takes the path of b and fails for the same reason.
 func TestATenantThatStaysKeepsItsPaths(t *testing.T) {
 	inUse, err := loadShelf(t, shelf{"/moot.yaml": mainFile, "/t/a.yaml": tenantFile("a", "/a"), "/t/b.yaml": tenantFile("b", "/b"), "/t/c.yaml": tenantFile("c", "/c")}, nil)
 	if err != nil {

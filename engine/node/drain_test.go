@@ -152,7 +152,7 @@ func TestANodeServesDuringItsDrainDelay(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !c.Lines.Scan() || !strings.Contains(c.Lines.Text(), `"status":"OK"`) {
-			t.Errorf("client %d heard %q, %v", i, c.Lines.Text(), c.Lines.Err())
+			t.Errorf("client %d received %q, %v", i, c.Lines.Text(), c.Lines.Err())
 		}
 	}
 	if res, err = http.Get("http://" + s.HTTP + "/"); err != nil {
@@ -166,7 +166,7 @@ func TestADrainDelayEnds(t *testing.T) {
 	s, clients := drained(t, "0s", 1, "drainDelay: 10ms")
 	terminate(t, s)
 	if c := clients[0]; !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown","retryAfter":10}` {
-		t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
+		t.Errorf("received %q, %v", c.Lines.Text(), c.Lines.Err())
 	}
 	if err := s.Wait(); err != nil {
 		t.Errorf("it ended with %v:\n%s", err, &s.Log)
@@ -193,7 +193,7 @@ func TestAReloadDoesNotProlongAShutdown(t *testing.T) {
 	}
 	for _, c := range clients {
 		if !c.Lines.Scan() || !byeWithinADrainOfZero.MatchString(c.Lines.Text()) {
-			t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
+			t.Errorf("received %q, %v", c.Lines.Text(), c.Lines.Err())
 		}
 		c.Conn.Close()
 	}

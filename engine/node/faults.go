@@ -199,15 +199,15 @@ func (l *loaded) forOperators() []api.TenantFault {
 
 // logFaults logs the tenants that are not configured correctly.
 func (l *loaded) logFaults(log *slog.Logger) {
-	told := map[string]bool{}
+	logged := map[string]bool{}
 	for _, f := range l.faults {
 		state := "its clients are refused"
 		if f.kept {
 			state = "it stays as before"
 		}
 		for _, line := range f.lines {
-			if !told[line] {
-				told[line] = true
+			if !logged[line] {
+				logged[line] = true
 				log.Error("tenant is not configured correctly", "tenant", f.tenant, "state", state, "problem", line)
 			}
 		}

@@ -219,7 +219,7 @@ func (p *party) hear(n int) {
 	p.t.Helper()
 	for _, g := range p.guests {
 		want := len(g.all()) + n
-		if err := redistest.Await(fmt.Sprintf("%s hears %d more", g.name, n), func() bool { return len(g.all()) >= want }); err != nil {
+		if err := redistest.Await(fmt.Sprintf("%s receives %d more", g.name, n), func() bool { return len(g.all()) >= want }); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -246,7 +246,7 @@ func (p *party) settle(atLeast, missing int) {
 				refused[text] = true
 			case "outcome unknown":
 			default:
-				p.t.Errorf("%s heard %q for an answer", g.name, answer)
+				p.t.Errorf("%s received %q for an answer", g.name, answer)
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func (p *party) check(g *guest, accepted, refused map[string]bool) {
 		}
 		return n
 	}
-	if err := redistest.Await(g.name+" has heard all", func() bool { return count() == len(accepted) }); err != nil {
+	if err := redistest.Await(g.name+" has received all", func() bool { return count() == len(accepted) }); err != nil {
 		p.t.Errorf("%v: %d of %d", err, count(), len(accepted))
 	}
 	last, seen := map[string]int{}, map[string]bool{}
@@ -283,7 +283,7 @@ func (p *party) check(g *guest, accepted, refused map[string]bool) {
 		var k int
 		fmt.Sscan(number, &k)
 		if seen[text] || refused[text] || k <= last[name] {
-			p.t.Errorf("%s heard %q: before: %v, refused: %v, after number %d", g.name, text, seen[text], refused[text], last[name])
+			p.t.Errorf("%s received %q: before: %v, refused: %v, after number %d", g.name, text, seen[text], refused[text], last[name])
 		}
 		seen[text], last[name] = true, k
 	}
@@ -291,7 +291,7 @@ func (p *party) check(g *guest, accepted, refused map[string]bool) {
 		return slices.DeleteFunc(slices.Clone(all), func(text string) bool { return !accepted[text] })
 	}
 	if first := p.guests[0]; !slices.Equal(common(g.all()), common(first.all())) {
-		p.t.Errorf("%s and %s heard different orders", g.name, first.name)
+		p.t.Errorf("%s and %s received different orders", g.name, first.name)
 	}
 }
 

@@ -150,7 +150,7 @@ func talkTo(t *testing.T, address, say, fits string) {
 	}
 }
 
-// TestAModuleThatHasNotChangedIsKnown checks that a load tells the host which files it has read before, and that a file
+// TestAModuleThatHasNotChangedIsKnown checks that a load passes to the host which files it has read before, and that a file
 // that has just changed is not among them.
 func TestAModuleThatHasNotChangedIsKnown(t *testing.T) {
 	if runtime.GOOS != "linux" {

@@ -136,7 +136,7 @@ func TestAHundredReloadsLoseNoMessage(t *testing.T) {
 		case l.Message == "":
 			answers++
 		case l.Message != fmt.Sprint("m", messages):
-			t.Fatalf("message %d is missing: heard %s", messages, heard.Text())
+			t.Fatalf("message %d is missing: received %s", messages, heard.Text())
 		case l.ReceiveA == nil || l.ReceiveB == nil || l.SayA == nil || l.SayB == nil:
 			t.Fatalf("a module was not asked: %s", heard.Text())
 		case *l.ReceiveA != *l.ReceiveB || *l.SayA != *l.SayB:

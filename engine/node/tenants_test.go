@@ -175,13 +175,13 @@ func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 	for tenant, other := range map[string]string{"acme": "bolt", "bolt": "acme"} {
 		for _, way := range [][2]string{{tenant + ".example", "/ws"}, {tenant + ".example:80", "/primus"}, {"", "/" + tenant + "/ws"}, {other + ".example", "/" + tenant + "/ws"}} {
 			if got := s.dial(way[0], way[1], tokens[tenant]); !strings.Contains(got, welcomed) {
-				t.Errorf("%s of %v hears %s", tenant, way, got)
+				t.Errorf("%s of %v receives %s", tenant, way, got)
 			}
 			if got := s.dial(way[0], way[1], tokens[other]); !strings.Contains(got, "3502") || !strings.Contains(got, "token has an invalid signature") {
-				t.Errorf("with the token of %s, %v hears %s", other, way, got)
+				t.Errorf("with the token of %s, %v receives %s", other, way, got)
 			}
 			if got := s.dial(way[0], way[1], ""); !strings.Contains(got, "token missing") {
-				t.Errorf("without a token %v hears %s", way, got)
+				t.Errorf("without a token %v receives %s", way, got)
 			}
 		}
 		c := s.enter(tenant)
@@ -216,10 +216,10 @@ func TestAReloadBringsNewSecrets(t *testing.T) {
 		t.Fatalf("%+v, %v", results, err)
 	}
 	if got := s.dial("acme.example", "/ws", old); !strings.Contains(got, "token has an invalid signature") {
-		t.Errorf("the old token hears %s", got)
+		t.Errorf("the old token receives %s", got)
 	}
 	if got := s.dial("acme.example", "/ws", s.token("acme", "ann")); !strings.Contains(got, welcomed) {
-		t.Errorf("the new token hears %s", got)
+		t.Errorf("the new token receives %s", got)
 	}
 }
 
@@ -239,7 +239,7 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	fmt.Fprintln(spy.Conn, "say hall the end")
 	for spy.Lines.Scan() && !strings.Contains(spy.Lines.Text(), "the end") {
 		if strings.Contains(spy.Lines.Text(), "bolt") {
-			t.Errorf("acme hears %s", spy.Lines.Text())
+			t.Errorf("acme receives %s", spy.Lines.Text())
 		}
 	}
 
@@ -346,7 +346,7 @@ func TestLimitsApplyToEachTenant(t *testing.T) {
 		}
 	}
 	if text := ann.Lines.Text(); !regexp.MustCompile(`"error":"rate limit exceeded".*"retryAfter":\d+`).MatchString(text) {
-		t.Errorf("acme hears %s", text)
+		t.Errorf("acme receives %s", text)
 	}
 	for n := range 30 {
 		s.says(bob, fmt.Sprintf("say hall m%d", n), fmt.Sprintf(`"message":"m%d"`, n))

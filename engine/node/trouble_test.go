@@ -68,7 +68,7 @@ func TestTheLossOfRedisIsReported(t *testing.T) {
 		t.Error(err)
 	}
 	for _, g := range []*guest{ann, bob} {
-		if err := redistest.Await(g.name+" hears it", func() bool { all := g.all(); return len(all) > 0 && all[len(all)-1] == "back" }); err != nil {
+		if err := redistest.Await(g.name+" receives it", func() bool { all := g.all(); return len(all) > 0 && all[len(all)-1] == "back" }); err != nil {
 			t.Error(err)
 		}
 	}

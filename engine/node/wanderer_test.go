@@ -103,7 +103,7 @@ func (w *wanderer) visit(node *nodetest.Server, at *position) {
 			_ = conn.SetDeadline(time.Now().Add(stay))
 		case m.Context == "user":
 			if m.Epoch == at.Epoch && m.Offset <= at.Offset {
-				w.t.Errorf("%s heard offset %d again, or late: it is at %d", w.name, m.Offset, at.Offset)
+				w.t.Errorf("%s received offset %d again, or late: it is at %d", w.name, m.Offset, at.Offset)
 			}
 			*at = m.position
 			w.heard(m.Message)
@@ -138,7 +138,7 @@ func (w *wanderer) has(text string) bool {
 // follow each other. At most pieces pieces are allowed.
 func (w *wanderer) settle(order []string, pieces int) {
 	w.t.Helper()
-	if err := redistest.Await(w.name+" hears the last message", func() bool { return w.has(order[len(order)-1]) }); err != nil {
+	if err := redistest.Await(w.name+" receives the last message", func() bool { return w.has(order[len(order)-1]) }); err != nil {
 		w.t.Error(err)
 	}
 	w.stop()
@@ -158,7 +158,7 @@ func (w *wanderer) settle(order []string, pieces int) {
 			switch {
 			case !ok: // the outcome of the message is unknown
 			case i < next, begun && i > next:
-				w.t.Fatalf("%s heard %q, which is number %d, and number %d was next", w.name, text, i, next)
+				w.t.Fatalf("%s received %q, which is number %d, and number %d was next", w.name, text, i, next)
 			default:
 				begun, next = true, i+1
 			}

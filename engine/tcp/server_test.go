@@ -126,7 +126,7 @@ func TestALineThatIsNotUTF8IsRefusedWhileItArrives(t *testing.T) {
 		c := s.dial()
 		c.raw("say r \xf4\x90")
 		if got := c.receive(); !strings.Contains(got, "text is not valid UTF-8") {
-			s.Errorf("heard %s", got)
+			s.Errorf("received %s", got)
 		}
 		c.raw("and the rest\n" + withID(1, "roomAdd") + "\n")
 		c.wants(ok(1, "true"))

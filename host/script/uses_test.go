@@ -68,7 +68,7 @@ func TestUsesOfCapabilitiesInLua(t *testing.T) {
 	}
 }
 
-// FuzzLuaTokens checks that a script of any bytes has tokens at its places.
+// FuzzLuaTokens checks that each token of a script of any bytes is in the script at the token's line and column.
 func FuzzLuaTokens(f *testing.F) {
 	for _, seed := range []string{"moot.kv['x'] --[[", "[==[ ]] ]==]", "\"\\", "[=", "c:setProperty(", "a\n\n--\nb", "'\n'"} {
 		f.Add([]byte(seed))

@@ -39,7 +39,7 @@ func (h Host) PardonSanction(s Sanction) error { return failure(h.raw.SanctionPa
 
 // RemoveMember removes the connection with that id from a room, also if the module or a
 // later one denies the event: the leave has the cause "removed". The client receives the
-// reason, at most 120 bytes; "": it is not told. Needs "members".
+// reason, at most 120 bytes; "": it receives no notice. Needs "members".
 func (h Host) RemoveMember(connection, room, reason string) error {
 	return failure(h.raw.MemberRemove(connection, room, reason))
 }

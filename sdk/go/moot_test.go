@@ -197,7 +197,7 @@ func TestEachReceiverCanHaveItsAnswer(t *testing.T) {
 		}
 		for i, r := range v.Receivers {
 			if want := "hello " + strconv.Itoa(i); r.Message != want {
-				t.Fatalf("receiver %d hears %q", i, r.Message)
+				t.Fatalf("receiver %d receives %q", i, r.Message)
 			}
 		}
 	}

@@ -140,7 +140,7 @@ func TestMessagesOfAnotherRoomAreTooMany(t *testing.T) {
 		header{sender: uint32(s.index)}.put(payload[len(r.beginning):])
 		m := r.members[0]
 		if m.take(payload, time.Second); m.duplicated != i || m.orders[0].next != 1 {
-			t.Errorf("after a message of room %d: %d too many, %d heard", i, m.duplicated, m.orders[0].next)
+			t.Errorf("after a message of room %d: %d too many, %d received", i, m.duplicated, m.orders[0].next)
 		}
 	}
 }

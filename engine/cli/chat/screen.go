@@ -53,7 +53,7 @@ type model struct {
 }
 
 type (
-	heardMsg    line
+	eventMsg    line
 	answeredMsg struct {
 		lines []line
 		quit  bool
@@ -74,7 +74,7 @@ func (m *model) wait() tea.Msg {
 	s := m.session
 	select {
 	case l := <-s.events:
-		return heardMsg(l)
+		return eventMsg(l)
 	case <-s.closer.Done():
 		return closedMsg{ending(s.closer.Err())}
 	case <-m.ctx.Done():
@@ -103,7 +103,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.input.Width = max(1, msg.Width-len(m.input.Prompt)-1)
 		m.fill()
 		return m, nil
-	case heardMsg:
+	case eventMsg:
 		m.show([]line{line(msg)})
 		return m, m.wait
 	case answeredMsg:

@@ -47,18 +47,18 @@ func (w *world) send(p *peer, room cluster.RoomID, sender, n int) error {
 // of sending.
 func (w *world) inOrder(p *peer, room cluster.RoomID, senders, n int) {
 	w.Helper()
-	w.eventually(fmt.Sprintf("%s hears all of %q", p.name, room.Room), func() bool { return len(p.heardIn(room)) >= senders*n })
+	w.eventually(fmt.Sprintf("%s receives all of %q", p.name, room.Room), func() bool { return len(p.heardIn(room)) >= senders*n })
 	next := map[string]int{}
 	for _, payload := range p.heardIn(room) {
 		cut := strings.LastIndexByte(payload, ' ')
 		sender := payload[:cut]
 		if want := fmt.Sprintf("%s %d", sender, next[sender]); payload != want {
-			w.Fatalf("%s heard %q, want %q", p.name, payload, want)
+			w.Fatalf("%s received %q, want %q", p.name, payload, want)
 		}
 		next[sender]++
 	}
 	if len(next) != senders {
-		w.Fatalf("%s heard %d senders, want %d", p.name, len(next), senders)
+		w.Fatalf("%s received %d senders, want %d", p.name, len(next), senders)
 	}
 }
 
@@ -72,10 +72,10 @@ func everyNodeHearsOneOrderOnce(w *world) {
 	w.consecutive(peers[0].placesIn(hall))
 	for _, p := range peers[1:] {
 		if !slices.Equal(p.heardIn(hall), peers[0].heardIn(hall)) {
-			w.Errorf("%s and %s heard different orders", peers[0].name, p.name)
+			w.Errorf("%s and %s received different orders", peers[0].name, p.name)
 		}
 		if !slices.Equal(p.placesIn(hall), peers[0].placesIn(hall)) {
-			w.Errorf("%s and %s were told of different positions", peers[0].name, p.name)
+			w.Errorf("%s and %s received different positions", peers[0].name, p.name)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func subscriberMissesNothing(w *world) {
 		}
 		w.publish(peers[2], r, "end")
 		for _, p := range peers[:2] {
-			w.eventually(p.name+" hears the end", func() bool { return p.hasHeard(r, "end") })
+			w.eventually(p.name+" receives the end", func() bool { return p.hasHeard(r, "end") })
 		}
 		all, heard := peers[0].heardIn(r), peers[1].heardIn(r)
 		if len(heard) > len(all) || !slices.Equal(heard, all[len(all)-len(heard):]) {
@@ -117,7 +117,7 @@ func subscriberMissesNothing(w *world) {
 		}
 		for i, k := range from {
 			if !slices.Contains(heard, says(r, i, k)) {
-				w.Fatalf("%q was published after Subscribe, and not heard", says(r, i, k))
+				w.Fatalf("%q was published after Subscribe, and not received", says(r, i, k))
 			}
 		}
 	}
@@ -229,7 +229,7 @@ func manyRoomsAtOnce(w *world) {
 			w.inOrder(p, hall, 2, 20)
 			for _, payload := range p.heardIn(hall) {
 				if !strings.HasPrefix(payload, hall.Room+" sender") {
-					w.Fatalf("%q was heard in %q", payload, hall.Room)
+					w.Fatalf("%q was received in %q", payload, hall.Room)
 				}
 			}
 		}
@@ -315,7 +315,7 @@ func flushedHasHeardAll(w *world) {
 		}
 		w.must(peers[1].Broker.Flush(w.ctx, hall))
 		if !peers[1].hasHeard(hall, last) {
-			w.Fatalf("%q was not heard when Flush returned", last)
+			w.Fatalf("%q was not received when Flush returned", last)
 		}
 	}
 	w.must(peers[0].Broker.Flush(w.ctx, hall)) // without a subscription
@@ -349,7 +349,7 @@ func ephemeralMessagesHaveNoPlace(w *world) {
 	w.must(peers[1].Broker.Flush(w.ctx, hall))
 	w.publish(peers[1], hall, "second")
 	for _, p := range peers {
-		w.eventually("the second is heard", func() bool { return p.hasHeard(hall, "second") })
+		w.eventually("the second is received", func() bool { return p.hasHeard(hall, "second") })
 		var places []cluster.Position
 		for i, text := range p.heardIn(hall) {
 			if text == "first" || text == "second" {

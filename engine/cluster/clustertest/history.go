@@ -104,7 +104,7 @@ func historyIsWhatWasDelivered(w *world) {
 		w.shows(page, false, want...)
 		for i, m := range page.Messages {
 			if at := (cluster.Position{Epoch: page.Top.Epoch, Offset: m.Offset}); at != places[i] {
-				w.Errorf("history has %.20q at %+v, it was heard at %+v", m.Payload, at, places[i])
+				w.Errorf("history has %.20q at %+v, it was received at %+v", m.Payload, at, places[i])
 			}
 		}
 		if top := places[len(places)-1]; page.Top != top {
@@ -304,20 +304,20 @@ func historyAndLiveMessagesMeet(w *world) {
 			streams[i].finish(w)
 		}
 		w.must(peers[2].Broker.Publish(w.ctx, r, []byte("end"), all))
-		w.eventually("the end is heard", func() bool { return peers[1].hasHeard(r, "end") })
+		w.eventually("the end is received", func() bool { return peers[1].hasHeard(r, "end") })
 		order := w.readAll(peers[0], r, start, all)
 		next := uint64(len(read)) + 1
 		for i, at := range peers[1].placesIn(r) {
 			if at.Offset > next {
-				w.Fatalf("history ended before %d, and %d was heard next", next, at.Offset)
+				w.Fatalf("history ended before %d, and %d was received next", next, at.Offset)
 			}
 			if got, want := peers[1].heardIn(r)[i], string(order[at.Offset-1].Payload); got != want {
-				w.Fatalf("%q was heard at %d, history has %q", got, at.Offset, want)
+				w.Fatalf("%q was received at %d, history has %q", got, at.Offset, want)
 			}
 			next = max(next, at.Offset+1)
 		}
 		if next != uint64(len(order))+1 {
-			w.Fatalf("all of %d messages were to be read or heard, and the last was %d", len(order), next-1)
+			w.Fatalf("all of %d messages were to be read or received, and the last was %d", len(order), next-1)
 		}
 	}
 }

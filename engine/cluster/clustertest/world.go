@@ -179,9 +179,9 @@ func (w *world) publish(p *peer, room cluster.RoomID, payload string) {
 func (w *world) hears(p *peer, room cluster.RoomID, want ...string) {
 	w.Helper()
 	last := want[len(want)-1]
-	w.eventually(fmt.Sprintf("%s hears %.40q in %q", p.name, last, room), func() bool { return p.hasHeard(room, last) })
+	w.eventually(fmt.Sprintf("%s receives %.40q in %q", p.name, last, room), func() bool { return p.hasHeard(room, last) })
 	if got := p.heardIn(room); !slices.Equal(got, want) {
-		w.Fatalf("%s heard %.200q in %q, want %.200q", p.name, got, room, want)
+		w.Fatalf("%s received %.200q in %q, want %.200q", p.name, got, room, want)
 	}
 }
 

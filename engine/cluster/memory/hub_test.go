@@ -196,7 +196,7 @@ func TestHandlerMayLeaveTheRoom(t *testing.T) {
 		must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), cluster.Retention{}))
 	}
 	if heard != 1 {
-		t.Errorf("heard %d, want 1", heard)
+		t.Errorf("received %d, want 1", heard)
 	}
 }
 

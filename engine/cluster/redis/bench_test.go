@@ -78,7 +78,7 @@ func benchmarkMessage(b *testing.B, keep cluster.Retention, heard bool) {
 	}
 	senders.Wait()
 	if heard {
-		if err := redistest.Await("all is heard", func() bool { return h.heard.Load() >= int64(b.N) }); err != nil {
+		if err := redistest.Await("all is received", func() bool { return h.heard.Load() >= int64(b.N) }); err != nil {
 			b.Error(err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestPositionsAreTheSameThoughAnEpochEnds(t *testing.T) {
 		}
 	}
 	hears := func(w *recorder, n int) {
-		eventually(t, fmt.Sprint(w.cfg.Node, " hears ", n), func() bool { return len(w.heardIn(hall)) >= n })
+		eventually(t, fmt.Sprint(w.cfg.Node, " receives ", n), func() bool { return len(w.heardIn(hall)) >= n })
 	}
 	for _, w := range tr.nodes {
 		tr.must(w.Subscribe(tr.ctx, hall))

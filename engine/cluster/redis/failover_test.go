@@ -127,7 +127,7 @@ func (w *recorder) Expired(_ context.Context, session []byte) {
 }
 
 // TestMembersAreToldOfAGapAfterALossOfOldMessages checks a new master that lacks messages
-// older than Heal.For: members who have not received the messages are told of a gap, once, before
+// older than Heal.For: members who have not received the messages receive a gap notice, once, before
 // the next message.
 func TestMembersAreToldOfAGapAfterALossOfOldMessages(t *testing.T) {
 	tr := emptyTestCluster(t)
@@ -142,12 +142,12 @@ func TestMembersAreToldOfAGapAfterALossOfOldMessages(t *testing.T) {
 	tr.must(a.Publish(tr.ctx, hall, []byte("first"), cluster.Retention{}))
 	tr.must(a.Publish(tr.ctx, still, []byte("first"), cluster.Retention{}))
 	for _, w := range tr.nodes {
-		eventually(t, w.cfg.Node+" hears the first", func() bool { return len(w.heardIn(hall))+len(w.heardIn(still)) == 2 })
+		eventually(t, w.cfg.Node+" receives the first", func() bool { return len(w.heardIn(hall))+len(w.heardIn(still)) == 2 })
 	}
 	successor := f.snapshot()
 	behind.link.disconnect()
 	tr.must(a.Publish(tr.ctx, hall, []byte("lost"), cluster.Retention{}))
-	eventually(t, "the lost one is heard", func() bool { return len(b.heardIn(hall)) == 2 })
+	eventually(t, "the lost one is received", func() bool { return len(b.heardIn(hall)) == 2 })
 	eventually(t, "the lost one is dropped", func() bool {
 		_, gaps, _ := a.parts[0].publisher.recent.after(0)
 		return len(gaps) > 0 && messagesOf(gaps) == 2
@@ -157,12 +157,12 @@ func TestMembersAreToldOfAGapAfterALossOfOldMessages(t *testing.T) {
 	eventually(t, "the members are told", func() bool { return len(behind.heardIn(hall)) == 2 })
 	tr.must(a.Publish(tr.ctx, hall, []byte("last"), cluster.Retention{}))
 	for w, want := range map[*recorder]string{a: "[first lost last]", b: "[first lost last]", behind: "[first (gap) last]"} {
-		eventually(t, "the last is heard", func() bool { all := w.heardIn(hall); return all[len(all)-1] == "last" })
+		eventually(t, "the last is received", func() bool { all := w.heardIn(hall); return all[len(all)-1] == "last" })
 		if got := fmt.Sprint(w.heardIn(hall)); got != want {
-			t.Errorf("%s heard %s, want %s", w.cfg.Node, got, want)
+			t.Errorf("%s received %s, want %s", w.cfg.Node, got, want)
 		}
 		if got := fmt.Sprint(w.heardIn(still)); got != "[first]" {
-			t.Errorf("%s heard %s in a room that lost nothing", w.cfg.Node, got)
+			t.Errorf("%s received %s in a room that lost nothing", w.cfg.Node, got)
 		}
 	}
 	top, err := b.Read(tr.ctx, hall, cluster.Position{}, 0, kept)
@@ -190,13 +190,13 @@ func TestASubscriptionReceivesNoEarlierMessages(t *testing.T) {
 	b := tr.node(Config{Addresses: []string{f.Address()}}, "b")
 	tr.must(b.Subscribe(tr.ctx, hall))
 	tr.must(a.Publish(tr.ctx, hall, []byte("7"), kept))
-	eventually(t, "7 is heard", func() bool { return len(b.heardIn(hall)) == 1 })
+	eventually(t, "7 is received", func() bool { return len(b.heardIn(hall)) == 1 })
 	successor()
 	tr.must(a.Publish(tr.ctx, hall, []byte("8"), kept))
 	for w, want := range map[*recorder]string{a: "[1 2 3 4 5 6 7 8]", b: "[7 8]"} {
-		eventually(t, w.cfg.Node+" hears 8", func() bool { return slices.Contains(w.heardIn(hall), "8") })
+		eventually(t, w.cfg.Node+" receives 8", func() bool { return slices.Contains(w.heardIn(hall), "8") })
 		if got := fmt.Sprint(w.heardIn(hall)); got != want {
-			t.Errorf("%s heard %s, want %s", w.cfg.Node, got, want)
+			t.Errorf("%s received %s, want %s", w.cfg.Node, got, want)
 		}
 	}
 }
@@ -220,9 +220,9 @@ func TestMessagesOfRestoredDataAreNotDeliveredAgain(t *testing.T) {
 	tr.must(b.Subscribe(tr.ctx, hall))
 	again()
 	tr.must(a.Publish(tr.ctx, hall, []byte("new"), kept))
-	eventually(t, "the new one is heard", func() bool { all := b.heardIn(hall); return len(all) > 0 && all[len(all)-1] == "new" })
+	eventually(t, "the new one is received", func() bool { all := b.heardIn(hall); return len(all) > 0 && all[len(all)-1] == "new" })
 	if got := fmt.Sprint(b.heardIn(hall)); got != "[new]" {
-		t.Errorf("b heard %s, want [new]", got)
+		t.Errorf("b received %s, want [new]", got)
 	}
 }
 

@@ -237,7 +237,7 @@ func (tr *testCluster) settle() {
 	tr.senders.Wait()
 	for _, w := range tr.nodes {
 		for _, r := range tr.rooms {
-			eventually(tr.T, w.cfg.Node+" hears all that was accepted in "+r.Room, func() bool { return len(tr.missing(w, r)) == 0 })
+			eventually(tr.T, w.cfg.Node+" receives all that was accepted in "+r.Room, func() bool { return len(tr.missing(w, r)) == 0 })
 			tr.inOrder(w, r)
 		}
 	}
@@ -250,7 +250,7 @@ func (tr *testCluster) settle() {
 				for i < min(len(a), len(b)) && a[i] == b[i] {
 					i++
 				}
-				tr.Errorf("%s: %s heard %d messages and %s %d, number %d and those after it differ: %q, %q", r.Room, tr.nodes[0].cfg.Node, len(a), w.cfg.Node, len(b), i, a[i:min(i+8, len(a))], b[i:min(i+8, len(b))])
+				tr.Errorf("%s: %s received %d messages and %s %d, number %d and those after it differ: %q, %q", r.Room, tr.nodes[0].cfg.Node, len(a), w.cfg.Node, len(b), i, a[i:min(i+8, len(a))], b[i:min(i+8, len(b))])
 			}
 		}
 	}
@@ -282,7 +282,7 @@ func (tr *testCluster) inOrder(w *recorder, r cluster.RoomID) {
 		k, err := strconv.Atoi(number)
 		tr.must(err)
 		if before, ok := last[sender]; ok && k <= before {
-			tr.Errorf("%s: %s heard %q after number %d", r.Room, w.cfg.Node, p, before)
+			tr.Errorf("%s: %s received %q after number %d", r.Room, w.cfg.Node, p, before)
 		}
 		last[sender] = k
 	}

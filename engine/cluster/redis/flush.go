@@ -88,9 +88,9 @@ func (s *sub) reached(mark string) {
 // ends when no message waits. The lock is held.
 func (s *sub) release() {
 	s.flushes = slices.DeleteFunc(s.flushes, func(f flush) bool {
-		heard := f.mark == "" && (s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||
+		handled := f.mark == "" && (s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||
 			s.handled.epoch != f.to.epoch && !s.behind && len(s.inbox) == 0 && !s.running)
-		if heard || !s.wanted {
+		if handled || !s.wanted {
 			close(f.done)
 			return true
 		}

@@ -76,7 +76,7 @@ func (n *Node) Health() error {
 		if now-p.beaten.Load() > int64(silentTime) {
 			return fmt.Errorf("redis does not answer at %s: this node cannot renew its lease, and verbs that need the cluster fail", n.cfg.where())
 		}
-		if now-p.heard.Load() > int64(silentTime) {
+		if now-p.receiving.Load() > int64(silentTime) {
 			return fmt.Errorf("redis at %s: subscriptions are interrupted, messages of other nodes will be read later", n.cfg.where())
 		}
 	}
@@ -301,7 +301,7 @@ type partition struct {
 	missing    atomic.Bool  // Redis may have lost members
 	returning  atomic.Bool  // restoreRecord is running
 	beaten     atomic.Int64 // when the lease was last renewed, ns since 1970
-	heard      atomic.Int64 // when the subscriptions last worked, ns since 1970
+	receiving  atomic.Int64 // when the subscriptions last worked, ns since 1970
 
 	mu         sync.Mutex
 	subscriber *subscriber     // nil while there is none

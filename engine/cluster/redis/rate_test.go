@@ -60,7 +60,7 @@ func (tr *testCluster) remembers(w *recorder, r cluster.RoomID) {
 	}
 	heard := w.heardIn(r)
 	if want := heard[len(heard)-kept.Messages:]; !slices.Equal(texts, want) {
-		tr.Errorf("history has\n%q, heard was\n%q", texts, want)
+		tr.Errorf("history has\n%q, the members received\n%q", texts, want)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	s.Kill()
 	tr.must(s.Restart())
 	tr.nodes[1].link.mend()
-	eventually(t, "all is heard", func() bool { return len(tr.nodes[1].heardIn(hall)) == 1000 })
+	eventually(t, "all is received", func() bool { return len(tr.nodes[1].heardIn(hall)) == 1000 })
 	for i, text := range tr.nodes[1].heardIn(hall) {
 		if want := fmt.Sprintf("node-0 %d ", i); text[:len(want)] != want {
 			t.Fatalf("message %d is %.20q", i, text)
@@ -196,7 +196,7 @@ func TestHealingIsPaced(t *testing.T) {
 		tr.must(tr.nodes[0].Publish(tr.ctx, hall, large, cluster.Retention{}))
 	}
 	w.link.mend()
-	eventually(t, "all is heard", func() bool { return len(w.heardIn(hall)) == 500 })
+	eventually(t, "all is received", func() bool { return len(w.heardIn(hall)) == 500 })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for last := 0; ; {
@@ -237,13 +237,13 @@ func TestARoomDropsMessagesAboveItsBytes(t *testing.T) {
 	}
 	b.link.mend()
 	tr.must(a.Publish(tr.ctx, hall, []byte("last"), cluster.Retention{}))
-	eventually(t, "the last is heard", func() bool { return slices.Contains(b.heardIn(hall), "last") })
+	eventually(t, "the last is received", func() bool { return slices.Contains(b.heardIn(hall), "last") })
 	heard := b.heardIn(hall)
 	if heard[0] != gapMark || slices.Contains(heard[1:], gapMark) {
-		t.Errorf("%d were heard, the first is %.20q: want to be told once of a gap before what follows it", len(heard), heard[0])
+		t.Errorf("%d were received, the first is %.20q: want one gap notice before the messages that follow", len(heard), heard[0])
 	}
 	if gaps := b.Counters().Gaps; gaps == 0 || gaps+int64(len(heard)-1) != 601 {
-		t.Errorf("%d gaps and %d heard of 601", gaps, len(heard)-1)
+		t.Errorf("%d gaps and %d received of 601", gaps, len(heard)-1)
 	}
 }
 

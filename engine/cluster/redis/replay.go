@@ -300,7 +300,7 @@ func (l *publisher) logLost(messages, rooms int, forgotten bool) {
 	n.counters.Replayed.Add(int64(messages))
 	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", messages)
 	if rooms > 0 || forgotten {
-		n.cfg.Log.Error("redis lacks messages that this node no longer keeps (cluster.heal.for, cluster.heal.nodeBytes): members who have not received them are told of a gap",
+		n.cfg.Log.Error("redis lacks messages that this node no longer keeps (cluster.heal.for, cluster.heal.nodeBytes): members who have not received them receive a gap notice",
 			"rooms", rooms, "moreRooms", forgotten, "for", n.cfg.Heal.For, "nodeBytes", n.cfg.Heal.NodeBytes)
 	}
 }

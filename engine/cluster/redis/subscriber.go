@@ -225,7 +225,7 @@ func (s *subscriber) watch(ctx context.Context) {
 		case <-synced:
 			synced, err = nil, s.p.audit(ctx, s.p.subscribed(0))
 			if err == nil {
-				s.p.heard.Store(s.p.n.now().UnixNano())
+				s.p.receiving.Store(s.p.n.now().UnixNano())
 				s.sendProbe(ctx)
 			}
 		case <-ticks.C:
@@ -237,7 +237,7 @@ func (s *subscriber) watch(ctx context.Context) {
 				err = s.late(silent)
 			}
 			if err == nil && synced == nil {
-				s.p.heard.Store(s.p.n.now().UnixNano())
+				s.p.receiving.Store(s.p.n.now().UnixNano())
 			}
 			if err == nil && synced == nil && time.Since(audited) > auditEvery {
 				audited = time.Now()

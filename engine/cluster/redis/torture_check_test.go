@@ -22,7 +22,7 @@ func (r *round) settle() {
 	first := living[:min(3, len(living))]
 	for _, h := range r.rooms {
 		for _, e := range first {
-			if err := redistest.Await("all is heard", func() bool { return r.missing(h, e) == "" }); err != nil {
+			if err := redistest.Await("all is received", func() bool { return r.missing(h, e) == "" }); err != nil {
 				r.Errorf("%s (%d/s, %d kept) at %s: lost %s", h.id.Room, h.rate, h.keep.Messages, e.cfg.Node, r.missing(h, e))
 			}
 			r.once(h, e)
@@ -119,7 +119,7 @@ func (r *round) agree(h *room, observers []*observer) {
 		b := strip(e.in(h))
 		for i := range min(len(a), len(b)) {
 			if a[i] != b[i] {
-				r.Errorf("%s (%d/s): %s heard %v and %s %v as number %d of %d and %d", h.id.Room, h.rate, observers[0].cfg.Node, a[i], e.cfg.Node, b[i], i, len(a), len(b))
+				r.Errorf("%s (%d/s): %s received %v and %s %v as number %d of %d and %d", h.id.Room, h.rate, observers[0].cfg.Node, a[i], e.cfg.Node, b[i], i, len(a), len(b))
 				break
 			}
 		}

@@ -15,11 +15,11 @@ const producerAge = producerTTL
 // order, also when it publishes them again, so the last number of each publisher is enough.
 type window struct {
 	life  uint64
-	last  map[string]heard // by process
+	last  map[string]latest // by process
 	swept time.Time
 }
 
-type heard struct {
+type latest struct {
 	number uint64
 	at     time.Time
 }
@@ -32,9 +32,9 @@ type seed struct {
 
 // newWindow returns a window that knows the messages up to the seeds.
 func newWindow(life uint64, seeds []seed, now time.Time) window {
-	w := window{life: life, last: make(map[string]heard, len(seeds)), swept: now}
+	w := window{life: life, last: make(map[string]latest, len(seeds)), swept: now}
 	for _, s := range seeds {
-		w.last[s.process] = heard{s.number, now}
+		w.last[s.process] = latest{s.number, now}
 	}
 	return w
 }
@@ -62,6 +62,6 @@ func (w *window) add(id string, now time.Time) bool {
 	if _, known := w.last[process]; !known {
 		process = strings.Clone(process)
 	}
-	w.last[process] = heard{number, now}
+	w.last[process] = latest{number, now}
 	return true
 }

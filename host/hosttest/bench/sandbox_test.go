@@ -118,7 +118,7 @@ func TestFilters(t *testing.T) {
 		d := h.Deliver(context.Background(), ev, Members(600, "en", "de", "xx"))
 		for i, heard := range d.For {
 			if got := heard != hook.Nothing; got != (i%3 != 2) {
-				t.Fatalf("%s: receiver %d heard: %v", name, i, got)
+				t.Fatalf("%s: receiver %d received %v", name, i, got)
 			}
 		}
 		if len(d.For) != 600 {

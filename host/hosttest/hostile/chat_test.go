@@ -59,7 +59,7 @@ func TestHostileAndGoodTenantsChat(t *testing.T) {
 		all.Go(func() {
 			for range 10 {
 				if answer := c.asks(fmt.Sprintf("say r%d hello", n)); !ok(answer) && !strings.Contains(answer, `"error":"middleware error"`) {
-					t.Errorf("a client of a hostile room hears %s", answer)
+					t.Errorf("a client of a hostile room receives %s", answer)
 				}
 			}
 		})
@@ -110,12 +110,12 @@ func (c *client) heardEverything(members []*client, each int) {
 			Good          int
 		}
 		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Good != 1 || m.Message != fmt.Sprint(next[m.From]) {
-			c.t.Fatalf("heard %s, %v; want number %d", line, err, next[m.From])
+			c.t.Fatalf("received %s, %v; want number %d", line, err, next[m.From])
 		}
 		next[m.From]++
 	}
 	if len(next) != len(members) || len(c.sink.chat) > 0 {
-		c.t.Errorf("heard %v, and %d lines more", next, len(c.sink.chat))
+		c.t.Errorf("received %v, and %d lines more", next, len(c.sink.chat))
 	}
 }
 
@@ -164,7 +164,7 @@ func TestHostileHooksOfOneConnection(t *testing.T) {
 		t.Errorf("disconnect: after %v, it is in %v", took, c.Rooms())
 	}
 	if answer := good.asks("say r hello"); !ok(answer) {
-		t.Errorf("the good tenant hears %s", answer)
+		t.Errorf("the good tenant receives %s", answer)
 	}
 	good.Done(context.Background())
 }

@@ -91,7 +91,7 @@ func (c *client) next(lines <-chan string) string {
 	case line := <-lines:
 		return line
 	case <-time.After(patience):
-		c.t.Error("nothing was heard")
+		c.t.Error("nothing was received")
 		return ""
 	}
 }

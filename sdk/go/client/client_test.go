@@ -33,7 +33,7 @@ func TestMessagesReachAllMembersAndTheSender(t *testing.T) {
 		for _, p := range []*testClient{ann, bob} {
 			m := next(p, from(ann.ID()))
 			if m.Text() != "hello, "+room || m.Room != room || m.ID != id || len(id) != 20 || m.Extra["id"] != nil || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
-				t.Errorf("heard %+v", m)
+				t.Errorf("received %+v", m)
 			}
 			if kept := m.Position.Offset > 0 && m.Position.Epoch != ""; kept != (room == "kept") {
 				t.Errorf("%s: the position is %+v", room, m.Position)
@@ -325,7 +325,7 @@ func TestMessagesDuringBreaksArriveOnceAndInOrder(t *testing.T) {
 				}
 			}
 			if !slices.Equal(heard, want) {
-				t.Errorf("heard %q", heard)
+				t.Errorf("received %q", heard)
 			}
 			var said []string
 			for before := uint64(0); ; {
@@ -435,7 +435,7 @@ func TestSayIsNotPublishedTwice(t *testing.T) {
 			}
 			for text, n := range count {
 				if n != 3 && (n != 2 || more != "") {
-					t.Errorf("%q was heard %d times", text, n/2)
+					t.Errorf("%q was received %d times", text, n/2)
 				}
 			}
 			t.Logf("%d were lost", lost)

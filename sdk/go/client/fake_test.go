@@ -268,7 +268,7 @@ func TestSlowHandlersMayCallTheClient(t *testing.T) {
 	p.join("r")
 	for want := range flood {
 		if got := <-heard; got != want {
-			t.Fatalf("heard %d, want %d", got, want)
+			t.Fatalf("received %d, want %d", got, want)
 		}
 	}
 }

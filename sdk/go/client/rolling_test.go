@@ -106,7 +106,7 @@ func TestARollingRestart(t *testing.T) {
 		}
 		i := slices.Index(said["plain"], text)
 		if i < next || i > next != gapped {
-			t.Fatalf("in the room without history it received message %d when %d was next, told of a gap: %v", i, next, gapped)
+			t.Fatalf("in the room without history it received message %d when %d was next, gap reported: %v", i, next, gapped)
 		}
 		next, gapped = i+1, false
 	}
