@@ -27,7 +27,7 @@ func (*counting) Pace(context.Context, cluster.RoomID)                          
 
 // BenchmarkMessage measures the processor time of a message of 200 bytes, with 256 senders and
 // 500 rooms: redis-us of redis-server, and node-us of this process, which publishes the message
-// and, with "heard", receives it on one node.
+// and, with "received", receives it on one node.
 func BenchmarkMessage(b *testing.B) {
 	for _, bench := range []struct {
 		name  string
@@ -35,10 +35,10 @@ func BenchmarkMessage(b *testing.B) {
 		heard bool
 	}{
 		{"kept to heal", cluster.Retention{}, false},
-		{"kept to heal, heard", cluster.Retention{}, true},
-		{"history, heard", cluster.Retention{Messages: 100, For: time.Minute}, true},
+		{"kept to heal, received", cluster.Retention{}, true},
+		{"history, received", cluster.Retention{Messages: 100, For: time.Minute}, true},
 		{"ephemeral", cluster.Retention{Ephemeral: true}, false},
-		{"ephemeral, heard", cluster.Retention{Ephemeral: true}, true},
+		{"ephemeral, received", cluster.Retention{Ephemeral: true}, true},
 	} {
 		b.Run(bench.name, func(b *testing.B) { benchmarkMessage(b, bench.keep, bench.heard) })
 	}
