@@ -29,7 +29,7 @@ function forLocale(translations, locale) {
   return language && { language, text: translations[language] };
 }
 
-// translated returns a text for a locale; for a JSON message it does so with the strings in it, but not with the names of members.
+// translated returns a text in the language of a locale. In a JSON message it translates the strings, but not the names of members.
 // It sets found.language if it has translated anything.
 function translated(message, locale, found) {
   if (Array.isArray(message)) return message.map((item) => translated(item, locale, found));

@@ -6,7 +6,7 @@ export class Membership {
   /** leave() is under way: the room is not joined again after a break. */
   leaving = false;
   #counts = false; // the room has no history: its messages have no positions, and the client counts them
-  #heard = 0; // messages without positions since the last request
+  #counted = 0; // messages without positions since the last request
   #answered: Position | undefined; // the room's position in the last answer
 
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
@@ -23,7 +23,7 @@ export class Membership {
     if (!at) {
       if (!this.#counts) this.since = this.#answered;
       this.#counts = true;
-      this.#heard++;
+      this.#counted++;
       return true;
     }
     if (this.since?.epoch === at.epoch && at.offset <= this.since.offset) return false;
@@ -33,8 +33,8 @@ export class Membership {
 
   /** The position of the last message received, for a request; of epoch "" if it is unknown. */
   position(): Frame {
-    if (this.since) this.since = { epoch: this.since.epoch, offset: this.since.offset + this.#heard };
-    this.#heard = 0;
+    if (this.since) this.since = { epoch: this.since.epoch, offset: this.since.offset + this.#counted };
+    this.#counted = 0;
     return { epoch: "", offset: 0, ...this.since };
   }
 

@@ -26,7 +26,7 @@ export class Feed {
     this.whole = true;
   }
 
-  // may tells whether the key has at least the role.
+  // may reports whether the key has at least the role.
   may(role) {
     return roles.indexOf(this.key.role) >= roles.indexOf(role);
   }

@@ -7,7 +7,7 @@ const page = 100; // decisions in one answer
 const words = (list) => [any, ...list.map((word) => [word, word])];
 
 export function decisions(main, feed) {
-  const own = feed.whole ? "" : feed.tenant.name; // for no choice
+  const own = feed.whole ? "" : feed.tenant.name; // used if no tenant is chosen
   const asked = { tenant: own, room: "", hook: "", module: "", verdict: "", shadow: "" };
   let older = []; // decisions of older pages; each update replaces only the latest page
   let turn = 0;
