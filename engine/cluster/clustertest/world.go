@@ -80,7 +80,7 @@ func (w *world) launch(name string) *peer {
 		case err := <-ran:
 			return err
 		case <-late.C:
-			return fmt.Errorf("Run of %s goes on though its ctx has ended", name)
+			return fmt.Errorf("Run of %s continues although its ctx has ended", name)
 		}
 	})
 	w.Cleanup(func() { w.leaves(p) })

@@ -78,7 +78,7 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	a.link.disconnect()
 	tr.wasHanded(b, ids)
 	tr.counts(b, 0)
-	// One member that was removed already leaves while Redis does not answer.
+	// A member that b has already removed leaves while Redis does not answer.
 	parted := make(chan bool)
 	go func() {
 		gone, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[0])

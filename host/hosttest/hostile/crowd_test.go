@@ -19,7 +19,7 @@ import (
 
 // TestManyTenantsWithLittleMemory calls hundreds of tenants at once, most of which share modules, with memory for a
 // few dozen instances. Meanwhile rules are reloaded, some tenants and modules come and go, and tenants try their modules.
-// Each event must be about its own tenant, no instance has marks of another tenant, a call fails for want of memory or time only, and the memory is free afterwards.
+// Each event must be about its own tenant, no instance has marks of another tenant, a call fails only for lack of memory or time, and the memory is free afterwards.
 func TestManyTenantsWithLittleMemory(t *testing.T) {
 	w := openWith(t, host.Config{VerifyResets: true})
 	defer w.end()
