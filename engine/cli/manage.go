@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -206,21 +207,35 @@ func (c *connectionsCommand) Run(ctx context.Context, t terminal) error {
 	})
 }
 
+// messageFlags is the message of a command, which is text or JSON.
+type messageFlags struct {
+	Message string `arg:"" help:"Text of the message."`
+	JSON    bool   `name:"json" help:"The message is JSON, not text."`
+}
+
+// value returns the message for a request.
+func (m *messageFlags) value() (json.RawMessage, error) {
+	if !m.JSON {
+		return json.Marshal(m.Message)
+	}
+	if !json.Valid([]byte(m.Message)) {
+		return nil, misuse{errors.New("moot: the message is not JSON")}
+	}
+	return json.RawMessage(m.Message), nil
+}
+
 type sayCommand struct {
 	tenantFlags
-	Room    string `arg:"" help:"Room."`
-	Message string `arg:"" help:"Text of the message."`
-	From    string `help:"Connection id of a member. Default: the system." placeholder:"ID"`
-	JSON    bool   `name:"json" help:"The message is JSON, not text."`
+	Room string `arg:"" help:"Room."`
+	messageFlags
+	From string `help:"Connection id of a member. Default: the system." placeholder:"ID"`
 }
 
 // Run sends the message through the rules of the room.
 func (c *sayCommand) Run(ctx context.Context, _ terminal) error {
-	message := json.RawMessage(c.Message)
-	if !c.JSON {
-		message, _ = json.Marshal(c.Message) // a text
-	} else if !json.Valid(message) {
-		return misuse{fmt.Errorf("moot: the message is not JSON")}
+	message, err := c.value()
+	if err != nil {
+		return err
 	}
 	body := map[string]any{"message": message}
 	if c.From != "" {

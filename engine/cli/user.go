@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -82,17 +81,14 @@ func (c *userShowCommand) Run(ctx context.Context, t terminal) error {
 
 type userSendCommand struct {
 	userFlags
-	Message string `arg:"" help:"Text of the message."`
-	JSON    bool   `name:"json" help:"The message is JSON, not text."`
+	messageFlags
 }
 
 // Run sends the message and prints the number of connections that it reached.
 func (c *userSendCommand) Run(ctx context.Context, t terminal) error {
-	message := json.RawMessage(c.Message)
-	if !c.JSON {
-		message, _ = json.Marshal(c.Message) // a text
-	} else if !json.Valid(message) {
-		return misuse{errors.New("moot: the message is not JSON")}
+	message, err := c.value()
+	if err != nil {
+		return err
 	}
 	return c.reach(ctx, t, http.MethodPost, c.at("messages"), map[string]any{"message": message}, "sent to")
 }

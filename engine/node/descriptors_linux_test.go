@@ -13,17 +13,23 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestConnectionsWithoutAClientDoNotHoldAllDescriptors checks that connections that request a page and stay open, and
-// those that send nothing, do not keep clients and operators out.
-func TestConnectionsWithoutAClientDoNotHoldAllDescriptors(t *testing.T) {
-	const files = 160
+// startedWithFiles starts a server that may have this number of open files.
+func startedWithFiles(t *testing.T, files int) *nodetest.Server {
+	t.Helper()
 	cmd := process(t, configured(t, t.TempDir(), ""))
 	cmd.Args = append([]string{"bash", "-c", fmt.Sprintf(`ulimit -n %d; exec -a %s "$0" "$@"`, files, processName), cmd.Path}, cmd.Args[1:]...)
 	var err error
 	if cmd.Path, err = exec.LookPath("bash"); err != nil {
 		t.Fatal(err)
 	}
-	s := started(t, cmd)
+	return started(t, cmd)
+}
+
+// TestConnectionsWithoutAClientDoNotHoldAllDescriptors checks that connections that request a page and stay open, and
+// those that send nothing, do not keep clients and operators out.
+func TestConnectionsWithoutAClientDoNotHoldAllDescriptors(t *testing.T) {
+	const files = 160
+	s := startedWithFiles(t, files)
 	for i := range 2 * files {
 		c, err := net.Dial("tcp", s.HTTP)
 		if err != nil {
@@ -61,13 +67,7 @@ func TestConnectionsWithoutAClientDoNotHoldAllDescriptors(t *testing.T) {
 // serves its clients and operators, and accepts waiting clients after others have left.
 func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
 	const files = 96
-	cmd := process(t, configured(t, t.TempDir(), ""))
-	cmd.Args = append([]string{"bash", "-c", fmt.Sprintf(`ulimit -n %d; exec -a %s "$0" "$@"`, files, processName), cmd.Path}, cmd.Args[1:]...)
-	var err error
-	if cmd.Path, err = exec.LookPath("bash"); err != nil {
-		t.Fatal(err)
-	}
-	s := started(t, cmd)
+	s := startedWithFiles(t, files)
 	welcome, details := regexp.MustCompile(`"welcome"`), regexp.MustCompile(`"fingerprint"`)
 	var all []*nodetest.Client
 	dial := func() *nodetest.Client {
@@ -92,7 +92,7 @@ func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
 		dial()
 	}
 	must(s.Log.Await(regexp.MustCompile(`level=ERROR msg="out of file descriptors.*limits\.connections.*limit=96`)))
-	_, err = fmt.Fprintln(first.Conn, "detailsView")
+	_, err := fmt.Fprintln(first.Conn, "detailsView")
 	must(err)
 	must(first.Hear(details))
 	for range 3 {

@@ -61,5 +61,5 @@ moot.on("say", (event, receiver) => {
   if (receiver.locale === "xx") return moot.drop();
   if (receiver.locale === "de") return moot.rewrite({ message: "hallo", extra: { lang: "de" } });
 });
-moot.action("greet", { description: "says hello", speech: true, inputs: { name: { required: true, description: "whom" } } }, (event) =>
+moot.action("greet", { description: "says hello", speech: true, inputs: { name: { required: true, description: "name" } } }, (event) =>
   moot.reply({ greeting: `hello ${event.params.name}`, by: event.action }));

@@ -72,6 +72,6 @@ moot.on("say", function(_, receiver)
   if receiver.locale == "xx" then return moot.drop() end
   if receiver.locale == "de" then return moot.rewrite({ message = "hallo", extra = { lang = "de" } }) end
 end)
-moot.action("greet", { description = "says hello", speech = true, inputs = { name = { required = true, description = "whom" } } }, function(event)
+moot.action("greet", { description = "says hello", speech = true, inputs = { name = { required = true, description = "name" } } }, function(event)
   return moot.reply({ greeting = "hello " .. event.params.name, by = event.action })
 end)
