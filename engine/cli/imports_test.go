@@ -57,6 +57,10 @@ var allowedImports = map[string][]string{
 	"engine/moderation/redis":          {"engine/cluster/redis/durable", "engine/moderation"},
 	"engine/moderation/sqlite":         {"engine/moderation"},
 	"engine/moderation/moderationtest": {"engine/moderation"},
+
+	"engine/review":            {"engine/wire"},
+	"engine/review/memory":     {"engine/review"},
+	"engine/review/reviewtest": {"engine/review", "engine/wire"},
 }
 
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {

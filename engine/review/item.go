@@ -1,0 +1,264 @@
+// Package review is the contract of the review queue: messages that a rule holds until a person decides about them, and
+// members' reports of messages and users. The packages memory, redis and sqlite implement [Store]; package reviewtest tests
+// an implementation.
+//
+// An item is open until a person decides about it or its time ends. [Begin] or [Claim] then gives it to one node, which
+// carries the decision out and calls [End]. If the node dies in between, [Claim] gives the item to another one: a message is
+// published by [github.com/mootchat/moot/engine/cluster.Broker.PublishOnce], so that the repetition publishes nothing.
+package review
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Kind is the kind of an item.
+type Kind string
+
+// The kinds of items.
+const (
+	Held   Kind = "held"   // a message that was not published
+	Report Kind = "report" // a message or a user that members reported
+)
+
+// State is the state of an item.
+type State string
+
+// The states of items. A decided item becomes open again if its target is reported again.
+const (
+	Open     State = "open"     // nobody has decided
+	Deciding State = "deciding" // a node carries out the decision
+	Decided  State = "decided"  // it was carried out
+)
+
+// Item is a held message, or a report. Times are in ms since 1970, by the clock of the node that set them.
+type Item struct {
+	ID       string `json:"id"` // see NewID
+	Tenant   string `json:"-"`
+	Kind     Kind   `json:"kind"`
+	State    State  `json:"state"`
+	Revision int64  `json:"revision"` // number of changes, set by Store.Put; 0: the store does not have the item
+
+	// Unique identifies the item beside its ID: two items of a tenant never have the same one at a time. "": none. See
+	// UniqueOf.
+	Unique string `json:"unique,omitempty"`
+
+	At    int64 `json:"at"`              // when it was added
+	Until int64 `json:"until,omitempty"` // when an open item expires; 0: never
+	// Due is the time of the next change without a person: an open item expires, a node that is deciding counts as dead, a
+	// decided item is removed. 0: never. The functions of this package set it.
+	Due int64 `json:"due,omitempty"`
+
+	// The author of the held or reported message, or the reported user.
+	User       string `json:"user,omitempty"`
+	Connection string `json:"connection,omitempty"`
+	Address    string `json:"address,omitempty"` // IP address
+
+	// The message: as the entry that held it left it, or as it was published. A report of a user has none, and Room is "".
+	Room      string          `json:"room,omitempty"`
+	MessageID string          `json:"messageId,omitempty"` // of a held message: its id when it is released; "" in an ephemeral room
+	Message   wire.Message    `json:"message,omitzero"`
+	From      string          `json:"from,omitempty"`
+	Context   string          `json:"context,omitempty"`
+	SentAt    int64           `json:"sentAt,omitempty"`
+	JoinedAt  int64           `json:"joinedAt,omitempty"` // when the author of a held message joined the room
+	Extra     json.RawMessage `json:"extra,omitempty"`    // a JSON object; nil: none
+
+	// Of a held message.
+	Reason   string `json:"reason,omitempty"`  // of the rule, for moderators
+	Rule     string `json:"rule,omitempty"`    // as module@sha#revision
+	Priority int    `json:"priority,omitzero"` // place of the entry that held it
+	Module   string `json:"module,omitempty"`  // the same
+	Release  bool   `json:"release,omitempty"` // a message that expires is released, and otherwise rejected
+	Notify   bool   `json:"notify,omitempty"`  // the author receives the outcome
+
+	// Of a report.
+	Shown     *Shown     `json:"shown,omitempty"`     // the form of the message that the first reporter receives; nil: as it was published
+	Reporters []Reporter `json:"reporters,omitempty"` // the first MaxReporters
+	Reports   int        `json:"reports,omitzero"`    // number of all of them
+
+	Decision *Decision `json:"decision,omitempty"` // nil: there was none yet. Items that share one must not change it
+	Failure  string    `json:"failure,omitempty"`  // why the last decision was not carried out; "" after a success
+}
+
+// Shown is a form of a reported message.
+type Shown struct {
+	Message wire.Message    `json:"message,omitzero"`
+	From    string          `json:"from,omitempty"`
+	Extra   json.RawMessage `json:"extra,omitempty"`
+}
+
+// Reporter is a member who reported a message or a user.
+type Reporter struct {
+	User       string `json:"user,omitempty"`
+	Connection string `json:"connection,omitempty"`
+	Address    string `json:"address,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	At         int64  `json:"at"`
+	Notify     bool   `json:"notify,omitempty"` // the reporter asked to be told the outcome
+}
+
+// Same reports whether both are the same user or, without users, the same connection.
+func (r *Reporter) Same(as *Reporter) bool {
+	return r.User == as.User && (r.User != "" || r.Connection == as.Connection)
+}
+
+// Action is what a decision does with an item.
+type Action string
+
+// The actions. Release, Reject and Withdraw are for held messages, Dismiss, Retract and Sanction for reports.
+const (
+	Release  Action = "release"  // the message is published
+	Reject   Action = "reject"   // it is not
+	Withdraw Action = "withdraw" // its author rejects it
+	Dismiss  Action = "dismiss"  // nothing is done
+	Retract  Action = "retract"  // the message is retracted
+	Sanction Action = "sanction" // its author is muted, banned or shadowed
+	Expire   Action = "expire"   // nobody decided in time: a message is released or rejected, a report ends
+)
+
+// Decision is what a person, or the end of an item's time, decided about an item.
+type Decision struct {
+	Action Action `json:"action"`
+	By     string `json:"by,omitempty"`     // the person, such as the name of an API key; "": the author, or nobody
+	Reason string `json:"reason,omitempty"` // for the author or the reporters
+	At     int64  `json:"at"`
+	Node   string `json:"node,omitempty"` // the node that carries it out
+
+	// To and Payload are the room and the payload of a release, once its chain has allowed it; see Prepare.
+	To      string `json:"to,omitempty"`
+	Payload []byte `json:"payload,omitempty"`
+}
+
+// Limits of the texts of an item, in bytes, and of the named reporters of a report.
+const (
+	MaxReporters = 100
+	MaxReason    = 256
+	maxName      = 256     // users, connections, addresses and modules
+	maxRoom      = 200     // rooms
+	maxContent   = 3 << 20 // a message and what a module added to it
+)
+
+// NewID returns an ID. IDs are in the order of their times, except for those of the same millisecond.
+func NewID(now time.Time) string {
+	const digits = "0123456789abcdefghijklmnopqrstuv"
+	var id [20]byte
+	ms, random := uint64(now.UnixMilli()), rand.Uint64()
+	for i := range 10 {
+		id[9-i], id[10+i] = digits[ms>>(5*i)&31], digits[random>>(5*i)&31]
+	}
+	return string(id[:])
+}
+
+// UniqueOf returns an [Item.Unique] that is equal for equal parts.
+func UniqueOf(kind Kind, parts ...string) string {
+	h := sha256.New()
+	for _, part := range append([]string{string(kind)}, parts...) {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return strings.ToLower(base32.HexEncoding.EncodeToString(h.Sum(nil)[:15]))
+}
+
+// Subject returns a text that is equal for items of the same author: "user:NAME", or "connection:ID" of an author without
+// a user.
+func (i *Item) Subject() string {
+	if i.User != "" {
+		return SubjectOfUser(i.User)
+	}
+	return SubjectOfConnection(i.Connection)
+}
+
+// SubjectOfUser returns the Subject of the items of a user.
+func SubjectOfUser(user string) string { return "user:" + user }
+
+// SubjectOfConnection returns the Subject of the items of a connection without a user.
+func SubjectOfConnection(id string) string { return "connection:" + id }
+
+// Owner returns the person on whose account the item counts, for [Limits.OfOwner]: the author of a held message, the first
+// reporter. A person without a user is known by the address, because connections are free.
+func (i *Item) Owner() string {
+	user, address := i.User, i.Address
+	if i.Kind == Report && len(i.Reporters) > 0 {
+		user, address = i.Reporters[0].User, i.Reporters[0].Address
+	}
+	if user != "" {
+		return SubjectOfUser(user)
+	}
+	return "address:" + address
+}
+
+// Size returns the bytes that the item counts for [Limits.Bytes].
+func (i *Item) Size() int64 {
+	n := 1024 + len(i.Message.Text) + len(i.Extra) + len(i.User) + len(i.Reason)
+	if i.Shown != nil {
+		n += len(i.Shown.Message.Text) + len(i.Shown.Extra)
+	}
+	for k := range i.Reporters {
+		r := &i.Reporters[k]
+		n += 128 + len(r.User) + len(r.Reason)
+	}
+	if i.Decision != nil {
+		n += 128 + len(i.Decision.Reason) + len(i.Decision.Payload)
+	}
+	return int64(n)
+}
+
+// Validate checks the item. The text of an error is for users.
+func (i *Item) Validate() error {
+	switch {
+	case len(i.ID) != 20 || strings.Trim(i.ID, "0123456789abcdefghijklmnopqrstuv") != "":
+		return fmt.Errorf("%.40q is not the id of an item", i.ID)
+	case i.Kind != Held && i.Kind != Report:
+		return fmt.Errorf("%.40q is not a kind of items: use held or report", i.Kind)
+	case i.State != Open && i.State != Deciding && i.State != Decided:
+		return fmt.Errorf("%.40q is not a state of items: use open, deciding or decided", i.State)
+	case (i.State == Open) != (i.Decision == nil) && i.Kind == Held:
+		return errors.New("a held message has a decision if it is not open")
+	case i.Kind == Report && (len(i.Reporters) == 0 || len(i.Reporters) > MaxReporters):
+		return fmt.Errorf("a report names 1 to %d reporters", MaxReporters)
+	case len(i.Message.Text)+len(i.Extra) > maxContent:
+		return fmt.Errorf("the message has more than %d bytes", maxContent)
+	case !utf8.ValidString(i.Message.Text):
+		return errors.New("the message is not UTF-8")
+	case i.User == "" && i.Connection == "":
+		return errors.New("the item has neither a user nor a connection")
+	}
+	texts := []text{{"room", i.Room, maxRoom}, {"user", i.User, maxName}, {"connection", i.Connection, maxName}, {"address", i.Address, maxName},
+		{"from", i.From, maxName}, {"reason", i.Reason, MaxReason}, {"unique", i.Unique, 24}, {"messageId", i.MessageID, 24}}
+	for k := range i.Reporters {
+		r := &i.Reporters[k]
+		texts = append(texts, text{"user of a reporter", r.User, maxName}, text{"connection of a reporter", r.Connection, maxName},
+			text{"address of a reporter", r.Address, maxName}, text{"reason of a report", r.Reason, MaxReason})
+	}
+	if d := i.Decision; d != nil {
+		texts = append(texts, text{"by", d.By, maxName}, text{"reason of a decision", d.Reason, MaxReason})
+	}
+	for _, t := range texts {
+		if err := t.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// text is a text of an item and its most bytes.
+type text struct {
+	name, value string
+	most        int
+}
+
+func (t *text) check() error {
+	if len(t.value) > t.most || !utf8.ValidString(t.value) || strings.ContainsRune(t.value, 0) {
+		return fmt.Errorf("%s: at most %d bytes of UTF-8, without NUL", t.name, t.most)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package review
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors of a Store and of the functions of this package. The texts of ErrFull, ErrFullBytes, ErrOwnerFull, ErrDecided and
+// ErrNone are for users.
+var (
+	ErrNone      = errors.New("there is no such item, or it was removed")
+	ErrExists    = errors.New("the item exists")
+	ErrConflict  = errors.New("the item has changed")
+	ErrDecided   = errors.New("it was decided already")
+	ErrUnknown   = errors.New("outcome unknown") // the change may have been made, or may be lost
+	ErrFull      = errors.New("too many items of the tenant wait for a decision")
+	ErrFullBytes = errors.New("the items of the tenant that wait for a decision have too many bytes")
+	ErrOwnerFull = errors.New("too many of your items wait for a decision")
+)
+
+// Limits bound the items of a tenant. They hold for each kind separately.
+type Limits struct {
+	Items     int           // items that are not decided; 0: 10,000
+	Bytes     int64         // of these items, by Item.Size; 0: 64 MiB
+	OfOwner   int           // items of one Item.Owner that are not decided; 0: 100
+	Retention time.Duration // time for which decided items are kept; 0: 30 days
+
+	// Decided items are removed before their time, the oldest first, while there are more of them than Items, or they have
+	// more than Bytes. They never make a store refuse an item.
+}
+
+// WithDefaults returns l with its defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
+	l.Items = cmp.Or(l.Items, 10_000)
+	l.Bytes = cmp.Or(l.Bytes, 64<<20)
+	l.OfOwner = cmp.Or(l.OfOwner, 100)
+	l.Retention = cmp.Or(l.Retention, 30*24*time.Hour)
+	return l
+}
+
+// Check returns the error of an item that would be added, or be no longer decided, to items of its kind that are not
+// decided: their number, their bytes, and the number of those of its owner. nil: it is within the limits.
+func (l Limits) Check(one *Item, items int, bytes int64, ofOwner int) error {
+	l = l.WithDefaults()
+	switch {
+	case items >= l.Items:
+		return ErrFull
+	case bytes+one.Size() > l.Bytes:
+		return ErrFullBytes
+	case ofOwner >= l.OfOwner:
+		return ErrOwnerFull
+	}
+	return nil
+}
+
+// Store keeps the items of all tenants. Nodes of a cluster share one. Methods may be called concurrently. They return an
+// error that wraps ctx's when ctx ends; a change may then have been made. The caller must not change what an item points to,
+// neither after Put nor of a returned item.
+type Store interface {
+	// Put adds an item with Revision 0, or replaces the one with its ID if that has the same Revision. It returns the item
+	// with its next Revision. When Put returns, the change is as durable as the store. Limits hold for an item that is
+	// added, or that is no longer decided. Errors: ErrExists if there is an item with its ID or Unique, which Put returns;
+	// ErrConflict if the item has another Revision; ErrNone if it was removed; ErrFull, ErrFullBytes, ErrOwnerFull,
+	// ErrUnknown; that of Item.Validate.
+	Put(ctx context.Context, one Item, limits Limits) (Item, error)
+
+	// Get returns an item. Errors: ErrNone.
+	Get(ctx context.Context, tenant, id string) (Item, error)
+
+	// List returns a page of the items, ordered by ID: the oldest first. An item that a query selects from the first page
+	// to the last is on exactly one of them. A page may be shorter than the limit, or empty, even if others follow. The
+	// cost depends on the size of the page: a call looks at most at 1,000 items.
+	List(ctx context.Context, tenant string, q Query) (page []Item, next string, err error)
+
+	// Due returns at most limit items that are not decided and whose Due is at or before now, in ms, the earliest first. It
+	// removes decided items whose Due has passed.
+	Due(ctx context.Context, tenant string, now int64, limit int) ([]Item, error)
+
+	// Remove removes an item. It reports whether there was one. Errors: ErrUnknown.
+	Remove(ctx context.Context, tenant, id string) (bool, error)
+
+	// Tenants returns the names of the tenants that have items. It may return others too.
+	Tenants(ctx context.Context) ([]string, error)
+
+	// Summary returns the number of the items of a tenant. It costs the same for any number of items.
+	Summary(ctx context.Context, tenant string) (Summary, error)
+}
+
+// Query selects a page of items.
+type Query struct {
+	Decided bool   // decided items; false: those that are open or deciding
+	Kind    Kind   // "": both
+	Room    string // "": all
+	Subject string // only those of this Item.Subject; "": all
+	Cursor  string // of the page before; "": the first page
+	Limit   int    // size of the page; 1 or more
+}
+
+// Selects reports whether the query selects the item, apart from Cursor and Limit.
+func (q *Query) Selects(one *Item) bool {
+	return q.Decided == (one.State == Decided) && (q.Kind == "" || q.Kind == one.Kind) &&
+		(q.Room == "" || q.Room == one.Room) && (q.Subject == "" || q.Subject == one.Subject())
+}
+
+// MaxScanned is the number of items that one call of Store.List looks at.
+const MaxScanned = 1000
+
+// Summary describes the items of a tenant.
+type Summary struct {
+	Version int64 // grows with each change of an item
+	Held    Count // of held messages
+	Reports Count // of reports
+	Decided int   // number of decided items that are kept
+	Dropped int64 // number of decided items that were removed before their time; see Limits
+}
+
+// Count describes the items of a kind that are not decided.
+type Count struct {
+	Items  int
+	Bytes  int64
+	Oldest string // ID of the oldest; "": there is none. See TimeOf
+}
