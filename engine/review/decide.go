@@ -103,7 +103,7 @@ func Prepare(ctx context.Context, s Store, one Item, to string, payload []byte, 
 // if another node has the item now, which then ends it; ErrUnknown.
 func End(ctx context.Context, s Store, one Item, limits Limits) (Item, error) {
 	return settle(ctx, s, one, limits, func(one *Item) {
-		one.State, one.Failure, one.Decision.Payload = Decided, "", nil
+		one.State, one.Decision.Payload = Decided, nil
 		one.Due = time.Now().Add(limits.WithDefaults().Retention).UnixMilli()
 		if one.Kind == Held {
 			one.Unique = "" // a message with the same key is a new one

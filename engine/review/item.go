@@ -74,12 +74,14 @@ type Item struct {
 	Extra     json.RawMessage `json:"extra,omitempty"`    // a JSON object; nil: none
 
 	// Of a held message.
-	Reason   string `json:"reason,omitempty"`  // of the rule, for moderators
-	Rule     string `json:"rule,omitempty"`    // as module@sha#revision
-	Priority int    `json:"priority,omitzero"` // place of the entry that held it
-	Module   string `json:"module,omitempty"`  // the same
-	Release  bool   `json:"release,omitempty"` // a message that expires is released, and otherwise rejected
-	Notify   bool   `json:"notify,omitempty"`  // the author receives the outcome
+	Said    string          `json:"said,omitempty"`    // the room in which the author said it; Room is the one to which rules have moved it
+	JSON    bool            `json:"json,omitempty"`    // the author said an object or an array
+	Profile json.RawMessage `json:"profile,omitempty"` // data of the author's connection for rules, as the engine encodes it
+	Reason  string          `json:"reason,omitempty"`  // of the rule, for moderators
+	Rule    string          `json:"rule,omitempty"`    // as module@sha#revision
+	Place   Place           `json:"place,omitzero"`    // of the entry that held it
+	Release bool            `json:"release,omitempty"` // a message that expires is released, and otherwise rejected
+	Notify  bool            `json:"notify,omitempty"`  // the author receives the outcome
 
 	// Of a report.
 	Shown     *Shown     `json:"shown,omitempty"`     // the form of the message that the first reporter receives; nil: as it was published
@@ -88,6 +90,15 @@ type Item struct {
 
 	Decision *Decision `json:"decision,omitempty"` // nil: there was none yet. Items that share one must not change it
 	Failure  string    `json:"failure,omitempty"`  // why the last decision was not carried out; "" after a success
+}
+
+// Place is the place of an entry in a chain, with the fields of hook.Place.
+type Place struct {
+	Priority int    `json:"priority"`
+	Module   string `json:"module"`
+	Index    int    `json:"index,omitempty"`
+	Moved    bool   `json:"moved,omitempty"`
+	Room     string `json:"room,omitempty"`
 }
 
 // Shown is a form of a reported message.
@@ -198,7 +209,7 @@ func (i *Item) Owner() string {
 
 // Size returns the bytes that the item counts for [Limits.Bytes].
 func (i *Item) Size() int64 {
-	n := 1024 + len(i.Message.Text) + len(i.Extra) + len(i.User) + len(i.Reason)
+	n := 1024 + len(i.Message.Text) + len(i.Extra) + len(i.Profile) + len(i.User) + len(i.Reason)
 	if i.Shown != nil {
 		n += len(i.Shown.Message.Text) + len(i.Shown.Extra)
 	}
@@ -232,7 +243,7 @@ func (i *Item) Validate() error {
 	case i.User == "" && i.Connection == "":
 		return errors.New("the item has neither a user nor a connection")
 	}
-	texts := []text{{"room", i.Room, maxRoom}, {"user", i.User, maxName}, {"connection", i.Connection, maxName}, {"address", i.Address, maxName},
+	texts := []text{{"room", i.Room, maxRoom}, {"room", i.Said, maxRoom}, {"user", i.User, maxName}, {"connection", i.Connection, maxName}, {"address", i.Address, maxName},
 		{"from", i.From, maxName}, {"reason", i.Reason, MaxReason}, {"unique", i.Unique, 24}, {"messageId", i.MessageID, 24}}
 	for k := range i.Reporters {
 		r := &i.Reporters[k]

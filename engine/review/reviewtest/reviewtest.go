@@ -3,6 +3,7 @@ package reviewtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -153,7 +154,9 @@ func (w *world) wantErr(what string, got, want error) {
 func allFieldsAreKept(w *world) {
 	held := w.hold(w.a, w.item("bo b\n", expires(time.Now().Add(time.Hour)), func(one *review.Item) {
 		one.Unique, one.Message, one.Extra = review.UniqueOf(review.Held, "k"), wire.Message{Text: `{"a":"\u0000<é>"}`, JSON: true}, []byte(`{"x":1}`)
-		one.Reason, one.Rule, one.Module, one.Priority, one.Release, one.Notify, one.JoinedAt = "why", "m@1#2", "m", -3, true, true, 7
+		one.Reason, one.Rule, one.Release, one.Notify, one.JoinedAt = "why", "m@1#2", true, true, 7
+		one.Said, one.JSON, one.Profile = "said", true, json.RawMessage(`{"user":"ann"}`)
+		one.Place = review.Place{Priority: -3, Module: "m", Index: 1, Moved: true, Room: "r"}
 	}))
 	if held.Revision != 1 || held.State != review.Open || held.Due != held.Until {
 		w.Errorf("the stored item is %+v", held)
