@@ -14,9 +14,9 @@ type chainStats [hook.Hooks][hook.Outcomes]histogram.Histogram
 // ChainStats describes the chains that ran at one hook and ended with one outcome.
 type ChainStats struct {
 	Hook string
-	// Outcome is the name of a [hook.Verdict]'s outcome: allowed, denied, dropped or
-	// failed. It is always "allowed" for chains at say, which have an answer for each
-	// receiver.
+	// Outcome is the name of a [hook.Verdict]'s outcome: allowed, denied, dropped,
+	// failed or held. It is always "allowed" for chains at say, which have an answer for
+	// each receiver.
 	Outcome   string
 	Durations histogram.Snapshot
 }
@@ -46,7 +46,7 @@ func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 		v = hook.Verdict{Outcome: hook.Failed}
 	}
 	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
-	if len(v.Effects) > 0 && (v.Outcome == hook.Denied || v.Outcome == hook.Dropped) {
+	if len(v.Effects) > 0 && v.Outcome != hook.Allowed {
 		e.moderateDenied(ev, v.Effects)
 		v.Effects = nil
 	}

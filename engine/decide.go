@@ -101,7 +101,7 @@ func refusal(v *hook.Verdict) error {
 			return &RetryError{Wait: v.RetryAfter}
 		}
 		return errMiddleware
-	case hook.Dropped:
+	case hook.Dropped, hook.Held: // the reason of a hold is for moderators
 		return &VerbError{"denied"}
 	}
 	denied := VerbError{cmp.Or(v.Reason, "denied")}

@@ -15,9 +15,10 @@ import (
 
 // answer is the answer of one module to an event.
 type answer struct {
-	code    int32 // of abi: Allow, Deny, Rewritten, AllowEnd or Drop
+	code    int32 // of abi: Allow, Deny, Rewritten, AllowEnd, Drop or Hold
 	reason  string
-	number  uint32 // of a denial, for the client; 0: none
+	number  uint32        // of a denial, for the client; 0: none
+	ttl     time.Duration // of a hold; 0: the tenant's default
 	rewrite rewrite
 	reply   json.RawMessage
 	effects []hook.Effect
@@ -38,13 +39,13 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	}
 	run := run{ctx: ctx, ev: ev, timeout: r.chain}
 	asked := ev.Room
-	run.chain(t.chain(ev.Hook, ev.Room, ev.Action))
+	run.start(t.chain(ev.Hook, ev.Room, ev.Action))
 	if ev.Room != asked && run.verdict.Outcome == hook.Allowed && !h.cfg.Alone {
 		run.moved = true
-		run.chain(t.chain(ev.Hook, ev.Room, ""))
+		run.chain(t.chain(ev.Hook, ev.Room, ""), 0)
 	}
 	switch run.verdict.Outcome {
-	case hook.Denied, hook.Dropped:
+	case hook.Denied, hook.Dropped, hook.Held:
 		run.verdict.Effects = moderating(run.verdict.Effects)
 	case hook.Failed:
 		run.verdict.Effects = nil
@@ -83,11 +84,21 @@ type run struct {
 	shadowTime    int64          // the time of all shadows
 }
 
-// chain calls the entries in order until one ends the chain. Shadows are called after a deny too,
-// so that their decisions show whether a new rule would allow what the old one denies.
-func (r *run) chain(entries []*entry) {
+// start runs the first chain of an event. A released message continues behind the entry that held it.
+func (r *run) start(entries []*entry) {
+	from := 0
+	if after := r.ev.After; after != nil {
+		from, r.moved = behind(entries, after), after.Moved
+	}
+	r.chain(entries, from)
+}
+
+// chain calls the entries in order, from the one with the index from, until one ends the chain. Shadows
+// are called after a deny too, so that their decisions show whether a new rule would allow what the old
+// one denies. They are not called after a hold, because a release calls them.
+func (r *run) chain(entries []*entry, from int) {
 	ended := false
-	for _, e := range entries {
+	for i, e := range entries[from:] {
 		denials := e.generation.denials
 		switch {
 		case denials && r.verdict.Outcome != hook.Denied && !e.generation.host.cfg.Alone:
@@ -98,6 +109,10 @@ func (r *run) chain(entries []*entry) {
 		case !ended:
 			ended = !r.ask(e)
 			if ended && r.verdict.Outcome == hook.Allowed {
+				return
+			}
+			if r.verdict.Outcome == hook.Held {
+				r.verdict.Hold.At = placeOf(entries[:from+i], e, r.moved)
 				return
 			}
 		}
@@ -130,6 +145,7 @@ func (r *run) ask(e *entry) (more bool) {
 		return true
 	}
 	e.succeeded(r.ticket, r.ev)
+	a.holdOrDeny(r.ev)
 	e.count(a.code, 1)
 	effects := effectsInWords(a.effects)
 	if said := saidAt(r.ev.Hook, a.code); said != report.Allow || effects != nil || e.sampled(1) {
@@ -142,6 +158,10 @@ func (r *run) ask(e *entry) (more bool) {
 		return false
 	case abi.Drop:
 		r.verdict.Outcome, r.verdict.Module = hook.Dropped, e.label
+		return false
+	case abi.Hold:
+		r.verdict.Outcome, r.verdict.Reason, r.verdict.Module = hook.Held, a.reason, e.label
+		r.verdict.Hold = &hook.Hold{TTL: a.ttl, Release: e.OnExpire == ReleaseOnExpire}
 		return false
 	}
 	r.take(e, a)
@@ -260,6 +280,8 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 		a.reason = r.text(abi.ResultReason, abi.MaxReason, "reason")
 		a.number = binary.LittleEndian.Uint32(r.frame[abi.ResultCode:])
 	case code == abi.Drop && hook == abi.OnSayReceive:
+	case code == abi.Hold && hook == abi.OnSayReceive:
+		a.reason, a.ttl = r.text(abi.ResultReason, abi.MaxReason, "reason"), r.ttl()
 	case code == abi.Rewritten && hook == abi.OnSayReceive:
 		a.rewrite = r.rewrite()
 		r.warn(in.generation)
@@ -289,6 +311,8 @@ func (e *entry) count(code int32, n int) {
 		c.denied.Add(uint64(n))
 	case abi.Drop:
 		c.dropped.Add(uint64(n))
+	case abi.Hold:
+		c.held.Add(uint64(n))
 	case abi.Rewritten:
 		c.rewritten.Add(uint64(n))
 	default:

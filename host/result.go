@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -46,6 +47,11 @@ func (r *results) bytes(record []byte, slot, limit int, what string) []byte {
 
 func (r *results) text(slot, limit int, what string) string {
 	return string(r.bytes(r.frame, slot, limit, what))
+}
+
+// ttl reads the time to live of a hold, at most abi.MaxHold.
+func (r *results) ttl() time.Duration {
+	return time.Duration(min(binary.LittleEndian.Uint64(r.frame[abi.ResultTTL:]), abi.MaxHold)) * time.Millisecond
 }
 
 // message reads a message and its kind.

@@ -70,6 +70,7 @@ type Entry struct {
 	Timeout   time.Duration // for one event, all calls together; 0: 50 ms
 	Memory    int64         // bytes of one instance, 64 KiB to 64 MiB; 0: 16 MiB
 	OnError   Policy
+	OnExpire  Expiry
 	Breaker   Breaker
 	Isolation Isolation
 	Grants    []string // kv, rate, emit, rooms, sanctions, members, properties:NAME,...
@@ -85,6 +86,15 @@ type Policy uint8
 const (
 	DenyOnError  Policy = iota // the event fails; at say, the receivers get nothing
 	AllowOnError               // as if the entry did not exist
+)
+
+// Expiry is what happens to a message that an entry holds when its time to live is over.
+type Expiry uint8
+
+// The expiries.
+const (
+	RejectOnExpire  Expiry = iota // nobody receives it
+	ReleaseOnExpire               // the chain continues behind the entry
 )
 
 // Isolation is how long the memory of an instance lasts.

@@ -114,6 +114,7 @@ func (r *run) askShadow(e *entry) {
 		}
 	} else {
 		e.succeeded(r.ticket, r.ev)
+		r.answer.holdOrDeny(r.ev)
 		e.count(r.answer.code, 1)
 		d.Verdict, d.Reason, d.Code = saidAt(r.ev.Hook, r.answer.code), r.answer.reason, r.answer.number
 		d.Effects = effectsInWords(r.answer.effects)
@@ -131,6 +132,8 @@ func (r *run) compare() {
 		done = report.Drop
 	case r.verdict.Outcome == hook.Failed:
 		done = report.Error
+	case r.verdict.Outcome == hook.Held:
+		done = report.Hold
 	case r.rewritten:
 		done = report.Rewrite
 	}
@@ -152,6 +155,8 @@ func saidAt(at hook.Hook, code int32) string {
 		return report.Deny
 	case abi.Drop:
 		return report.Drop
+	case abi.Hold:
+		return report.Hold
 	case abi.Rewritten:
 		if at != hook.Action {
 			return report.Rewrite

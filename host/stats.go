@@ -13,13 +13,13 @@ import (
 // counters are the counters of one module in one tenant. They outlive revisions.
 type counters struct {
 	countersKey
-	allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
-	sampled                                          atomic.Uint64       // number of allows, for sampling
-	durations                                        histogram.Histogram // of calls
-	errors                                           [kinds]atomic.Uint64
-	lines                                            lineLimiter
-	warned                                           atomic.Bool // about a reserved name; see results.warn
-	ring                                             ring
+	allowed, rewritten, denied, dropped, held, lostEffects atomic.Uint64
+	sampled                                                atomic.Uint64       // number of allows, for sampling
+	durations                                              histogram.Histogram // of calls
+	errors                                                 [kinds]atomic.Uint64
+	lines                                                  lineLimiter
+	warned                                                 atomic.Bool // about a reserved name; see results.warn
+	ring                                                   ring
 
 	mu      sync.Mutex
 	metrics map[string]int64
@@ -48,7 +48,7 @@ func (c *counters) snapshot() report.Module {
 		Tenant: c.tenant, Name: c.module,
 		Counters: report.Counters{
 			Calls: took.Total(), Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
-			EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
+			Held: c.held.Load(), EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
 		},
 		Errors: make(map[string]uint64), Metrics: make(map[string]int64), Durations: report.HistogramOf(&took),
 		P50: millis.DurationOf(took.Quantile(0.5)), P99: millis.DurationOf(took.Quantile(0.99)),

@@ -71,6 +71,7 @@ type Answer struct {
 	From    string
 	SentAt  int64
 	Reply   json.RawMessage
+	TTL     time.Duration // of a hold; 0: the tenant's default
 	Effects []hook.Effect
 
 	Receivers []Receiver // at say; for a class, one of its receivers
@@ -160,7 +161,7 @@ func (in *instance) traced(f *failure, answer func(*Answer)) {
 
 // tell returns an answer for a trace.
 func (a *answer) tell(s *Answer, in *instance) {
-	s.Verdict, s.Reason, s.Reply, s.Effects = a.code, a.reason, a.reply, a.effects
+	s.Verdict, s.Reason, s.Reply, s.TTL, s.Effects = a.code, a.reason, a.reply, a.ttl, a.effects
 	s.Room, s.From, s.SentAt, s.Variant = a.rewrite.room, a.rewrite.from, a.rewrite.sentAt, a.rewrite.variant()
 	if a.code == abi.Deny && !in.broken {
 		s.Code = binary.LittleEndian.Uint32(in.memory()[in.buffer+abi.ResultCode:])

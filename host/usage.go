@@ -192,6 +192,7 @@ func (c *counters) addTo(s *report.Module, durations *histogram.Snapshot, errors
 	s.Rewritten += c.rewritten.Load()
 	s.Denied += c.denied.Load()
 	s.Dropped += c.dropped.Load()
+	s.Held += c.held.Load()
 	s.EffectsDropped += c.lostEffects.Load()
 	for i, n := range took.Counts {
 		durations.Counts[i] += n

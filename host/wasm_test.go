@@ -46,6 +46,10 @@ func handMade(name string) []byte {
 		var n int
 		fmt.Sscan(arg, &n)
 		code = put(abi.ResultCode, n) + asm.I32(abi.Deny)
+	case "hold": // holds with a time to live in ms
+		var n int
+		fmt.Sscan(arg, &n)
+		code = put(abi.ResultTTL, n) + asm.I32(abi.Hold)
 	case "loop":
 		code = forever + code
 	case "trap":

@@ -167,7 +167,7 @@ func (m sample) module(s *report.Module) {
 		m.gauge("moot_module_info", "1, with the version in use: module@sha256#revision.", 1, append(of, "version", s.Version)...)
 	}
 	m.counter("moot_module_calls_total", "Calls of a module's hooks.", float64(s.Calls), of...)
-	for verdict, n := range map[string]uint64{"allow": s.Allowed, "rewrite": s.Rewritten, "deny": s.Denied, "drop": s.Dropped} {
+	for verdict, n := range map[string]uint64{"allow": s.Allowed, "rewrite": s.Rewritten, "deny": s.Denied, "drop": s.Dropped, "hold": s.Held} {
 		m.counter("moot_module_verdicts_total", "Verdicts of a module, at say one for each receiver.", float64(n), append(of, "verdict", verdict)...)
 	}
 	for kind, n := range s.Errors {

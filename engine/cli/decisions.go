@@ -23,7 +23,7 @@ type decisionsCommand struct {
 	Room    string        `help:"Only decisions in this room." placeholder:"NAME"`
 	Hook    string        `help:"Only decisions at this hook." placeholder:"HOOK"`
 	Module  string        `help:"Only decisions of this module, by name." placeholder:"NAME"`
-	Verdict string        `help:"Only this verdict: allow, rewrite, deny, drop, error, opened or closed." placeholder:"VERDICT"`
+	Verdict string        `help:"Only this verdict: allow, rewrite, deny, drop, hold, error, opened or closed." placeholder:"VERDICT"`
 	Shadow  bool          `help:"Only decisions of modules in shadow mode, beside the verdict that was applied."`
 	Since   time.Duration `help:"Only decisions of this last time, such as 10m." placeholder:"DURATION"`
 	Limit   int           `default:"100" help:"Maximum number of decisions; the latest are listed." placeholder:"N"`

@@ -182,11 +182,11 @@ func (s *status) print(w io.Writer) error {
 	s.tenants(table)
 	if len(s.Modules) > 0 {
 		fmt.Fprintln(table)
-		fmt.Fprintln(table, "TENANT\tMODULE\tNODE\tCALLS\tALLOW\tREWRITE\tDENY\tDROP\tERRORS\tP50\tP99\tBREAKER")
+		fmt.Fprintln(table, "TENANT\tMODULE\tNODE\tCALLS\tALLOW\tREWRITE\tDENY\tDROP\tHOLD\tERRORS\tP50\tP99\tBREAKER")
 	}
 	for _, m := range s.Modules {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Tenant, m.Version, m.Node, m.Calls, m.Allowed, m.Rewritten,
-			m.Denied, m.Dropped, errorsOf(m.Errors), took(m.P50), took(m.P99), breakerOf(m.OpenBreakers))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Tenant, m.Version, m.Node, m.Calls, m.Allowed, m.Rewritten,
+			m.Denied, m.Dropped, m.Held, errorsOf(m.Errors), took(m.P50), took(m.P99), breakerOf(m.OpenBreakers))
 	}
 	for _, n := range s.Missing {
 		fmt.Fprintf(table, "\nnode %s did not answer: its modules are missing\n", n)

@@ -324,6 +324,7 @@ type Entry struct {
 	Timeout   time.Duration   `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`                          // of one message
 	Memory    ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"64MiB"`                      // of one instance
 	OnError   string          `yaml:"onError" default:"deny" oneof:"deny allow"`
+	OnExpire  string          `yaml:"onExpire" default:"reject" oneof:"reject release"`   // of a message that the module holds
 	Isolation string          `yaml:"isolation" default:"instance" oneof:"instance call"` // how long the memory of a module lasts
 	Breaker   Breaker         `yaml:"breaker"`
 	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, sanctions, members, properties:NAME,...

@@ -94,7 +94,7 @@ tenants:
 		{"default in an element", a.Rooms.Settings, []config.RoomSettings{{Match: "*", MaxMembers: 5, HistoryTTL: 5 * time.Minute}}},
 		{"an entry with defaults", a.Chain[0], config.Entry{
 			Pos: config.Pos{File: "/etc/moot/config.yaml", Line: 15}, Module: "mask", Rooms: []string{"a*", "b"}, Hooks: []string{"join", "say"},
-			Priority: -3, Timeout: 50 * time.Millisecond, Memory: 16 << 20, OnError: "deny", Mode: "enforce", Isolation: "instance",
+			Priority: -3, Timeout: 50 * time.Millisecond, Memory: 16 << 20, OnError: "deny", OnExpire: "reject", Mode: "enforce", Isolation: "instance",
 			Breaker: config.Breaker{Ratio: 500, Minimum: 20, Window: 10 * time.Second, Cooldown: 5 * time.Second, Probes: 3},
 			Grants:  []string{"kv", "properties:role,locale"},
 		}},

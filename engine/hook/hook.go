@@ -120,6 +120,10 @@ type Event struct {
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
 
+	// After is set at onSayReceive for a held message that is released: Decide skips the entries
+	// up to and including this place. nil: the whole chain runs.
+	After *Place
+
 	// The fields of an action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
@@ -142,22 +146,24 @@ const (
 	Denied          // Reason is for the client
 	Dropped         // the client gets no error
 	Failed          // a module failed, and its entry has onError: deny
+	Held            // at onSayReceive: a moderator decides about the message; Hold is set
 )
 
 // Outcomes is the length of an array that is indexed by outcome.
-const Outcomes = Failed + 1
+const Outcomes = Held + 1
 
 // String returns the name of the outcome in metrics.
 func (o Outcome) String() string {
-	return [Outcomes]string{"allowed", "denied", "dropped", "failed"}[o]
+	return [Outcomes]string{"allowed", "denied", "dropped", "failed", "held"}[o]
 }
 
 // Verdict is the answer of a chain. The zero Verdict allows the event.
 type Verdict struct {
 	Outcome Outcome
-	Reason  string // the reason for Denied, from the module
+	Reason  string // from the module: the reason for Denied, for the client; the reason for Held, for moderators
 	Code    uint32 // for Denied: a number that the module defines, for the client; 0 means none
-	Module  string // the module that denied, dropped or failed, as module@sha#revision; "" if none did
+	Module  string // the module that denied, dropped, failed or held, as module@sha#revision; "" if none did
+	Hold    *Hold  // for Held; else nil
 
 	// RetryAfter is the time after which the request may be repeated. It is set for Failed
 	// only; 0 means unknown.
@@ -166,10 +172,30 @@ type Verdict struct {
 	// Reply is the answer of an action, a JSON object; nil means {}.
 	Reply json.RawMessage
 
-	// Effects are applied in order after the event is recorded. If the chain denied or dropped
-	// the event, they are those for which [Effect.Moderates] reports true, of the entries up to
-	// the one that denied or dropped. They are empty if the chain failed.
+	// Effects are applied in order after the event is recorded. If the chain denied, dropped or
+	// held the event, they are those for which [Effect.Moderates] reports true, of the entries up
+	// to the one that ended the chain. They are empty if the chain failed.
 	Effects []Effect
+}
+
+// Hold describes how a message is held. The event of Decide has the message as the entries before
+// the one that held have rewritten it.
+type Hold struct {
+	TTL     time.Duration // from now until the message expires, at most 30 days; 0: the default of the tenant
+	Release bool          // the message is released when it expires; false: it is rejected
+	At      Place         // the entry that held
+}
+
+// Place identifies an entry in the chain of a room, also after the chain has changed.
+//
+// The entries behind a place are those with a higher priority, and those of the same priority that
+// follow the entry of the place. If the chain has no entry of the place any more, those of the same
+// priority are not behind it.
+type Place struct {
+	Priority int    `json:"priority"`
+	Module   string `json:"module"`          // the name of the module in the configuration
+	Index    int    `json:"index,omitempty"` // the number of earlier entries with this priority and module
+	Moved    bool   `json:"moved,omitempty"` // another chain moved the message to its room: no entry may move it again
 }
 
 // Effect is a change that a module requested. Exactly one field is set.
@@ -181,8 +207,8 @@ type Effect struct {
 	Removal  *Removal
 }
 
-// Moderates reports whether the effect applies even if the event is denied or dropped: a denial
-// is often the reason for a mute.
+// Moderates reports whether the effect applies even if the event is denied, dropped or held: a
+// denial is often the reason for a mute.
 func (f *Effect) Moderates() bool { return f.Sanction != nil || f.Removal != nil }
 
 // Emit is a message from a module to a room of its tenant or to one connection. Its sender

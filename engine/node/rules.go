@@ -137,6 +137,9 @@ func entryOf(e config.Entry, where string) host.Entry {
 	if e.OnError == "allow" {
 		entry.OnError = host.AllowOnError
 	}
+	if e.OnExpire == "release" {
+		entry.OnExpire = host.ReleaseOnExpire
+	}
 	if e.Isolation == "call" {
 		entry.Isolation = host.PerCall
 	}

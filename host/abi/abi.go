@@ -55,17 +55,18 @@ const (
 
 // Limits of one call.
 const (
-	MaxReceivers     = 1024      // receivers in one frame of on_say
-	MaxReceiverBytes = 256 << 10 // bytes of their blobs
-	MaxVariants      = 253       // variants that one on_say may return: verdict bytes 2 to 254
-	MaxReason        = 1 << 10   // bytes of a deny's reason
-	MaxResult        = 64 << 10  // bytes of any other result of a guest
-	MaxProperties    = 16 << 10  // bytes of the properties of one connection, encoded
-	MaxManifest      = 64 << 10  // bytes of a manifest
-	MaxEmits         = 4         // emit calls in one hook call
-	MaxEffects       = 16        // other effects of one hook call: properties, rooms, sanctions, removals
-	MaxSanction      = 16 << 10  // bytes of the JSON of a sanction
-	MaxRemoval       = 120       // bytes of the reason of a removal: it has to fit into a close frame
+	MaxReceivers     = 1024                  // receivers in one frame of on_say
+	MaxReceiverBytes = 256 << 10             // bytes of their blobs
+	MaxVariants      = 253                   // variants that one on_say may return: verdict bytes 2 to 254
+	MaxReason        = 1 << 10               // bytes of the reason of a deny or a hold
+	MaxResult        = 64 << 10              // bytes of any other result of a guest
+	MaxProperties    = 16 << 10              // bytes of the properties of one connection, encoded
+	MaxManifest      = 64 << 10              // bytes of a manifest
+	MaxEmits         = 4                     // emit calls in one hook call
+	MaxEffects       = 16                    // other effects of one hook call: properties, rooms, sanctions, removals
+	MaxSanction      = 16 << 10              // bytes of the JSON of a sanction
+	MaxRemoval       = 120                   // bytes of the reason of a removal: it has to fit into a close frame
+	MaxHold          = 30 * 24 * 3600 * 1000 // ms that a message is held; a longer time counts as this one
 )
 
 // Hook is the number of a hook in a frame.
@@ -132,6 +133,7 @@ const (
 	PerReceiver = 3 // on_say only: the verdict bytes apply
 	AllowEnd    = 4 // allow, and call no later module of the chain
 	Drop        = 5
+	Hold        = 6 // on_say_receive only: a moderator decides, with a reason and a time to live in the result slots; since minor 1
 )
 
 // Verdict bytes of on_say, one per receiver.

@@ -20,7 +20,7 @@ const (
 	// Result slots. They are 0 when the host calls the guest; the host reads them when
 	// the guest returns.
 	ResultCode         = 32 // deny: a number that the module chooses; 0: none
-	ResultReason       = 36 // ptr, len
+	ResultReason       = 36 // ptr, len; of a deny or a hold
 	ResultMessage      = 44 // ptr, len
 	ResultMessageKind  = 52 // [KindNone] [KindText] [KindJSON]
 	ResultExtra        = 56 // ptr, len of a JSON object merged into the payload
@@ -30,7 +30,8 @@ const (
 	ResultReply        = 88 // ptr, len of a JSON object: the answer of an action
 	ResultVariants     = 96 // ptr of an array of variants
 	ResultVariantCount = 100
-	HeaderSize         = 104
+	ResultTTL          = 104 // u64, ms; hold: the time until the message expires, 0: the tenant's default; since minor 1
+	HeaderSize         = 112
 )
 
 // Layout of a variant of on_say. Variants are in the guest's memory.

@@ -203,6 +203,9 @@ func (c *conformance) verdicts() {
 		{"deny with a code", "deny 429 " + text("slow down"), abi.OnSayReceive, trial.Answer{Verdict: "deny", Reason: "slow down", Code: 429}},
 		{"deny with the longest reason", "deny 0 " + text(strings.Repeat("r", abi.MaxReason)), abi.Connect, trial.Answer{Verdict: "deny", Reason: strings.Repeat("r", abi.MaxReason)}},
 		{"drop", "drop", abi.OnSayReceive, trial.Answer{Verdict: "drop"}},
+		{"hold", "hold 60000 " + text("a new user"), abi.OnSayReceive, trial.Answer{Verdict: "hold", Reason: "a new user", TTL: 60000}},
+		{"hold for the time of the tenant", "hold 0 ", abi.OnSayReceive, trial.Answer{Verdict: "hold"}},
+		{"hold for the longest time", fmt.Sprintf("hold %d ", int64(abi.MaxHold)+1), abi.OnSayReceive, trial.Answer{Verdict: "hold", TTL: abi.MaxHold}},
 		{"rewrite to text", "text " + text(hello), abi.OnSayReceive, trial.Answer{Verdict: "rewrite", Message: &hello}},
 		{"rewrite to JSON", "json " + text(string(js)), abi.OnSayReceive, trial.Answer{Verdict: "rewrite", JSON: js}},
 		{"rewrite to nothing", "text ", abi.OnSayReceive, trial.Answer{Verdict: "rewrite", Message: new(string)}},
@@ -293,6 +296,13 @@ func (c *conformance) failures() {
 		}
 		name, _, _ := strings.Cut(script, " ")
 		c.report.check("error", "an invalid answer is a failure: "+name, err)
+	}
+	for _, hook := range []abi.Hook{abi.Join, abi.Say} {
+		a, err = c.call(event(hook, "hold 0 "+text("no")))
+		if err == nil && a.Verdict != "failed" {
+			err = fmt.Errorf("it answers %s", jsonOf(a))
+		}
+		c.report.check("error", "a hold is a failure at "+hook.String(), err)
 	}
 	a, err = c.call(event(abi.OnSayReceive, "allow"))
 	if err == nil && a.Verdict != "allow" {

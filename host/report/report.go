@@ -13,6 +13,7 @@ const (
 	Rewrite = "rewrite"
 	Deny    = "deny"
 	Drop    = "drop"
+	Hold    = "hold"
 	Error   = "error"
 	Opened  = "opened" // the breaker of the entry opened: the module is not called
 	Closed  = "closed" // the breaker closed again
@@ -26,7 +27,7 @@ type Decision struct {
 	Room      string          `json:"room,omitempty"`
 	Hook      string          `json:"hook"`
 	Module    string          `json:"module" doc:"module@sha256#revision"`
-	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop or error; opened and closed where the breaker of the entry opened or closed."`
+	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop, hold or error; opened and closed where the breaker of the entry opened or closed."`
 	Reason    string          `json:"reason,omitempty" doc:"The reason that the module gave, or the kind of the error."`
 	Code      uint32          `json:"code,omitempty" doc:"The code that the module gave for a deny, which the client receives."`
 	Effects   []string        `json:"effects,omitempty" doc:"The sanctions and removals that the module requested, such as mute user:ann in * for 10m0s."`
@@ -36,7 +37,7 @@ type Decision struct {
 	Receivers int             `json:"count,omitempty" doc:"At say: the number of receivers."`
 	Shadow    bool            `json:"shadow,omitempty" doc:"The module is in shadow mode: the verdict was not applied."`
 	Done      string          `json:"done,omitempty" doc:"The verdict that was applied in place of a shadow's."`
-	DoneBy    string          `json:"doneBy,omitempty" doc:"The module that denied, dropped or failed in place of a shadow."`
+	DoneBy    string          `json:"doneBy,omitempty" doc:"The module that denied, dropped, held or failed in place of a shadow."`
 	Text      string          `json:"text,omitempty" doc:"The text of the message, at most 4 KiB, where decisions.text is true."`
 }
 
@@ -46,7 +47,7 @@ type DecisionFilter struct {
 	Room    string      `json:"room,omitempty" query:"room" maxLength:"200"`
 	Hook    string      `json:"hook,omitempty" query:"hook" enum:"connect,join,onSayReceive,say,leave,disconnect,action"`
 	Module  string      `json:"module,omitempty" query:"module" maxLength:"63" doc:"The name of a module."`
-	Verdict string      `json:"verdict,omitempty" query:"verdict" enum:"allow,rewrite,deny,drop,error,opened,closed"`
+	Verdict string      `json:"verdict,omitempty" query:"verdict" enum:"allow,rewrite,deny,drop,hold,error,opened,closed"`
 	Shadow  bool        `json:"shadow,omitempty" query:"shadow" doc:"Only decisions of modules in shadow mode."`
 	Since   millis.Time `json:"since,omitempty" query:"since" minimum:"0" format:"unix-ms" doc:"Only decisions after this time."`
 	Before  millis.Time `json:"before,omitempty" query:"before" minimum:"0" format:"unix-ms" doc:"Only decisions before this time."`
@@ -85,6 +86,7 @@ type Counters struct {
 	Rewritten      uint64 `json:"rewritten"`
 	Denied         uint64 `json:"denied"`
 	Dropped        uint64 `json:"dropped"`
+	Held           uint64 `json:"held"`
 	EffectsDropped uint64 `json:"effectsDropped" doc:"Effects that were not applied, because an effect of a module had caused the event."`
 	LogsDropped    uint64 `json:"logsDropped" doc:"Log lines beyond the rate of a module."`
 }
@@ -93,7 +95,7 @@ type Counters struct {
 // changed.
 func (c *Counters) ByName() map[string]*uint64 {
 	return map[string]*uint64{"calls": &c.Calls, "allowed": &c.Allowed, "rewritten": &c.Rewritten, "denied": &c.Denied,
-		"dropped": &c.Dropped, "effectsDropped": &c.EffectsDropped, "logsDropped": &c.LogsDropped}
+		"dropped": &c.Dropped, "held": &c.Held, "effectsDropped": &c.EffectsDropped, "logsDropped": &c.LogsDropped}
 }
 
 // Histogram counts calls by duration.

@@ -12,9 +12,10 @@ import (
 
 // Answer is the answer of a module to an event. Fields without a value are omitted.
 type Answer struct {
-	Verdict string  `json:"verdict" yaml:"verdict"` // allow, allowEnd, deny, drop, rewrite, perReceiver, failed
+	Verdict string  `json:"verdict" yaml:"verdict"` // allow, allowEnd, deny, drop, rewrite, hold, perReceiver, failed
 	Reason  string  `json:"reason,omitempty" yaml:"reason,omitempty"`
 	Code    uint32  `json:"code,omitempty" yaml:"code,omitempty"`
+	TTL     int64   `json:"ttl,omitempty" yaml:"ttl,omitempty"`         // of a hold, in ms; 0: the tenant's default
 	Message *string `json:"message,omitempty" yaml:"message,omitempty"` // rewritten to this text
 	JSON    JSON    `json:"json,omitempty" yaml:"json,omitempty"`       // or to this value
 	Extra   JSON    `json:"extra,omitempty" yaml:"extra,omitempty"`
@@ -27,7 +28,7 @@ type Answer struct {
 	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
 
 	// Effects, which are applied if the whole chain allows the event. Sanctions, Pardons, Removed and Closed are applied
-	// after a deny or a drop, too.
+	// after a deny, a drop or a hold, too.
 	Emits      []Emit          `json:"emits,omitempty" yaml:"emits,omitempty"`
 	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
@@ -79,9 +80,9 @@ type Cost struct {
 }
 
 var verdicts = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
-	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
+	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop", abi.Hold: "hold"}
 
-// AnswerOf returns the answer in a trace. If the module denied or dropped, it has only the effects that apply then.
+// AnswerOf returns the answer in a trace. If the module denied, dropped or held, it has only the effects that apply then.
 func AnswerOf(t *host.Trace) Answer {
 	var a Answer
 	for _, line := range t.Lines {
@@ -92,12 +93,13 @@ func AnswerOf(t *host.Trace) Answer {
 		return a
 	}
 	s := &t.Answer
+	a.TTL = s.TTL.Milliseconds()
 	a.Verdict, a.Reason, a.Code, a.Room, a.From, a.SentAt, a.Reply = verdicts[s.Verdict], s.Reason, s.Code, s.Room, s.From, s.SentAt, JSON(s.Reply)
 	a.rewritten(s.Variant)
 	for i := range s.Effects {
 		if e := &s.Effects[i]; e.Moderates() {
 			a.moderates(e)
-		} else if s.Verdict != abi.Deny && s.Verdict != abi.Drop {
+		} else if s.Verdict != abi.Deny && s.Verdict != abi.Drop && s.Verdict != abi.Hold {
 			a.effect(e)
 		}
 	}

@@ -211,8 +211,8 @@ MOOT_F_ int64_t moot_sequence(const moot_event *e) { return moot_i64_(e->blob, 1
 typedef struct moot_verdict {
     int32_t answer;
     uint32_t code, kind;
-    moot_str text, extra, room, from; /* text: a denial's reason, a message, a reply */
-    int64_t sent_at;
+    moot_str text, extra, room, from; /* text: the reason of a denial or a hold, a message, a reply */
+    int64_t sent_at, ttl;             /* ms; ttl: of a hold */
 #ifdef __cplusplus
     moot_verdict with_extra(moot_str json) const { moot_verdict v = *this; v.answer = 2; v.extra = json; return v; }
     moot_verdict to_room(moot_str name) const { moot_verdict v = *this; v.answer = 2; v.room = name; return v; }
@@ -229,6 +229,13 @@ MOOT_F_ moot_verdict moot_allow(void) { return moot_answer_(0, 0, MOOT_S("")); }
 MOOT_F_ moot_verdict moot_allow_end(void) { return moot_answer_(4, 0, MOOT_S("")); } /* no later module is called */
 MOOT_F_ moot_verdict moot_deny(moot_str reason) { return moot_answer_(1, 0, reason); }
 MOOT_F_ moot_verdict moot_drop(void) { return moot_answer_(5, 0, MOOT_S("")); }
+/* moot_hold keeps a message back at on_say_receive until a moderator, who sees the reason, decides. It expires after ttl ms, at
+ * most 30 days; 0: the tenant's default. A host of minor 0 denies the message. */
+MOOT_F_ moot_verdict moot_hold(moot_str reason, int64_t ttl) {
+    moot_verdict v = moot_answer_(6, 0, reason);
+    v.ttl = ttl > 0 ? ttl : 0;
+    return v;
+}
 MOOT_F_ moot_verdict moot_fail(void) { return moot_answer_(-1, 0, MOOT_S("")); } /* an error of the module: the entry's onError decides */
 MOOT_F_ moot_verdict moot_reply(moot_str json) { return moot_answer_(0, 0, json); }
 MOOT_F_ moot_verdict moot_rewrite_text(moot_str text) { return moot_answer_(2, 1, text); }
@@ -246,6 +253,11 @@ MOOT_F_ int32_t moot_say_it_(char *f, const moot_verdict *v) {
     switch (v->answer) {
     case 0: case 4:
         moot_put_(f, 88, v->text);
+        break;
+    case 6:
+        moot_put_(f, 36, v->text);
+        if (!(moot_u32_(f, 4) & 0xffff)) return 1; /* the host knows no hold */
+        __builtin_memcpy(f + 104, &v->ttl, 8);
         break;
     case 1:
         moot_put32_(f, 32, v->code);
@@ -286,6 +298,7 @@ MOOT_F_ int32_t moot_ask_each_(char *frame, moot_verdict (*handler)(const moot_e
         moot_connection r = MOOT_ZERO;
         r.blob = frame + moot_u32_(frame, tab + 4 * i);
         moot_verdict v = handler(&e, &r);
+        if (v.answer < 0 || v.answer == 6) return v.answer; /* errors of the module */
         verdicts[i] = v.answer == 1 || v.answer == 5;
         if (v.answer != 2) continue;
         uint32_t k = variants;

@@ -7,6 +7,7 @@ import (
 
 // Layout of a frame and a blob: see ABI.md.
 const (
+	frameMinor       = 4
 	frameHook        = 6
 	frameFlags       = 8
 	frameReceivers   = 12

@@ -19,6 +19,7 @@ const (
 	resultReply        = 88
 	resultVariants     = 96
 	resultVariantCount = 100
+	resultTTL          = 104
 
 	variantMessage = 0
 	variantKind    = 8
@@ -126,6 +127,9 @@ func (g *instance) say() int32 {
 	for i := range verdicts {
 		g.receiver.blob = blob{e.frame[binary.LittleEndian.Uint32(tab[4*i:]):], &g.recent}
 		v := m.OnSay(e, &g.receiver)
+		if v.answer == hold { // an error of the module
+			return hold
+		}
 		b, ok := g.verdictByte(&v)
 		if !ok { // the host calls again, with fewer receivers
 			binary.LittleEndian.PutUint32(e.frame[resultVariantCount:], maxVariants+1)
@@ -181,14 +185,22 @@ func (g *instance) reset() {
 
 // answer writes v into the result slots and returns the hook's result.
 func (g *instance) answer(v Verdict) int32 {
-	g.last = v
 	f := g.event.frame
+	if v.answer == hold && binary.LittleEndian.Uint16(f[frameMinor:]) == 0 { // the host knows no hold
+		v.answer = deny
+	}
+	g.last = v
 	switch v.answer {
 	case allow, allowEnd:
 		g.put(f, resultReply, v.text)
 	case deny:
 		binary.LittleEndian.PutUint32(f[resultCode:], v.code)
 		g.put(f, resultReason, v.text)
+	case hold:
+		g.put(f, resultReason, v.text)
+		if v.envelope != nil {
+			binary.LittleEndian.PutUint64(f[resultTTL:], uint64(v.envelope.ttl))
+		}
 	case rewritten:
 		g.put(f, resultMessage, v.text)
 		binary.LittleEndian.PutUint32(f[resultKind:], v.kind)

@@ -10,6 +10,7 @@ const (
 	perReceiver = 3
 	allowEnd    = 4
 	drop        = 5
+	hold        = 6
 	guestError  = -1
 
 	kindText = 1
@@ -21,15 +22,15 @@ const (
 type Verdict struct {
 	answer     int32
 	code, kind uint32
-	text       string // a denial's reason, a new message, an action's reply
+	text       string // the reason of a denial or a hold, a new message, an action's reply
 	extra      string
-	envelope   *envelope // nil: not rewritten
+	envelope   *envelope // nil: not rewritten and not held
 }
 
-// envelope holds the rewritten parts of a message beside its content.
+// envelope holds the rewritten parts of a message beside its content, or the time to live of a hold.
 type envelope struct {
-	room, from string
-	sentAt     int64
+	room, from  string
+	sentAt, ttl int64 // ms
 }
 
 // Allow allows the event; the next module of the chain is called.
@@ -45,6 +46,18 @@ func Deny(reason string) Verdict { return Verdict{answer: deny, text: reason} }
 // Drop discards a message silently: at onSayReceive for all receivers, while the
 // sender receives a success; at say for this receiver. At other hooks it is an error.
 func Drop() Verdict { return Verdict{answer: drop} }
+
+// Hold keeps a message back at onSayReceive until a moderator releases or rejects it.
+// Moderators see the reason, at most 1024 bytes. ttl is the time until the message expires,
+// at most 30 days; 0: the tenant's default. A message without an author is denied, and so is
+// every message at a host of minor 0. At other hooks a hold is an error.
+func Hold(reason string, ttl time.Duration) Verdict {
+	v := Verdict{answer: hold, text: reason}
+	if ttl > 0 {
+		v.envelope = &envelope{ttl: max(1, ttl.Milliseconds())}
+	}
+	return v
+}
 
 // Rewrite allows a changed message; the methods of a verdict set the changes. It is
 // for onSayReceive and say; at other hooks it is an error.

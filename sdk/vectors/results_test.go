@@ -22,7 +22,7 @@ type result struct {
 
 // verdict is an answer by name; missing fields are not set.
 type verdict struct {
-	Answer  string  `json:"answer"` // allow, allowEnd, deny, drop, rewrite
+	Answer  string  `json:"answer"` // allow, allowEnd, deny, drop, rewrite, hold
 	Code    uint32  `json:"code,omitempty"`
 	Reason  string  `json:"reason,omitempty"`
 	Message *string `json:"message,omitempty"` // null: not rewritten
@@ -32,6 +32,7 @@ type verdict struct {
 	From    string  `json:"from,omitempty"`
 	SentAt  uint64  `json:"sentAt,omitempty"`
 	Reply   string  `json:"reply,omitempty"`
+	TTL     uint64  `json:"ttl,omitempty"` // ms, of a hold
 }
 
 func text(s string) verdict { return verdict{Answer: "rewrite", Message: &s, Kind: abi.KindText} }
@@ -52,6 +53,8 @@ func results() []result {
 		{Name: "deny with a code", Hook: "onSayReceive", Verdict: verdict{Answer: "deny", Reason: "slow down", Code: 429}},
 		{Name: "deny without a reason", Hook: "connect", Verdict: verdict{Answer: "deny"}},
 		{Name: "drop", Hook: "onSayReceive", Verdict: drop},
+		{Name: "hold", Hook: "onSayReceive", Verdict: verdict{Answer: "hold", Reason: "a link of a new user: grüß Gott", TTL: 86_400_000}},
+		{Name: "hold for the time of the tenant, without a reason", Hook: "onSayReceive", Verdict: verdict{Answer: "hold"}},
 		{Name: "rewrite the message", Hook: "onSayReceive", Verdict: text("HELLO")},
 		{Name: "rewrite the message as JSON", Hook: "onSayReceive", Verdict: js(`{"text":"hello"}`)},
 		{Name: "rewrite the message to nothing", Hook: "onSayReceive", Verdict: text("")},
@@ -85,7 +88,11 @@ func (r *result) finish() {
 	default:
 		f.Connection = &connection{Fields: fields{"id": "a"}}
 	}
-	f.finish(0, 0)
+	minor := 0
+	if r.Verdict.Answer == "hold" {
+		minor = 1
+	}
+	f.finish(minor, 0)
 	r.Frame = f.Hex
 	m := &memory{bytes: f.bytes(0)}
 	m.bytes = append(make([]byte, 64), m.bytes...)
@@ -100,7 +107,7 @@ func (r *result) finish() {
 	r.Memory = hex.EncodeToString(m.bytes)
 }
 
-var returns = map[string]int{"allow": abi.Allow, "deny": abi.Deny, "rewrite": abi.Rewritten, "allowEnd": abi.AllowEnd, "drop": abi.Drop}
+var returns = map[string]int{"allow": abi.Allow, "deny": abi.Deny, "rewrite": abi.Rewritten, "allowEnd": abi.AllowEnd, "drop": abi.Drop, "hold": abi.Hold}
 
 // memory is a guest's memory; results are appended to it.
 type memory struct{ bytes []byte }
@@ -128,6 +135,7 @@ func (m *memory) results(at int, v *verdict) {
 	m.put(at+abi.ResultFrom, v.From)
 	le.PutUint64(m.bytes[at+abi.ResultSentAt:], v.SentAt)
 	m.put(at+abi.ResultReply, v.Reply)
+	le.PutUint64(m.bytes[at+abi.ResultTTL:], v.TTL)
 }
 
 // receivers writes a verdict byte for each receiver, and equal rewrites as one variant.

@@ -49,6 +49,7 @@ type Verdict struct {
 	Code, Kind                               uint32
 	Message                                  *string
 	SentAt                                   int64
+	TTL                                      int64 // ms
 }
 
 // Frames returns the golden frames.

@@ -245,6 +245,7 @@ pub const Verdict = struct {
     room: []const u8 = "",
     from: []const u8 = "",
     sent_at: u64 = 0,
+    ttl: u64 = 0, // of a hold, in ms
 };
 
 /// Allows; the next module is called.
@@ -262,6 +263,11 @@ pub fn deny(why: []const u8) Verdict {
 /// Discards the message silently: at say for this receiver.
 pub fn drop() Verdict {
     return .{ .answer = 5 };
+}
+/// Keeps a message back at onSayReceive until a moderator, who sees the reason, decides. It expires after
+/// ttl ms, at most 30 days; 0: the tenant's default. A host of minor 0 denies the message.
+pub fn hold(why: []const u8, ttl: u64) Verdict {
+    return .{ .answer = 6, .body = why, .ttl = ttl };
 }
 /// Answers an action with a JSON object.
 pub fn reply(object: []const u8) Verdict {
@@ -297,6 +303,11 @@ fn ask(frame: [*]u8, comptime handler: fn (Event) Verdict) i32 {
             put(frame, 72, v.from);
             @as(*align(1) u64, @ptrCast(frame + 80)).* = v.sent_at;
         },
+        6 => {
+            put(frame, 36, v.body);
+            if (get32(frame, 4) & 0xffff == 0) return 1; // the host knows no hold
+            @as(*align(1) u64, @ptrCast(frame + 104)).* = v.ttl;
+        },
         else => {},
     }
     return v.answer;
@@ -313,6 +324,7 @@ fn each(frame: [*]u8, comptime handler: fn (Event, Connection) Verdict) i32 {
     var same = n > 0;
     for (verdicts, 0..) |*b, i| {
         const v = handler(e, .{ .blob = frame + get32(frame, tab + 4 * i) });
+        if (v.answer == 6) return 6; // an error of the module
         b.* = if (v.answer == 1 or v.answer == 5) 1 else 0;
         if (v.answer == 2) {
             var k = count_of;

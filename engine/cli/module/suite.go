@@ -161,7 +161,7 @@ func (s *step) check() error {
 		return errors.New("event is missing")
 	}
 	if s.Expect["verdict"] == nil {
-		return errors.New("expect has no verdict: allow, allowEnd, deny, drop, rewrite, perReceiver or failed")
+		return errors.New("expect has no verdict: allow, allowEnd, deny, drop, rewrite, hold, perReceiver or failed")
 	}
 	text, err := json.Marshal(s.Expect)
 	if err != nil {

@@ -132,6 +132,8 @@ func call(verb, arg string) int32 {
 		emit(0, kp, kl, p, l)
 		put(36, "strike")
 		return 1
+	case "strikehold": // holds, with the same effects
+		return call("strike", arg) + 5
 	case "sanctiontrap":
 		ap, al := ref(`{"kind":"mute","user":"` + word + `"}`)
 		sanctionSet(ap, al)

@@ -111,6 +111,12 @@ func do(command string) int32 {
 	case "deny":
 		put(36, arg)
 		return 1
+	case "hold": // with a time to live in ms
+		ttl, reason, _ := strings.Cut(arg, " ")
+		n, _ := strconv.ParseUint(ttl, 10, 64)
+		put(36, reason)
+		le.PutUint64(exchange[104:], n)
+		return 6
 	case "rewrite":
 		put(44, arg)
 		le.PutUint32(exchange[52:], 1)

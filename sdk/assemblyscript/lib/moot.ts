@@ -181,6 +181,7 @@ export class Verdict {
   room: string = "";
   from: string = "";
   sentAt: i64 = 0;
+  ttl: i64 = 0;
 
   constructor(public answer: i32 = 0, public body: string = "") {}
 
@@ -192,6 +193,11 @@ export class Verdict {
   static deny(reason: string): Verdict { return new Verdict(1, reason); }
   /** Discards the message silently: at say for this receiver. */
   static drop(): Verdict { return new Verdict(5); }
+  /**
+   * Keeps a message back at onSayReceive until a moderator, who sees the reason, decides. It expires after
+   * ttl ms, at most 30 days; 0: the tenant's default. A host of minor 0 denies the message.
+   */
+  static hold(reason: string, ttl: i64 = 0): Verdict { const v = new Verdict(6, reason); v.ttl = ttl > 0 ? ttl : 0; return v; }
   /** Answers an action with a JSON object. */
   static reply(json: string): Verdict { return new Verdict(0, json); }
   /** Rewrites the message to this text. */
@@ -233,6 +239,11 @@ export function ask(frame: usize, handler: (e: Event) => Verdict): i32 {
       put(frame + 64, v.room);
       put(frame + 72, v.from);
       store<i64>(frame, v.sentAt, 80);
+      break;
+    case 6:
+      put(frame + 36, v.body);
+      if (load<u16>(frame, 4) == 0) return 1; // the host knows no hold
+      store<i64>(frame, v.ttl, 104);
   }
   return v.answer;
 }
@@ -246,6 +257,7 @@ export function each(frame: usize, handler: (e: Event, receiver: Connection) => 
   let same = n > 0;
   for (let i: u32 = 0; i < n; i++) {
     const v = handler(e, new Connection(frame + load<u32>(tab + 4 * i)));
+    if (v.answer == 6) return 6; // an error of the module
     let b: u8 = v.answer == 1 || v.answer == 5 ? 1 : 0;
     if (v.answer == 2) {
       let k = variants.length - 1;

@@ -154,6 +154,7 @@ static void operation(struct run *r, moot_str op, moot_str *a) {
     if (OP("allow")) r->v = moot_allow();
     else if (OP("end")) r->v = moot_allow_end();
     else if (OP("drop")) r->v = moot_drop();
+    else if (OP("hold")) r->v = moot_hold(unhex(a[1]), number(a[0]));
     else if (OP("deny")) r->v = moot_deny(unhex(a[1])), r->v.code = (uint32_t)number(a[0]);
     else if (OP("fail")) __builtin_trap();
     else if (OP("text")) rewritten(r), r->v.text = unhex(a[0]), r->v.kind = 1;

@@ -110,6 +110,8 @@ func (r *run) do(op string, args []string) {
 		r.v = moot.AllowEnd()
 	case "drop":
 		r.v = moot.Drop()
+	case "hold":
+		r.v = moot.Hold(text(args[1]), ms(args[0]))
 	case "deny":
 		r.v = moot.Deny(text(args[1])).Code(uint32(number(args[0])))
 	case "fail":

@@ -15,7 +15,8 @@ var hooks = [...]string{"", "connect", "join", "onSayReceive", "say", "leave", "
 var le = binary.LittleEndian
 
 const (
-	headerSize = 104
+	headerSize = 112
+	minor      = 1
 	tableStart = 24
 
 	fieldProperties = 7
@@ -96,6 +97,7 @@ func (v view) blob(c *Connection) []byte {
 // receivers, event, connection (nil for none).
 func appendFrame(hook int, json bool, event, conn []byte, receivers [][]byte) []byte {
 	b := make([]byte, headerSize)
+	le.PutUint16(b[4:], minor)
 	le.PutUint16(b[6:], uint16(hook))
 	if json {
 		le.PutUint32(b[8:], 1)

@@ -59,13 +59,14 @@ const (
 	Deny     Answer = "deny"
 	Drop     Answer = "drop"
 	Rewrite  Answer = "rewrite"
+	Hold     Answer = "hold"
 	Failed   Answer = "failed"
 )
 
 // Verdict is the module's answer. Fields that the module did not set are empty.
 type Verdict struct {
 	Answer  Answer
-	Reason  string // of a denial or a failure
+	Reason  string // of a denial, a hold or a failure
 	Code    uint32 // of a denial: a number that the module defines
 	Message string
 	Kind    uint32 // of Message: 0 not rewritten, 1 text, 2 JSON text
@@ -74,16 +75,17 @@ type Verdict struct {
 	From    string
 	SentAt  int64  // ms since 1970
 	Reply   string // of an action
+	TTL     int64  // of a hold, in ms; 0: the tenant's default
 
 	Receivers []Verdict // of say: one for each receiver
 
-	// The effects that the host would apply; none if the module denied the event.
+	// The effects that the host would apply; none if the module denied or held the event.
 	Emitted    []moot.Emit
 	Properties map[string]string // JSON text; "": removed
 	Created    []string          // rooms
 	Destroyed  []string          // rooms
 
-	// The effects that the host would apply, also if the module denied or dropped the event.
+	// The effects that the host would apply, also if the module denied, dropped or held the event.
 	Sanctions []moot.Sanction // Rooms is "*" for all
 	Pardons   []moot.Sanction
 	Removals  []Removal

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type goldenVerdict struct {
 	Code, Kind                               uint32
 	Message                                  *string
 	SentAt                                   int64
+	TTL                                      int64
 }
 
 func load[T any](t *testing.T, file string) []T {
@@ -156,9 +158,6 @@ func checkTime(t *testing.T, what string, got time.Time, ms uint64) {
 
 func TestKitWritesGoldenFrames(t *testing.T) {
 	for _, f := range load[goldenFrame](t, "frames.json") {
-		if f.Minor != 0 {
-			continue // the kit writes those of its own version
-		}
 		var receivers [][]byte
 		for i := range f.Receivers {
 			receivers = append(receivers, f.Receivers[i].blob())
@@ -168,7 +167,12 @@ func TestKitWritesGoldenFrames(t *testing.T) {
 		if f.Connection != nil {
 			conn = f.Connection.blob()
 		}
-		if got := appendFrame(f.Number, f.JSON, event, conn, receivers); !bytes.Equal(got, fromHex(t, f.Hex)) {
+		got := appendFrame(f.Number, f.JSON, event, conn, receivers)
+		if strings.Contains(f.Name, "later minor") {
+			continue
+		}
+		le.PutUint16(got[4:], uint16(f.Minor)) // the kit writes those of its own version
+		if !bytes.Equal(got, fromHex(t, f.Hex)) {
 			t.Errorf("%s: got %x\nwant %s", f.Name, got, f.Hex)
 		}
 	}
@@ -234,6 +238,8 @@ func (v goldenVerdict) said() moot.Verdict {
 		return moot.Deny(v.Reason).Code(v.Code)
 	case Drop:
 		return moot.Drop()
+	case Hold:
+		return moot.Hold(v.Reason, time.Duration(v.TTL)*time.Millisecond)
 	case Allow:
 		return moot.Reply(v.Reply)
 	}
@@ -269,7 +275,7 @@ func checkVerdict(t *testing.T, want goldenResult, got Verdict) {
 
 func (v goldenVerdict) decoded() Verdict {
 	d := Verdict{Answer: Answer(v.Answer), Reason: v.Reason, Code: v.Code, Kind: v.Kind, Extra: v.Extra,
-		Room: v.Room, From: v.From, SentAt: v.SentAt, Reply: v.Reply}
+		Room: v.Room, From: v.From, SentAt: v.SentAt, Reply: v.Reply, TTL: v.TTL}
 	if v.Message != nil {
 		d.Message = *v.Message
 	}
@@ -304,7 +310,7 @@ func TestTextsOutliveTheirFrame(t *testing.T) {
 		for i := range want {
 			want[i] = string([]byte(got[i]))
 		}
-		for i := 104; i < len(frame); i++ {
+		for i := headerSize; i < len(frame); i++ {
 			frame[i] = 'x'
 		}
 		if !slices.Equal(got, want) {

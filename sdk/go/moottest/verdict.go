@@ -10,6 +10,8 @@ func judged(hook int, v Verdict) Verdict {
 	switch {
 	case v.Answer == Drop && !spoken, v.Answer == Rewrite && !spoken && hook != 7:
 		return Verdict{Answer: Failed, Reason: string(v.Answer) + " means nothing at " + hooks[hook]}
+	case v.Answer == Hold && hook != 3:
+		return Verdict{Answer: Failed, Reason: "hold means nothing at " + hooks[hook]}
 	case v.Kind == 2 && !valid(v.Message):
 		return Verdict{Answer: Failed, Reason: "the message is not JSON"}
 	}
@@ -39,7 +41,10 @@ var reserved = [...]string{"context", "messageId", "status", "error", "offset", 
 
 const inReply = 9
 
-var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop}
+// maxHold is the longest time to live of a hold, in ms.
+const maxHold = 30 * 24 * 3600 * 1000
+
+var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop, 6: Hold}
 
 // decode reads a guest's answer: the number that it returned, the frame's result
 // slots and the memory that they point to.
@@ -68,6 +73,7 @@ func decode(returned int32, frame, memory []byte) Verdict {
 		From:    text(frame, 72),
 		SentAt:  int64(le.Uint64(frame[80:])),
 		Reply:   text(frame, 88),
+		TTL:     int64(min(le.Uint64(frame[104:]), maxHold)),
 	}
 	one := v
 	for range receivers {

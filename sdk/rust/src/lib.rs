@@ -245,6 +245,7 @@ pub struct Verdict {
     room: String,
     from: String,
     sent_at: u64,
+    ttl: u64, // ms
 }
 
 impl Verdict {
@@ -263,6 +264,12 @@ impl Verdict {
     /// Discards the message silently: at say for this receiver. For onSayReceive and say.
     pub fn drop() -> Verdict {
         Verdict { answer: 5, ..Verdict::default() }
+    }
+    /// Keeps a message back at onSayReceive until a moderator, who sees the reason, decides. It
+    /// expires after `ttl` ms, at most 30 days; 0: the tenant's default. A host of minor 0 denies the
+    /// message.
+    pub fn hold(reason: impl Into<String>, ttl: u64) -> Verdict {
+        Verdict { answer: 6, text: reason.into(), ttl, ..Verdict::default() }
     }
     /// Rewrites the message to this text.
     pub fn text(text: impl Into<String>) -> Verdict {
@@ -305,7 +312,8 @@ impl Verdict {
         Verdict { answer: 2, sent_at: ms, ..self }
     }
 
-    fn write(&self, f: &mut [u8]) {
+    /// Writes the result slots, and returns the number for the host.
+    fn write(&self, f: &mut [u8]) -> i32 {
         match self.answer {
             0 | 4 => put(f, 88, &self.text),
             1 => {
@@ -320,8 +328,16 @@ impl Verdict {
                 put(f, 72, &self.from);
                 f[80..88].copy_from_slice(&self.sent_at.to_le_bytes());
             }
+            6 => {
+                put(f, 36, &self.text);
+                if u32_at(f, 4) & 0xffff == 0 {
+                    return 1; // the host knows no hold
+                }
+                f[104..112].copy_from_slice(&self.ttl.to_le_bytes());
+            }
             _ => {}
         }
+        self.answer
     }
 }
 
@@ -375,8 +391,7 @@ impl<M: Module> Guest<M> {
         if let Some(module) = &mut s.module {
             s.said.push(handler(module, &Event::new(f)));
         }
-        s.said[0].write(f);
-        s.said[0].answer
+        s.said[0].write(f)
     }
     /// Each receiver gets a byte; equal rewrites share a variant.
     pub fn say(&self, frame: *mut u8) -> i32 {
@@ -390,6 +405,7 @@ impl<M: Module> Guest<M> {
             let v = s.module.as_mut().map(|m| m.on_say(&event, &receiver)).unwrap_or_default();
             f[verdicts + i] = match v.answer {
                 1 | 5 => 1,
+                6 => return 6, // an error of the module
                 2 => {
                     let k = s.said.iter().rposition(|w| *w == v).unwrap_or_else(|| {
                         s.said.push(v);

@@ -97,6 +97,8 @@ fn operation(r: *Run, e: moot.Event, op: []const u8, a: [7][]const u8) void {
         r.v = moot.allowEnd();
     } else if (is(op, "drop")) {
         r.v = moot.drop();
+    } else if (is(op, "hold")) {
+        r.v = moot.hold(unhex(a[1]), number(u64, a[0]));
     } else if (is(op, "deny")) {
         r.v = moot.deny(unhex(a[1]));
         r.v.code = number(u32, a[0]);

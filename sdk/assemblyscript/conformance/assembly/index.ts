@@ -62,6 +62,7 @@ function operation(e: Event, c: Connection, v: Verdict, op: string, a: string[])
   if (op == "allow") return Verdict.allow();
   if (op == "end") return Verdict.allowEnd();
   if (op == "drop") return Verdict.drop();
+  if (op == "hold") return Verdict.hold(unhex(a[1]), i64.parse(a[0]));
   if (op == "deny") return Verdict.deny(unhex(a[1])).withCode(u32.parse(a[0]));
   if (op == "fail") throw new Error("as it was told");
   if (op == "text") return v.withText(unhex(a[0]));

@@ -109,6 +109,7 @@ fn operation(e: &Event, c: &Connection, v: Verdict, lines: &mut Vec<String>, op:
         "allow" => Verdict::allow(),
         "end" => Verdict::allow_end(),
         "drop" => Verdict::drop(),
+        "hold" => Verdict::hold(text(a[1]), number(a[0]) as u64),
         "deny" => Verdict::deny(text(a[1])).with_code(number(a[0]) as u32),
         "fail" => panic!("as it was told"),
         "text" => v.with_text(text(a[0])),

@@ -53,7 +53,7 @@ export function decisions(main, feed) {
       text("Room", "room"),
       select("Hook", words(["connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"]), "", change("hook")),
       text("Module", "module"),
-      select("Verdict", words(["allow", "rewrite", "deny", "drop", "error", "opened", "closed"]), "", change("verdict")),
+      select("Verdict", words(["allow", "rewrite", "deny", "drop", "hold", "error", "opened", "closed"]), "", change("verdict")),
       select("Mode", [["", "all"], ["true", "shadow only"]], "", change("shadow"))),
     place, button));
   return { update };

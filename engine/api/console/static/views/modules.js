@@ -72,6 +72,7 @@ const modulesTable = (rows) => table("Modules", [
   ["rewritten", (m) => number(m.rewritten), "number"],
   ["denied", (m) => number(m.denied), "number"],
   ["dropped", (m) => number(m.dropped), "number"],
+  ["held", (m) => number(m.held), "number"],
   ["errors", errors],
   ["p50", (m) => duration(m.p50), "number"],
   ["p99", (m) => duration(m.p99), "number"],

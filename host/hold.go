@@ -1,0 +1,40 @@
+package host
+
+import (
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// holdOrDeny makes a hold a denial if the event has no author who could be told about the decision: a message
+// of the system or of a module.
+func (a *answer) holdOrDeny(ev *hook.Event) {
+	if a.code == abi.Hold && ev.After == nil && (ev.Conn == nil || ev.Caused) {
+		a.code = abi.Deny
+	}
+}
+
+// placeOf returns the place of e, which follows the entries earlier in the chain of a room.
+func placeOf(earlier []*entry, e *entry, moved bool) hook.Place {
+	p := hook.Place{Priority: e.Priority, Module: e.Module, Moved: moved}
+	for _, other := range earlier {
+		if other.Priority == e.Priority && other.Module == e.Module {
+			p.Index++
+		}
+	}
+	return p
+}
+
+// behind returns the index of the first entry behind the place. If the chain has fewer entries of that module and
+// priority than when the message was held, the last one counts as the place.
+func behind(entries []*entry, p *hook.Place) int {
+	first, seen := len(entries), 0
+	for i, e := range entries {
+		switch {
+		case e.Priority > p.Priority:
+			return min(first, i)
+		case e.Priority == p.Priority && e.Module == p.Module && seen <= p.Index:
+			first, seen = i+1, seen+1
+		}
+	}
+	return first
+}
