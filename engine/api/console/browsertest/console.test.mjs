@@ -6,31 +6,32 @@ import { after, afterEach, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { start } from "../../../compat/nodetest/server.mjs";
 
-const timeout = 90_000; // of one test, in ms
+const timeout = 120_000; // of one test, in ms
 const ofDefault = "a-tenant-key-for-tests";
 const ofViewer = "a-viewer-key-for-tests";
 const ofModerators = "a-key-of-two-tenants-for-tests";
 let folder, server, admin, browser, rules, open = [], talkers = [];
 
-const good = `moot.on("onSayReceive", (event) => {
-  if (event.message.includes("secret")) return moot.deny("not for everybody");
-  if (event.message === "shout") return moot.rewrite(String(moot.config.loud));
-});
+const good = `moot.on("onSayReceive", function(event)
+  if event.message:find("secret", 1, true) then return moot.deny("not for everybody") end
+  if event.message == "shout" then return moot.rewrite(moot.config.loud) end
+end)
 `;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "console-"));
-  rules = join(folder, "rule.js");
+  rules = join(folder, "rule.lua");
   await writeFile(rules, good);
+  await writeFile(join(folder, "loop.lua"), `moot.on("onSayReceive", function(event) while true do end end)\n`);
   await writeFile(join(folder, "config.yaml"), `
-modules: { rule: { script: rule.js } }
+modules: { rule: { script: rule.lua }, loop: { script: loop.lua } }
 decisions: { text: true }
 
 tenants:
   default:
     rooms: { starting: [lobby, "<b>odd</b>"] }
     chain: [ { module: rule, timeout: 10s, hooks: [onSayReceive], config: { loud: HEY } } ]
-  other: { match: { host: [other.test] } }
+  other: { match: { host: [other.test] }, chain: [ { module: loop, timeout: 100ms } ] }
 `);
   process.env.MOOT_CONFIG = join(folder, "config.yaml");
   server = await start({ more: {
@@ -61,7 +62,7 @@ afterEach(async () => {
 
 async function look(key, view = "overview") {
   const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(timeout / 2);
   const complaints = [];
   page.on("pageerror", (err) => complaints.push(err.message));
   page.on("console", (m) => m.type() === "error" && !/the server responded with a status of 4/.test(m.text()) && complaints.push(m.text()));
@@ -155,10 +156,10 @@ test("modules: counters, reload and rollback with what came of them", { timeout 
   await page.waitForFunction((old) => !document.body.textContent.includes(old), version);
   await photograph(page, "modules");
 
-  await writeFile(rules, `moot.on("onSayReceive", (event) => {\n  not javascript\n});\n`);
+  await writeFile(rules, `moot.on("onSayReceive", function(event)\n  not lua\nend)\n`);
   await page.getByRole("button", { name: "Reload all nodes" }).click();
   await page.getByTestId("result").getByText("refused by some nodes").waitFor();
-  assert.match(await page.getByTestId("result").textContent(), /rule\.js:2/);
+  assert.match(await page.getByTestId("result").textContent(), /rule\.lua:2/);
   await page.getByRole("link", { name: "Overview" }).click();
   await page.getByTestId("troubles").getByText("The last reload").waitFor();
   await photograph(page, "troubles");
@@ -225,6 +226,28 @@ test("the playground asks a module, under another config too", { timeout }, asyn
   await id("connection").fill("{");
   await page.getByRole("button", { name: "Call the module" }).click();
   await id("answer").getByText("connection:").waitFor();
+});
+
+test("the playground offers to repeat what took too long or was not answered", { timeout }, async () => {
+  const page = await look(admin, "playground");
+  const [answer, again] = [page.getByTestId("answer"), page.getByRole("button", { name: "Try again" })];
+  await page.locator("button.main:enabled").waitFor();
+  await page.route("**/trials", (route) => route.abort());
+  await page.locator("button.main").click();
+  await answer.getByText("the server cannot be reached").waitFor();
+  await page.unroute("**/trials");
+  await again.click();
+  await page.getByTestId("verdict").filter({ hasText: "allow" }).waitFor();
+
+  await page.getByLabel("Tenant", { exact: true }).fill("other");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Module").filter({ hasText: "loop" }).waitFor();
+  await page.locator("button.main:enabled").click();
+  await answer.getByText("The module had no answer within its time.").waitFor();
+  assert.match(await answer.innerText(), /failed[^]*deadline/);
+  await again.click();
+  await answer.getByText("The module had no answer within its time.").waitFor();
+  open.at(-1).complaints = open.at(-1).complaints.filter((text) => !/ERR_FAILED/.test(text));
 });
 
 test("a tenant's key sees its tenant only", { timeout }, async () => {

@@ -8,16 +8,16 @@ import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { start } from "../../../compat/nodetest/server.mjs";
 
-const timeout = 90_000; // of one test, in ms
+const timeout = 120_000; // of one test, in ms
 const many = 10_000;
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let folder, server, browser;
 
 // config writes a configuration with many tenants, 500 in a file. Those whose number ends with 000 have a rule.
 async function config() {
-  await writeFile(join(folder, "rule.js"), `moot.on("onSayReceive", (event) => event.message === "no" ? moot.deny("never") : undefined);\n`);
+  await writeFile(join(folder, "rule.lua"), `moot.on("onSayReceive", function(event) if event.message == "no" then return moot.deny("never") end end)\n`);
   await writeFile(join(folder, "config.yaml"), `
-modules: { rule: { script: rule.js } }
+modules: { rule: { script: rule.lua } }
 include: ["tenants/*.yaml"]
 tenants:
   default: { rooms: { starting: [hall] }, chain: [{ module: rule, timeout: 10s }] } # a busy machine takes its time
@@ -50,7 +50,7 @@ after(async () => {
 // look opens a view, and counts the bytes of the answers of the API.
 async function look(view, options = {}) {
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, bypassCSP: true, ...options });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(timeout / 2);
   page.complaints = [];
   page.received = 0;
   page.on("pageerror", (err) => page.complaints.push(err.message));
@@ -154,12 +154,30 @@ test("modules, rooms, decisions and the playground find a tenant by name", { tim
   await tenant.fill("t09000");
   await page.keyboard.press("Enter");
   await page.getByTestId("message").fill("no");
-  await page.getByLabel("Module").waitFor();
-  const verdict = page.getByTestId("verdict");
-  await page.getByRole("button", { name: "Call the module" }).click();
-  await verdict.filter({ hasText: "deny" }).waitFor();
+  assert.equal(await call(page), "deny");
   await close(page);
 });
+
+// call calls the module of the playground, and again when the page offers it because the machine was too slow. It returns
+// the verdict; an error has the answer that the page showed in place of one.
+async function call(page) {
+  const answer = page.getByTestId("answer");
+  const verdict = answer.getByTestId("verdict");
+  const again = answer.getByRole("button", { name: "Try again" });
+  const ready = page.locator("button.main:enabled");
+  await ready.or(again).waitFor({ timeout });
+  while (await again.isVisible()) await repeat();
+  await ready.click();
+  await verdict.or(again).or(answer.locator(".note")).first().waitFor({ timeout });
+  while (await again.isVisible()) await repeat();
+  assert.ok(await verdict.isVisible(), `the playground shows: ${await answer.innerText()}`);
+  return verdict.textContent();
+
+  async function repeat() {
+    await again.click();
+    await answer.getByText(/starts\.|is called\./).waitFor({ state: "hidden", timeout });
+  }
+}
 
 // Views in both colour schemes, on a desktop and on a phone.
 for (const colorScheme of ["light", "dark"]) {

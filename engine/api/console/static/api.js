@@ -18,19 +18,25 @@ export class Fault extends Error {
   }
 }
 
-export async function ask(method, path, body) {
+const timeout = 60_000; // ms; the server answers before that
+
+// ask sends a request. If signal aborts it, the promise never settles, because nobody waits for the answer.
+export async function ask(method, path, body, signal) {
+  const late = AbortSignal.timeout(timeout);
   let response;
+  let text;
   try {
     response = await fetch(path, {
       method,
       headers: { Authorization: `Bearer ${key}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(60_000),
+      signal: signal ? AbortSignal.any([late, signal]) : late,
     });
+    text = await response.text();
   } catch {
-    throw new Fault(0, "the server cannot be reached");
+    if (signal?.aborted) return new Promise(() => {});
+    throw new Fault(0, late.aborted ? `the server did not answer within ${timeout / 1000} s` : "the server cannot be reached");
   }
-  const text = await response.text();
   let answer = {};
   try {
     answer = text ? JSON.parse(text) : {};
