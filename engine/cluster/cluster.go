@@ -8,6 +8,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mootchat/moot/engine/wire"
@@ -123,6 +125,17 @@ type Handler interface {
 	Rejoin(ctx context.Context, room RoomID, members []MemberRecord)
 }
 
+// OnceFor is the time for which a backend remembers an id of [Broker.PublishOnce].
+const OnceFor = 24 * time.Hour
+
+// CheckOnce returns an error for an id that [Broker.PublishOnce] does not accept.
+func CheckOnce(id string) error {
+	if len(id) == 0 || len(id) > 24 || strings.Trim(id, "0123456789-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return fmt.Errorf("publish once: id %.40q: use 1 to 24 letters, digits and -", id)
+	}
+	return nil
+}
+
 // Broker carries the messages of a room to every node that has members of it, in the
 // same order.
 type Broker interface {
@@ -130,6 +143,12 @@ type Broker interface {
 	// delivery. payload may then be reused. keep is the room's Retention from now on. Errors:
 	// ErrUnavailable, ErrUnknown.
 	Publish(ctx context.Context, room RoomID, payload []byte, keep Retention) error
+
+	// PublishOnce is Publish for a message that may be published again, also by another node: of all calls with the same id
+	// in a room, one publishes its payload. It returns the position of the published message; the zero Position for an
+	// ephemeral one, or if a failover has lost it. The backend remembers an id for a day. id has 1 to 24 letters, digits
+	// and -. Errors: those of Publish. After ErrUnknown the caller may call PublishOnce again.
+	PublishOnce(ctx context.Context, room RoomID, id string, payload []byte, keep Retention) (Position, error)
 
 	// Subscribe returns when every message that is published from now on will reach this
 	// node's Handler. The engine calls it before it records the first member of the room on this

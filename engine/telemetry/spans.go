@@ -125,14 +125,30 @@ type broker struct {
 
 // Publish implements cluster.Broker.
 func (b *broker) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
+	ctx, end := b.span(ctx, room, payload)
+	err := b.Broker.Publish(ctx, room, payload, keep)
+	end(err)
+	return err
+}
+
+// PublishOnce implements cluster.Broker.
+func (b *broker) PublishOnce(ctx context.Context, room cluster.RoomID, id string, payload []byte, keep cluster.Retention) (cluster.Position, error) {
+	ctx, end := b.span(ctx, room, payload)
+	at, err := b.Broker.PublishOnce(ctx, room, id, payload, keep)
+	end(err)
+	return at, err
+}
+
+// span starts the span of a published message.
+func (b *broker) span(ctx context.Context, room cluster.RoomID, payload []byte) (context.Context, func(error)) {
 	ctx, span := b.tracer.Start(ctx, "publish", trace.WithSpanKind(trace.SpanKindProducer))
-	defer span.End()
 	if span.IsRecording() {
 		span.SetAttributes(keyTenant.String(room.Tenant), keyRoom.String(room.Room), keyBytes.Int(len(payload)))
 	}
-	err := b.Broker.Publish(ctx, room, payload, keep)
-	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+	return ctx, func(err error) {
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
 	}
-	return err
 }

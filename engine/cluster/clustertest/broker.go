@@ -25,6 +25,10 @@ func broker() []promise {
 		{"RoomsOfAnyNameAreApart", roomsOfAnyNameAreApart},
 		{"FlushedHasHeardAll", flushedHasHeardAll},
 		{"EphemeralMessagesHaveNoPlace", ephemeralMessagesHaveNoPlace},
+		{"AnIDIsPublishedOnce", anIDIsPublishedOnce},
+		{"AnIDIsPublishedOnceToNobody", anIDIsPublishedOnceToNobody},
+		{"OnceBesideOthers", onceBesideOthers},
+		{"IDsAreChecked", idsAreChecked},
 	}
 }
 

@@ -3,9 +3,11 @@ package memory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
 )
@@ -14,6 +16,7 @@ import (
 type topics struct {
 	mu     sync.RWMutex
 	byRoom map[cluster.RoomID]*topic
+	once   published
 }
 
 // topic carries the messages of a room. A room keeps its topic during a delivery, even if all
@@ -31,6 +34,45 @@ type topic struct {
 	subscribers atomic.Pointer[[]*process]
 }
 
+// published are the ids of PublishOnce. The zero published is empty.
+type published struct {
+	mu   sync.Mutex
+	ids  map[onceKey]placed
+	full int // number of ids at which those that have expired are removed
+}
+
+type onceKey struct {
+	room cluster.RoomID
+	id   string
+}
+
+// placed is the position of a message that was published once.
+type placed struct {
+	at    cluster.Position
+	until time.Time
+}
+
+func (p *published) get(key onceKey) (placed, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one, is := p.ids[key]
+	return one, is && time.Now().Before(one.until)
+}
+
+func (p *published) put(key onceKey, at cluster.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if len(p.ids) >= max(p.full, 64) {
+		maps.DeleteFunc(p.ids, func(_ onceKey, one placed) bool { return !now.Before(one.until) })
+		p.full = 2 * len(p.ids)
+	}
+	if p.ids == nil {
+		p.ids = map[onceKey]placed{}
+	}
+	p.ids[key] = placed{at, now.Add(cluster.OnceFor)}
+}
+
 // Publish implements cluster.Broker. It returns when the message is delivered, or with
 // cluster.ErrUnavailable if ctx ends while it waits for the room's other messages.
 func (n *node) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
@@ -46,7 +88,22 @@ func (n *node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 		t = ts.open(room)
 	}
 	defer ts.release(room, t)
-	return ts.publish(ctx, room, t, payload, keep)
+	_, err := ts.publish(ctx, room, t, "", payload, keep)
+	return err
+}
+
+// PublishOnce implements cluster.Broker.
+func (n *node) PublishOnce(ctx context.Context, room cluster.RoomID, id string, payload []byte, keep cluster.Retention) (cluster.Position, error) {
+	if err := cluster.CheckOnce(id); err != nil {
+		return cluster.Position{}, err
+	}
+	if _, err := n.up(ctx); err != nil {
+		return cluster.Position{}, err
+	}
+	ts := &n.hub.topics
+	t := ts.open(room) // also without subscribers: a later call must not publish the message to new ones
+	defer ts.release(room, t)
+	return ts.publish(ctx, room, t, id, payload, keep)
 }
 
 // Subscribe implements cluster.Broker.
@@ -125,26 +182,33 @@ func (ts *topics) sweep(room cluster.RoomID, t *topic) {
 
 // publish waits for its turn in the lane and then reads the subscribers. The order of turns is
 // the order of the room, and a subscriber that is added between two turns receives the second
-// message. The delivered messages are recorded in history.
-func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, payload []byte, keep cluster.Retention) error {
+// message. The delivered messages are recorded in history. once is the id of PublishOnce; "": none.
+func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, once string, payload []byte, keep cluster.Retention) (at cluster.Position, err error) {
 	select {
 	case t.lane <- struct{}{}:
 	default:
 		select {
 		case t.lane <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("publish: the room is busy: %w: %w", cluster.ErrUnavailable, ctx.Err())
+			return at, fmt.Errorf("publish: the room is busy: %w: %w", cluster.ErrUnavailable, ctx.Err())
 		}
 	}
 	defer func() { <-t.lane }()
-	var at cluster.Position
+	if once != "" {
+		if first, is := ts.once.get(onceKey{room, once}); is {
+			return first.at, nil
+		}
+	}
 	if !keep.Ephemeral {
 		at = ts.record(room, t, payload, keep)
+	}
+	if once != "" {
+		ts.once.put(onceKey{room, once}, at)
 	}
 	for _, s := range *t.subscribers.Load() {
 		s.deliver(room, at, payload)
 	}
-	return nil
+	return at, nil
 }
 
 // record gives a message its position.

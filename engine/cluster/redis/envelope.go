@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// entry is a message in a room's stream: "1 <id> <payload>". The 1 is the version of the form:
+// entry is a message in a room's stream: "1 <id> <payload>". The id is <producer>.<number>; that of a message of PublishOnce
+// is <producer>~<once>.<number>. The 1 is the version of the form:
 // nodes of two releases may share a cluster, and skip entries of other versions. The entry "gap
 // <id> " replaces the lost messages of a producer, up to the message with that id.
 type entry struct {
-	id      string // <producer>.<number>: it does not change when the message is published again
+	id      string // it does not change when the message is published again
 	payload string
 	gap     bool
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func FuzzEnvelope(f *testing.F) {
-	for _, s := range []string{"e:1:1 n#x.1 hello", "e:1:1 n#x.1 ", "e:0:x", "e:-1:x", "e:1:", ":1:x", "e:99999999999999999999:x",
+	for _, s := range []string{"e:1:1 n#x.1 hello", "e:1:1 n#x~id.1 hello", "e:1:1 n#x.1 ", "e:0:x", "e:-1:x", "e:1:", ":1:x", "e:99999999999999999999:x",
 		"e:1:2 whatever", "e:1:1  x", "e:01:1 a b", "::", "", "1:2:3", "e:1:\x00\xff", "~1 n#x.1 hello", "~", "!n#x.1", "!"} {
 		f.Add(s)
 	}

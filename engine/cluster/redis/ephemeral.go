@@ -19,6 +19,14 @@ func (n *Node) publishCommand() string {
 	return "publish"
 }
 
+// onceEphemeral is a script that publishes a message if its id is new.
+//
+//	KEYS once
+//	ARGV command channel message
+const onceEphemeral = `
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', 86400000) then redis.call(ARGV[1], ARGV[2], ARGV[3]) end
+return 1`
+
 // publishEphemeral publishes a batch of ephemeral messages in one pipeline. It tries again only
 // if certainly no message was published.
 func (l *publisher) publishEphemeral(ctx context.Context, batch []*queuedMessage) {
@@ -45,7 +53,12 @@ func (l *publisher) publishEphemeralOnce(ctx context.Context, batch []*queuedMes
 	pipe := l.p.n.client.Pipeline()
 	command := l.p.n.publishCommand()
 	for _, item := range batch {
-		pipe.Do(ctx, command, l.p.keys.of("c", item.room), ephemeralMark+item.entry)
+		channel := l.p.keys.of("c", item.room)
+		if item.once != "" {
+			pipe.Eval(ctx, onceEphemeral, []string{l.p.keys.once(item.room, item.once)}, command, channel, ephemeralMark+item.entry)
+			continue
+		}
+		pipe.Do(ctx, command, channel, ephemeralMark+item.entry)
 	}
 	cmds, err := pipe.Exec(ctx)
 	errs := make([]error, len(batch))

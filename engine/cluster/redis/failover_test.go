@@ -174,6 +174,55 @@ func TestMembersAreToldOfAGapAfterALossOfOldMessages(t *testing.T) {
 	}
 }
 
+// TestAMessageIsPublishedOnceThoughAFailoverLosesIt checks that a message of PublishOnce that a failover loses is published
+// again by its node, and not by another one that publishes the same id; and that members who have it do not receive it
+// again if its node is dead and another one publishes it.
+func TestAMessageIsPublishedOnceThoughAFailoverLosesIt(t *testing.T) {
+	tr := emptyTestCluster(t)
+	f := newFailover(tr)
+	cfg := Config{Addresses: []string{f.Address()}}
+	a, b, dead := tr.node(cfg, "a"), tr.node(cfg, "b"), tr.node(cfg, "dead")
+	hall := tr.rooms[0]
+	tr.must(a.Subscribe(tr.ctx, hall))
+	tr.must(b.Subscribe(tr.ctx, hall))
+	tr.must(a.Publish(tr.ctx, hall, []byte("first"), kept))
+	once := func(w *recorder, id, payload string) cluster.Position {
+		t.Helper()
+		at, err := w.PublishOnce(tr.ctx, hall, id, []byte(payload), kept)
+		tr.must(err)
+		return at
+	}
+	successor := f.snapshot()
+	once(a, "living", "living")
+	once(dead, "dead", "dead")
+	for _, w := range []*recorder{a, b} {
+		eventually(t, "both are received", func() bool { return len(w.heardIn(hall)) == 3 })
+	}
+	dead.link.disconnect()
+	successor()
+	at := once(b, "living", "again")
+	once(b, "dead", "again")
+	if second := once(a, "living", "again"); second != at || at.Offset == 0 {
+		t.Errorf("the positions are %+v and %+v", at, second)
+	}
+	tr.must(a.Publish(tr.ctx, hall, []byte("last"), kept))
+	for _, w := range []*recorder{a, b} {
+		eventually(t, "the last is received", func() bool { return slices.Contains(w.heardIn(hall), "last") })
+		if got := fmt.Sprint(w.heardIn(hall)); got != "[first living dead last]" {
+			t.Errorf("%s received %s", w.cfg.Node, got)
+		}
+	}
+	page, err := a.Read(tr.ctx, hall, cluster.Position{Epoch: at.Epoch}, 10, kept)
+	tr.must(err)
+	var history []string
+	for _, m := range page.Messages {
+		history = append(history, string(m.Payload))
+	}
+	if got := fmt.Sprint(history); got != "[first living again last]" {
+		t.Errorf("the history is %s", got)
+	}
+}
+
 // TestASubscriptionReceivesNoEarlierMessages checks that a subscription does not receive earlier
 // messages when they are published again after a failover.
 func TestASubscriptionReceivesNoEarlierMessages(t *testing.T) {

@@ -105,6 +105,7 @@ type queuedMessage struct {
 	deadline time.Time
 	taken    atomic.Bool // set by a batch, or by a caller that gives up
 	done     chan error  // one slot
+	once     string      // the id of PublishOnce; "": none
 }
 
 // Publish implements cluster.Broker. While 10,000 messages or 16 MiB of this node wait, it
@@ -113,8 +114,13 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 	if err := n.up(ctx); err != nil {
 		return err
 	}
+	return n.publish(ctx, room, "", payload, keep)
+}
+
+// publish publishes a message. once is the id of PublishOnce; "": none.
+func (n *Node) publish(ctx context.Context, room cluster.RoomID, once string, payload []byte, keep cluster.Retention) error {
 	p, key := n.at(room)
-	item := &queuedMessage{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
+	item := &queuedMessage{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1), once: once}
 	l := &p.publisher
 	if keep.Ephemeral {
 		l = &p.ephemeral
@@ -139,7 +145,7 @@ func (l *publisher) put(item *queuedMessage, payload []byte) error {
 	defer l.mu.Unlock()
 	l.number++
 	item.number = l.number
-	item.entry = l.entry(l.number, payload)
+	item.entry = l.entry(l.number, item.once, payload)
 	if l.closed {
 		return l.p.n.errStopped()
 	}
@@ -152,12 +158,16 @@ func (l *publisher) put(item *queuedMessage, payload []byte) error {
 }
 
 // entry returns the entry of a new message, with a copy of payload.
-func (l *publisher) entry(number uint64, payload []byte) string {
+func (l *publisher) entry(number uint64, once string, payload []byte) string {
 	var b strings.Builder
-	b.Grow(len(entryVersion) + len(l.p.n.process) + len(payload) + len("  .18446744073709551615"))
+	b.Grow(len(entryVersion) + len(l.p.n.process) + len(once) + len(payload) + len(" ~ .18446744073709551615"))
 	b.WriteString(entryVersion)
 	b.WriteByte(' ')
 	b.WriteString(l.p.n.process)
+	if once != "" {
+		b.WriteByte('~')
+		b.WriteString(once)
+	}
 	b.WriteByte('.')
 	var digits [20]byte
 	b.Write(strconv.AppendUint(digits[:0], number, 10))

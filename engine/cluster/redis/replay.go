@@ -166,9 +166,12 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
       entry, at = field(batch, at)
       keep, at = field(batch, at)
       keepFor, at = field(batch, at)
-      for _, item in ipairs({'@' .. #entry .. ' ' .. string.match(room, '^[^/]*'), '=' .. keep .. ' ' .. keepFor, ':' .. room, entry}) do
+      for _, item in ipairs({'@' .. #entry .. ' ' .. string.match(room, '^[^/]*'), '=' .. keep .. ' ' .. keepFor, ':' .. room}) do
         items[#items + 1] = item
       end
+      local once = string.match(entry, '^1 [^ ~]*~([^ .]*)%.')
+      if once then items[#items + 1] = '^' .. once end
+      items[#items + 1] = entry
       numbers[pub] = math.max(numbers[pub] or 0, tonumber(string.match(entry, '^%S+ %S*%.(%d+) ')) or 0)
       total, count = total + #entry, count + 1
     end

@@ -26,7 +26,7 @@ const stateTop = 88 // bytes of a state up to the end of the epoch
 // has less than 2 KiB. A longer one is damaged, and is treated as missing: to search it could take
 // minutes, in which Redis serves nobody.
 const luaState = `
-local numbers, maxState = '>ddddddddd', 4096
+local numbers, maxState, onceTTL = '>ddddddddd', 4096, 86400000
 local function newState(now, epoch, gen)
   return struct.pack(numbers, 0, 0, 0, 0, now, 0, 0, 300000, 0) .. epoch .. gen .. '\n'
 end
@@ -58,7 +58,7 @@ func parseState(w string) (position, error) {
 //
 // items are the messages, from index at: "@BYTES TENANT" begins the rooms of a tenant and has the
 // bytes of its messages, "=KEEP KEEPFOR KEEPBYTES" sets the retention of the rooms that follow, ":ROOM"
-// begins the messages of a room, and other items are entries. total is the bytes of all entries.
+// begins the messages of a room, "^ID" precedes an entry of PublishOnce, and other items are entries. total is the bytes of all entries.
 //
 // A room's stream has the messages with which nodes heal: those of the last window ms, at least
 // 256 of the last 5 minutes, and the room's history. The stream is trimmed at marks. A mark has a
@@ -90,6 +90,8 @@ local function publish(items, at, total, base, gen, command, token, window, room
   -- Of a room: its retention, keys, epoch and numbers.
   local keep, keepFor, keepBytes, m, h, channel, epoch = 0, 0, 0
   local o, k, b, l, a, c, ao, ttl, ends, began
+  -- Of an entry: the key of its id.
+  local once
 
   -- What was said in the last span. The slots before are read only where this one is full enough for it.
   local function spent(key, span, delta, budget)
@@ -173,8 +175,14 @@ local function publish(items, at, total, base, gen, command, token, window, room
   end
 
   local function say(entry)
+    local first = once
+    if first then
+      once = nil
+      if call('EXISTS', first) == 1 then return end
+    end
     o, b = o + 1, b + #entry
     local offset, low = format('%d', o), l
+    if first then call('SET', first, epoch .. offset, 'PX', onceTTL) end
     if keep == 0 then
       k = 0
       call('XADD', h, '0-' .. offset, 'd', entry)
@@ -222,7 +230,9 @@ local function publish(items, at, total, base, gen, command, token, window, room
   for i = at, #items do
     local item = items[i]
     local kind = byte(item)
-    if kind == 58 then -- :
+    if kind == 49 then -- 1
+      say(item)
+    elseif kind == 58 then -- :
       endRoom()
       beginRoom(item)
     elseif kind == 61 then -- =
@@ -232,6 +242,8 @@ local function publish(items, at, total, base, gen, command, token, window, room
     elseif kind == 64 then -- @
       endRoom()
       beginTenant(item)
+    elseif kind == 94 then -- ^
+      once = base .. 'o' .. sub(m, #base + 2) .. ' ' .. sub(item, 2)
     else
       say(item)
     end
@@ -263,6 +275,9 @@ func items(args []any, batch []*queuedMessage) []any {
 		}
 		if !keeps || last.room != m.room {
 			args = append(args, ":"+m.room)
+		}
+		if item.once != "" {
+			args = append(args, "^"+item.once)
 		}
 		args = append(args, &m.entry)
 		last = m

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,12 @@ type window struct {
 	life  uint64
 	last  map[string]latest // by process
 	swept time.Time
+	once  []string // the last ids of PublishOnce, at most mostOnce
 }
+
+// mostOnce is the number of ids of PublishOnce that a window remembers. Redis remembers all of them; the window knows those
+// that a failover loses together with the node that published the message.
+const mostOnce = 64
 
 type latest struct {
 	number uint64
@@ -47,7 +53,7 @@ func (w *window) add(id string, now time.Time) bool {
 	if dot < 0 || err != nil {
 		return true
 	}
-	process := id[:dot]
+	process, once, _ := strings.Cut(id[:dot], "~")
 	if number <= w.last[process].number {
 		return false
 	}
@@ -63,5 +69,17 @@ func (w *window) add(id string, now time.Time) bool {
 		process = strings.Clone(process)
 	}
 	w.last[process] = latest{number, now}
+	return once == "" || w.addOnce(once)
+}
+
+// addOnce adds an id of PublishOnce. It reports false if the id was added before.
+func (w *window) addOnce(id string) bool {
+	if slices.Contains(w.once, id) {
+		return false
+	}
+	if len(w.once) == mostOnce {
+		w.once = slices.Delete(w.once, 0, 1)
+	}
+	w.once = append(w.once, strings.Clone(id))
 	return true
 }
