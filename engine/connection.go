@@ -33,7 +33,7 @@ type Connection struct {
 
 	admitted atomic.Bool // false: the connection waits for its token
 	keys     *keys       // used by Do only; nil: no key was used
-	redirect string      // used by Do only: the key of the redirect that leads to its session; "": none
+	redirect redirect    // to its session; used by Do, and by the goroutine that moves or ends the session
 	session  session
 	indexed  string // guarded by Engine.mu: the user in tenant.users; "": none
 
@@ -205,6 +205,9 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 	}
 	if c.admitted.Load() {
 		e.disconnect(ctx, c.tenant, c.profile.Load())
+	}
+	if !e.closing.Load() { // later it has no effect: it leads to a session that has ended
+		e.removeRedirect(ctx, c)
 	}
 	e.release(c) // must be last, because closeAll waits for it
 }

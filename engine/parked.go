@@ -27,6 +27,8 @@ type parkedSession struct {
 	Rooms   []parkedRoom    `json:"rooms,omitempty"`
 	Keys    []usedKey       `json:"keys,omitempty"`
 	Actions int             `json:"actions"`
+
+	Redirect string `json:"redirect,omitempty"` // the key of the redirect to the session; "": none
 }
 
 // parkedRoom is a membership of a parked session.
@@ -80,7 +82,7 @@ func (c *Connection) stay(members []*member) {
 
 func parkedOf(c *Connection, rooms []*member) parkedSession {
 	p := c.profile.Load()
-	s := parkedSession{Tenant: c.tenant.name, ID: p.ID, Profile: encodeProfile(p), Keys: c.keys.all()}
+	s := parkedSession{Tenant: c.tenant.name, ID: p.ID, Profile: encodeProfile(p), Keys: c.keys.all(), Redirect: c.redirect.key}
 	for _, n := range p.Properties {
 		if n.Claim {
 			s.Claims = append(s.Claims, n.Name)

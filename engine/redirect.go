@@ -12,7 +12,8 @@ import (
 // A client learns the new secret of its session from the answer to resume, which may be
 // lost with the connection. For a while the old secret therefore leads to the session too,
 // on all nodes, by a redirect: a parked session with Moved set. The next request of the
-// client shows that it has received the answer, and the redirect is removed.
+// client, or the use of the new secret, shows that it has received the answer, and the redirect
+// is removed. A session therefore has one redirect at most.
 
 const (
 	redirectTime    = 2 * time.Minute
@@ -29,10 +30,10 @@ func (e *Engine) addRedirect(ctx context.Context, c *Connection, before, session
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redirectTimeout) // continues if the client has gone
 	defer cancel()
 	b, _ := json.Marshal(parkedSession{Tenant: c.tenant.name, Moved: session}) // it has only strings, which can be encoded
-	if err := e.cluster.Sessions.Park(ctx, keyOf(before), b, redirectTime); err != nil {
+	if err := e.cluster.Sessions.Redirect(ctx, keyOf(before), b, redirectTime); err != nil {
 		e.log.Debug("the redirect of a session was not stored", "connection", c.ID(), "error", err)
 	} else if session == c.session.secret {
-		c.redirect = keyOf(before)
+		c.redirect = redirect{keyOf(before), time.Now().Add(redirectTime)}
 	}
 }
 
@@ -49,16 +50,30 @@ func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionCl
 	return members, err
 }
 
-// removeRedirect removes the redirect, because the client knows the new secret.
+// redirect is the redirect that leads to the session of a connection. The zero redirect is none.
+type redirect struct {
+	key   string
+	until time.Time // its end
+}
+
+// removeRedirect removes the redirect to the session of c: the client knows the new secret, or
+// the session has ended. Only one goroutine at a time calls it: that of Do, or the one that moves or
+// ends the session.
 func (e *Engine) removeRedirect(ctx context.Context, c *Connection) {
-	if c.redirect == "" {
+	r := c.redirect
+	if r.key == "" {
 		return
 	}
-	key := c.redirect
-	c.redirect = ""
+	c.redirect = redirect{}
+	if time.Now().Before(r.until) {
+		e.takeRedirect(ctx, r.key)
+	}
+}
+
+func (e *Engine) takeRedirect(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(ctx, redirectTimeout)
 	defer cancel()
 	if _, err := e.cluster.Sessions.Take(ctx, key); err != nil && !errors.Is(err, cluster.ErrNoSession) {
-		e.log.Debug("the redirect of a session was not removed", "connection", c.ID(), "error", err)
+		e.log.Debug("the redirect of a session was not removed", "error", err)
 	}
 }

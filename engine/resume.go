@@ -114,6 +114,7 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection, sinces map[strin
 		old.endStage(m, true)
 	}
 	e.forgetSession(old)
+	e.removeRedirect(ctx, old)
 	old.out.Release()
 	c.reservation = c.reservation.replacedBy(old.reservation)
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
@@ -185,6 +186,9 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 	e.restoreProfile(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
 		c.usedKeys().remember(k)
+	}
+	if s.Redirect != "" {
+		e.takeRedirect(ctx, s.Redirect)
 	}
 	c.mu.Lock()
 	c.totalActions += s.Actions

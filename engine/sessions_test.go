@@ -540,39 +540,79 @@ func TestManyClaimOneSession(t *testing.T) {
 
 // TestAClientResumesAgainIfTheAnswerWasLost checks that a client can resume with its
 // old secret if the connection was lost before it received the new one, several times in a
-// row.
+// row, on several nodes and on a node alone.
 func TestAClientResumesAgainIfTheAnswerWasLost(t *testing.T) {
-	inWorld(t, func(w *world) {
-		nodes := []*node{w.node("one", resumes), w.node("two", resumes), w.node("three", resumes)}
-		a := nodes[0].client().do(roomAdd("r"))
-		id, secret := a.ID(), a.secret()
-		var v events
-		for _, n := range nodes {
-			v.of(n)
-		}
-		a.HangUp()
-		connects := 0
-		for _, at := range []int{0, 0, 1, 1, 2, 0, 2} {
-			c := nodes[at].client()
-			connects++
-			r, _ := c.back(resume(secret))
-			if r.ID != id || len(r.Rooms) != 1 {
-				w.Fatalf("at node %d: resumed %+v, want %s", at, r, id)
+	for _, names := range [][]string{{"one", "two", "three"}, {"alone"}} {
+		inWorld(t, func(w *world) {
+			var nodes []*node
+			var v events
+			for _, name := range names {
+				nodes = append(nodes, w.node(name, resumes))
 			}
-			c.HangUp()
-		}
-		b := nodes[1].client()
-		connects++
-		r, _ := b.back(resume(secret))
-		b.do(say("r", "I know"))
-		v.are(w, slices.Repeat([]string{"connect"}, connects)...)
-		for _, n := range nodes {
-			n.client().says(resume(secret), failed("session has ended"))
-		}
-		nodes[1].has("r", b)
-		b.says(resume(r.Session), failed("resume must be requested before any room is joined"))
-		v.are(w, "connect", "connect", "connect")
-		time.Sleep(10 * time.Minute) // redirects that have expired have no effect
-		v.are(w)
-	})
+			at := func(i int) *node { return nodes[i%len(nodes)] }
+			a := at(0).client().do(roomAdd("r"))
+			id, secret := a.ID(), a.secret()
+			for _, n := range nodes {
+				v.of(n)
+			}
+			a.HangUp()
+			connects := 0
+			for _, i := range []int{0, 0, 1, 1, 2, 0, 2} {
+				c := at(i).client()
+				connects++
+				r, _ := c.back(resume(secret))
+				if r.ID != id || len(r.Rooms) != 1 {
+					w.Fatalf("at node %d: resumed %+v, want %s", i, r, id)
+				}
+				c.HangUp()
+			}
+			b := at(1).client()
+			connects++
+			r, _ := b.back(resume(secret))
+			b.do(say("r", "I know"))
+			v.are(w, slices.Repeat([]string{"connect"}, connects)...)
+			for _, n := range nodes {
+				n.client().says(resume(secret), failed("session has ended"))
+			}
+			at(1).has("r", b)
+			b.says(resume(r.Session), failed("resume must be requested before any room is joined"))
+			v.are(w, slices.Repeat([]string{"connect"}, len(nodes))...)
+			time.Sleep(10 * time.Minute) // redirects that have expired have no effect
+			v.are(w)
+		})
+	}
+}
+
+// TestASessionHasOneRedirect checks that a client that resumes again and again leaves at most
+// one redirect, and none after its session has ended.
+func TestASessionHasOneRedirect(t *testing.T) {
+	for _, names := range [][]string{{"one", "two"}, {"alone"}} {
+		inWorld(t, func(w *world) {
+			var nodes []*node
+			for _, name := range names {
+				nodes = append(nodes, w.node(name, resumes))
+			}
+			redirects := func() (n int) {
+				w.must(nodes[0].sessions.Each(w.Context(), func(string, []byte) { n++ }), nil)
+				return n
+			}
+			a := nodes[0].client()
+			secret := a.secret()
+			for i := range 10 {
+				a.HangUp()
+				a = nodes[i%len(nodes)].client()
+				r, _ := a.back(resume(secret))
+				secret = r.Session
+				if n := redirects(); n != 1 {
+					w.Fatalf("%d nodes have %d redirects after %d resumes, want 1", len(nodes), n, i+1)
+				}
+			}
+			a.HangUp()
+			time.Sleep(61 * time.Second) // the grace
+			synctest.Wait()
+			if n := redirects(); n != 0 {
+				w.Errorf("%d redirects lead to a session that has ended", n)
+			}
+		})
+	}
 }

@@ -35,6 +35,7 @@ type node struct {
 	w        *world
 	mw       *enginetest.Middleware
 	presence cluster.Presence
+	sessions cluster.Sessions
 }
 
 // node starts a node with the rooms "r" and "q". The node ends with the test, and must then
@@ -51,7 +52,7 @@ func (w *world) node(name string, change ...func(*engine.Config)) *node {
 	n.Engine = enginetest.Start(w, func(c *engine.Config) {
 		c.Tenants[0].StartingRooms = []string{"r", "q"}
 		c.Middleware, c.Cluster = n.mw, w.hub.Node(name)
-		n.presence = c.Cluster.Presence
+		n.presence, n.sessions = c.Cluster.Presence, c.Cluster.Sessions
 		for _, f := range change {
 			f(c)
 		}

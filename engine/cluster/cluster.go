@@ -273,6 +273,10 @@ type Sessions interface {
 	// when Park returns. Errors: ErrUnavailable, also if the session could not outlive this
 	// node; ErrUnknown.
 	Park(ctx context.Context, key string, session []byte, ttl time.Duration) error
+	// Redirect keeps a redirect to a session like Park, but also on the last node: it ends with that
+	// node at the latest. Take, Each and Expired treat it like a session. Errors: ErrUnavailable;
+	// ErrUnknown.
+	Redirect(ctx context.Context, key string, redirect []byte, ttl time.Duration) error
 	// Take returns a parked session to one caller, on any node, and removes it. Errors:
 	// ErrNoSession, ErrUnavailable, ErrUnknown.
 	Take(ctx context.Context, key string) ([]byte, error)

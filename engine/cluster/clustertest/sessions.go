@@ -18,6 +18,7 @@ func sessions() []promise {
 		{"SessionEndsOnce", sessionEndsOnce},
 		{"SessionIsTakenOrEnds", sessionIsTakenOrEnds},
 		{"SessionsAreListed", sessionsAreListed},
+		{"RedirectsNeedNoOtherNode", redirectsNeedNoOtherNode},
 	}
 }
 
@@ -158,4 +159,22 @@ func sessionsAreListed(w *world) {
 			w.Errorf("%d sessions are listed, want %d", len(got), len(want))
 		}
 	}
+}
+
+// redirectsNeedNoOtherNode checks that a node alone keeps a redirect, that it is taken once, and
+// that it ends with its time.
+func redirectsNeedNoOtherNode(w *world) {
+	alone := w.nodes("a")[0]
+	w.must(alone.Sessions.Redirect(w.ctx, "old", []byte("to new"), time.Hour))
+	got, err := alone.Sessions.Take(w.ctx, "old")
+	w.must(err)
+	if string(got) != "to new" {
+		w.Errorf("took %q, want the redirect", got)
+	}
+	_, err = alone.Sessions.Take(w.ctx, "old")
+	w.mustBe("take a redirect again", err, cluster.ErrNoSession)
+	w.must(alone.Sessions.Redirect(w.ctx, "older", []byte("to old"), time.Millisecond))
+	w.eventually("the redirect has ended", func() bool { return alone.hasEnded("to old") == 1 })
+	_, err = alone.Sessions.Take(w.ctx, "older")
+	w.mustBe("take a redirect that has ended", err, cluster.ErrNoSession)
 }

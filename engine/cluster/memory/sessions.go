@@ -18,13 +18,23 @@ type parked struct {
 // Park implements cluster.Sessions. It fails with cluster.ErrUnavailable on the last node,
 // because the hub ends with that node.
 func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
+	return n.store(ctx, key, session, ttl, 2)
+}
+
+// Redirect implements cluster.Sessions.
+func (n *node) Redirect(ctx context.Context, key string, redirect []byte, ttl time.Duration) error {
+	return n.store(ctx, key, redirect, ttl, 1)
+}
+
+// store keeps a session or a redirect if at least that many nodes run.
+func (n *node) store(ctx context.Context, key string, session []byte, ttl time.Duration, nodes int) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
 	}
 	h := n.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.nodes) < 2 {
+	if len(h.nodes) < nodes {
 		return fmt.Errorf("park a session: there is no other node: %w", cluster.ErrUnavailable)
 	}
 	if _, taken := h.parked[key]; taken {

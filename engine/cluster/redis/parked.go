@@ -99,6 +99,11 @@ func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return err
 }
 
+// Redirect implements cluster.Sessions. Redis outlives the nodes, so it is the same as Park.
+func (n *Node) Redirect(ctx context.Context, key string, redirect []byte, ttl time.Duration) error {
+	return n.Park(ctx, key, redirect, ttl)
+}
+
 // Take implements cluster.Sessions. If it is unknown whether the session was taken, Take parks it
 // again: otherwise the session would end without leave.
 func (n *Node) Take(ctx context.Context, key string) (session []byte, err error) {
