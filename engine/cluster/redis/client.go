@@ -36,7 +36,7 @@ const operatorConnections = 4
 func (c *Config) dial(connections int) redis.UniversalClient {
 	u := &redis.UniversalOptions{
 		Addrs: c.Addresses, MasterName: c.MasterName, DB: c.Database,
-		Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Dialer: c.dialer,
+		Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Dialer: c.dialChecked(),
 		OnConnect: c.checkGeneration,
 		Protocol:  2, DisableIdentity: true, PoolSize: connections,
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout,
