@@ -138,7 +138,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.cfg, n.name = cfg, nodeName(cfg.Cluster.Node)
 	n.redactor.Store(cfg.LogRedactor())
 	log, level := logger(cfg.Log, n.source.Log)
-	n.log, n.level = slog.New(redactingHandler{log.Handler(), n.redactor}), level
+	n.log, n.level = slog.New(logHandler(log.Handler(), n.redactor)), level
 	for _, warning := range cfg.Warnings {
 		n.log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
 	}

@@ -7,9 +7,15 @@ import (
 	"sync/atomic"
 )
 
+// logHandler returns the handler of a node's log. Its records have no secret, their texts are
+// bounded, and a fault that repeats is logged once in ten seconds.
+func logHandler(h slog.Handler, redactor *atomic.Pointer[strings.Replacer]) slog.Handler {
+	return redactingHandler{repeatsHandler{h, new(failures)}, redactor}
+}
+
 // redactingHandler is a log handler that replaces secret values of ${...} in the records of all
-// loggers, including those of modules; see [config.Config.LogRedactor]. Each record costs a pass
-// over its texts.
+// loggers, including those of modules; see [config.Config.LogRedactor]. It cuts long texts. Each
+// record costs a pass over its texts.
 type redactingHandler struct {
 	slog.Handler
 	redactor *atomic.Pointer[strings.Replacer] // redactor for the configuration in use
@@ -17,7 +23,7 @@ type redactingHandler struct {
 
 // Handle implements slog.Handler.
 func (h redactingHandler) Handle(ctx context.Context, r slog.Record) error {
-	clean := slog.NewRecord(r.Time, r.Level, h.redactor.Load().Replace(r.Message), r.PC)
+	clean := slog.NewRecord(r.Time, r.Level, bounded(h.redactor.Load().Replace(r.Message)), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
 		clean.AddAttrs(h.attr(a))
 		return true
@@ -50,7 +56,7 @@ func (h redactingHandler) attr(a slog.Attr) slog.Attr {
 		a.Value = slog.GroupValue(all...)
 	case slog.KindString, slog.KindAny:
 		text := a.Value.String()
-		if clean := h.redactor.Load().Replace(text); clean != text {
+		if clean := bounded(h.redactor.Load().Replace(text)); clean != text {
 			a.Value = slog.StringValue(clean)
 		}
 	}
