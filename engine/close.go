@@ -31,6 +31,7 @@ var (
 	CloseShutdown    = Close{Code: 3001, Reason: "shutdown"}
 	CloseSlowReader  = Close{Code: 3008, Reason: "slow reader"}
 	CloseIdle        = Close{Code: 3009, Reason: "idle"}
+	CloseIncomplete  = Close{Code: 3009, Reason: "too many incomplete messages"}
 	CloseFailed      = Close{Code: 3010, Reason: "middleware error"}
 	CloseUnchecked   = Close{Code: 3011, Reason: ErrUnchecked.Error()}
 	CloseUnavailable = Close{Code: 3013, Reason: cluster.ErrUnavailable.Error()}

@@ -84,6 +84,12 @@ func (c *Connection) Profile() *hook.Profile { return c.profile.Load() }
 // MessageBytes returns the current limit for the length of a frame or line from the client.
 func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
 
+// Receive changes the bytes of memory that a message takes which the client has begun to send.
+// It reports whether the tenant's clients together are within their part of
+// [Limits.OutboxMemory]. If not, the transport closes the connection with CloseIncomplete. The
+// transport undoes all changes before Done.
+func (c *Connection) Receive(change int) bool { return c.out.Receive(change) }
+
 // Send sends a frame after all frames that were sent before it.
 func (c *Connection) Send(f *wire.Frame) { c.out.Send(f) }
 

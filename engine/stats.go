@@ -52,6 +52,7 @@ type Stats struct {
 	EmitsDropped   uint64 // effects that were dropped: a queue was full, an effect caused them, or the target does not exist
 	RoomBusy       uint64 // messages that were refused because a queue was full
 	SlowReaders    uint64 // connections closed as slow readers (3008)
+	IncomingMemory int64  // bytes of memory of messages that clients have begun to send
 	OutboxMemory   int64  // bytes of memory that wait to be written now; a frame that waits for several readers counts once
 	OutboxClosed   uint64 // slow readers that were closed because their tenant used too much of it
 	Refused        uint64 // connections that were not accepted
@@ -91,7 +92,7 @@ func (e *Engine) Stats() Stats {
 	}
 	return Stats{
 		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
-		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
+		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, IncomingMemory: e.writers.Incoming(), OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
 		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }

@@ -95,6 +95,7 @@ func (c *collector) node(m sample) {
 		m.counter("moot_sanctioned_total", "Messages, joins and connections to which a sanction was applied.", float64(n), "kind", string(kind))
 	}
 	m.gauge("moot_outbox_memory_bytes", "Memory of what waits to be written to clients, about limits.outboxMemory at most.", float64(st.OutboxMemory))
+	m.gauge("moot_incoming_memory_bytes", "Memory of messages that clients have begun to send, at most limits.outboxMemory.", float64(st.IncomingMemory))
 	m.counter("moot_outbox_memory_closed_total", "Slow readers closed because their tenant used too much of limits.outboxMemory.", float64(st.OutboxClosed))
 	for source, n := range map[string]uint64{"person": st.SetByPeople, "module": st.SetByModules} {
 		m.counter("moot_sanctions_set_total", "Sanctions that were set on this node.", float64(n), "source", source)

@@ -19,6 +19,8 @@ type memory struct {
 	used   atomic.Int64
 	closed atomic.Uint64 // readers that were given up because their tenant used too much
 
+	incoming atomic.Int64 // bytes of messages that clients have begun to send; they have the same limit again
+
 	mu      sync.Mutex
 	tenants map[string]*account
 }
@@ -28,6 +30,8 @@ type account struct {
 	of    *memory
 	used  atomic.Int64
 	users int // outboxes; guarded by of.mu
+
+	incoming atomic.Int64
 }
 
 // accountOf returns the account of a tenant. The caller must call leave later.
@@ -66,6 +70,14 @@ func (a *account) over() bool {
 	return limit > 0 && a.used.Load() > limit-a.of.used.Load()
 }
 
+// receive changes the bytes of messages that clients of the tenant have begun to send. It reports
+// whether the tenant uses no more for them than is left for the others.
+func (a *account) receive(change int) bool {
+	tenant, all := a.incoming.Add(int64(change)), a.of.incoming.Add(int64(change))
+	limit := a.of.limit.Load()
+	return change <= 0 || limit == 0 || tenant <= limit-all
+}
+
 // parcel is what waits for one reader: a frame or a part of it, or bytes that no other reader
 // shares.
 type parcel struct {
@@ -95,9 +107,13 @@ func (a *account) release(p parcel) {
 	a.add(-n)
 }
 
+// Incoming returns the bytes of memory of messages that clients have begun to send.
+func (ws *Writers) Incoming() int64 { return ws.memory.incoming.Load() }
+
 // SetMemory sets the limit of what waits for the writers and for slow readers, in bytes; 0 is
 // no limit. If a tenant uses more than is left for the others, its slow readers are given up and
-// its senders wait for the writers.
+// its senders wait for the writers. The same limit applies to messages that clients have begun to
+// send; see [Outbox.Receive].
 func (ws *Writers) SetMemory(bytes int64) { ws.memory.limit.Store(bytes) }
 
 // Memory returns the bytes that wait for the writers and for slow readers, with the memory of their goroutines,

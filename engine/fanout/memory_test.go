@@ -212,3 +212,47 @@ func TestSendersWaitForTheMemoryOfTheirTenant(t *testing.T) {
 		<-stopped
 	})
 }
+
+// TestIncompleteMessagesOfATenantAreBounded checks that a tenant may use as much for incomplete
+// messages as is left for the others, that another tenant has room then, and that slow readers do not
+// count.
+func TestIncompleteMessagesOfATenantAreBounded(t *testing.T) {
+	const limit = 1 << 20
+	ws := NewWriters(1)
+	ws.SetMemory(limit)
+	stopped := make(chan struct{})
+	go func() { ws.Run(); close(stopped) }()
+	var slow atomic.Int32
+	many, manySinks := readers(ws, "many", 100, &slow)
+	few, fewSinks := readers(ws, "few", 1, &slow)
+	many[0].account.add(limit)
+	accepted := 0
+	for _, o := range many {
+		if o.Receive(limit / 64) {
+			accepted++
+		} else {
+			o.Receive(-limit / 64)
+		}
+	}
+	if accepted != 32 || ws.Incoming() != limit/2 {
+		t.Errorf("%d messages have begun, with %d bytes, want half of the limit", accepted, ws.Incoming())
+	}
+	if !few[0].Receive(limit / 64) {
+		t.Error("another tenant has no room")
+	}
+	for range accepted {
+		many[0].Receive(-limit / 64)
+	}
+	few[0].Receive(-limit / 64)
+	many[0].account.add(-limit)
+	if n := ws.Incoming(); n != 0 {
+		t.Errorf("%d bytes are still counted", n)
+	}
+	for i, o := range append(many, few...) {
+		append(manySinks, fewSinks...)[i].Close()
+		o.End(nil)
+		o.Release()
+	}
+	ws.Close()
+	<-stopped
+}

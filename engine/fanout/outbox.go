@@ -64,6 +64,11 @@ func (o *Outbox) Release() {
 // Crowded reports whether more waits for slow readers of the tenant than the node has memory for.
 func (o *Outbox) Crowded() bool { return o.account.over() }
 
+// Receive changes the bytes of memory of the messages that clients of the tenant have begun to
+// send. It reports whether they are within the tenant's part of the limit of [Writers.SetMemory]. If
+// not, the caller gives up the message. The caller undoes all changes before Release.
+func (o *Outbox) Receive(change int) bool { return o.account.receive(change) }
+
 // SetLimits sets the limit of waiting bytes and the write timeout.
 func (o *Outbox) SetLimits(bytes int, timeout time.Duration) {
 	o.mu.Lock()

@@ -20,6 +20,7 @@ type conn struct {
 	peer      *engine.Connection
 	lines     wire.Lines
 	closing   atomic.Bool // further requests are ignored
+	counted   int         // bytes of memory that are counted for a line that has not ended
 	lineTimer *time.Timer // closes the connection if a long line does not end; nil: no line is long
 }
 
@@ -39,6 +40,7 @@ func (c *conn) serve(ctx context.Context, done func()) {
 		}
 		c.peer.Close(why)
 		c.stopLineTimer()
+		c.count(0)
 		stop()
 		c.peer.Done(context.WithoutCancel(ctx)) // also at shutdown: the other members must learn that it left
 		c.End()
@@ -72,7 +74,21 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 		c.peer.Pace(max(chunkPrice, blankPrice*float64(c.lines.Blank())))
 	}
 	c.limitLine()
+	if !c.count(c.lines.Pending()) {
+		return engine.CloseIncomplete, true
+	}
 	return engine.Close{}, end != nil
+}
+
+// count sets the bytes of memory that a line takes which has not ended, and reports whether the
+// node has them for the clients of the tenant.
+func (c *conn) count(bytes int) bool {
+	if bytes == c.counted {
+		return true
+	}
+	change := bytes - c.counted
+	c.counted = bytes
+	return c.peer.Receive(change)
 }
 
 // chunkPrice is the price, in verbs, of a chunk in which no line ends. A line of the

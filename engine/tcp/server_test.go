@@ -288,3 +288,44 @@ func TestBlankLinesAreRateLimited(t *testing.T) {
 		}
 	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.VerbsPerSecond = 100 })
 }
+
+// TestIncompleteLinesAreBounded checks that the parts of lines of many connections take no more
+// memory than the limit, that a client that exceeds it is closed, and that nothing stays counted.
+func TestIncompleteLinesAreBounded(t *testing.T) {
+	const limit = 1 << 20
+	everywhere(t, func(s *site) {
+		part := `{"event":"` + strings.Repeat("x", 40<<10)
+		var open []*client
+		for s.engine.Stats().Closed[3009] == 0 && len(open) < 100 {
+			c := s.dial()
+			c.raw(part)
+			open = append(open, c)
+			s.await("the part is counted or refused", func(st engine.Stats) bool {
+				return st.IncomingMemory >= int64(len(open))*40<<10 || st.Closed[3009] > 0
+			})
+		}
+		open[len(open)-1].wants(`{"status":"Bye","context":"api","reason":"too many incomplete messages"}`)
+		if n := len(open); n < 5 || n > 14 {
+			s.Errorf("client %d was closed, want one with which they exceed half of %d bytes", n, limit)
+		}
+		for _, c := range open[:len(open)-1] {
+			c.raw(`","messageId":1}` + "\r\n")
+			c.receive()
+		}
+		s.await("nothing is counted", func(st engine.Stats) bool { return st.IncomingMemory == 0 })
+	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.OutboxMemory = limit })
+}
+
+// await waits until the stats of the engine meet the condition.
+func (s *site) await(what string, condition func(engine.Stats) bool) {
+	s.Helper()
+	tick, end := time.NewTicker(time.Millisecond), time.After(timeout)
+	defer tick.Stop()
+	for !condition(s.engine.Stats()) {
+		select {
+		case <-tick.C:
+		case <-end:
+			s.Fatalf("%s: not after %v: %+v", what, timeout, s.engine.Stats())
+		}
+	}
+}

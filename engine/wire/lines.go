@@ -87,6 +87,14 @@ func (l *Lines) Blank() int { return l.blank }
 // Long reports whether the current line, which has not ended, is longer than 4 KiB.
 func (l *Lines) Long() bool { return len(l.pending) > maxKept }
 
+// Pending returns the bytes of memory of the current line, which has not ended; 0: no line has begun.
+func (l *Lines) Pending() int {
+	if len(l.pending) == 0 {
+		return 0
+	}
+	return cap(l.pending)
+}
+
 // end returns the index and the length of the first line end in b. If there is none, n
 // is -1.
 func (l *Lines) end(b []byte) (n, width int) {

@@ -197,3 +197,41 @@ func (c *client) wantsCode(code uint16, reason string) {
 		}
 	}
 }
+
+// TestIncompleteMessagesAreBounded checks that the parts of messages of many connections take
+// no more memory than the limit, that a client that exceeds it is closed, and that nothing stays
+// counted.
+func TestIncompleteMessagesAreBounded(t *testing.T) {
+	const limit = 1 << 20
+	everywhere(t, func(s *site) {
+		part := frame(startText, `{"event":"`+strings.Repeat("x", 40<<10))
+		var open []*client
+		for s.engine.Stats().Closed[3009] == 0 && len(open) < 100 {
+			c := s.dial("/ws")
+			c.raw(part)
+			open = append(open, c)
+			s.await("the part is counted or refused", func(st engine.Stats) bool {
+				return st.IncomingMemory >= int64(len(open))*50<<10 || st.Closed[3009] > 0
+			})
+		}
+		open[len(open)-1].wantsClose(3009, "too many incomplete messages")
+		if n := len(open); n < 5 || n > 12 {
+			s.Errorf("client %d was closed, want one with which they exceed half of %d bytes", n, limit)
+		}
+		s.dial("/ws").raw(frame(text, nope("x")))
+		c := s.dial("/ws")
+		c.raw(frame(text, nope(strings.Repeat("x", 100))))
+		c.wants(notThere(strings.Repeat("x", 100))) // a message that arrives at once is not counted
+		for i, c := range open[:len(open)-1] {
+			if i%2 == 0 {
+				c.Conn.Close()
+				continue
+			}
+			c.raw(frame(end, `","messageId":1}`))
+			c.receive()
+		}
+		s.await("nothing is counted", func(st engine.Stats) bool { return st.IncomingMemory == 0 })
+	}, func(e *engine.Config, _ *ws.Config) {
+		e.Limits.OutboxMemory, e.Limits.MessageBytes = limit, 64<<10
+	})
+}

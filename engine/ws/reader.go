@@ -27,6 +27,8 @@ type reader struct {
 	started     bool // the first bytes of the message have arrived: Read sets a deadline for the others
 	hasDeadline bool // the socket has that deadline
 	timedOut    bool // the deadline has passed
+	counted     int  // bytes of memory that are counted for the message; see incomplete
+	crowded     bool // the clients of the tenant have begun too many messages
 }
 
 const readBuffer = 4 << 10
@@ -63,10 +65,11 @@ func (r *reader) serve(ctx context.Context, c *conn) (why engine.Close, ended bo
 		}
 	}
 	r.clearDeadline()
+	r.count(0)
 	r.conn = nil
 	if ended {
 		r.in.Reset(r)
-		r.fragmented, r.timedOut = false, false
+		r.fragmented, r.timedOut, r.crowded = false, false, false
 	}
 	return why, ended
 }
@@ -75,6 +78,7 @@ func (r *reader) serve(ctx context.Context, c *conn) (why engine.Close, ended bo
 // before a message.
 func (r *reader) message(ctx context.Context) (why engine.Close, ended bool) {
 	r.clearDeadline()
+	r.count(0)
 	r.begin()
 	r.received, r.started = 0, r.in.Buffered() > 0
 	for {
@@ -144,12 +148,33 @@ func (r *reader) closeFor(err error) engine.Close {
 		return closeFragmented
 	case r.timedOut:
 		return closeSlow
+	case r.crowded:
+		return engine.CloseIncomplete
 	}
 	return engine.Close{} // the connection was lost
 }
 
-// Read reads from the socket. Once a message has started, it sets a deadline.
+// perIncomplete is about the memory of a reader and its goroutine, which wait for the rest of a
+// message.
+const perIncomplete = 16 << 10
+
+// count sets the bytes of memory that the message takes, and reports whether the node has them for
+// the clients of the tenant. A message that arrives at once is not counted.
+func (r *reader) count(bytes int) bool {
+	if bytes == r.counted {
+		return true
+	}
+	change := bytes - r.counted
+	r.counted = bytes
+	return r.peer.Receive(change)
+}
+
+// Read reads from the socket. Once a message has started, it sets a deadline and counts the message.
 func (r *reader) Read(p []byte) (int, error) {
+	if r.started && !r.count(perIncomplete+len(r.text)*5/4) {
+		r.crowded = true
+		return 0, errCrowded
+	}
 	if r.started && !r.hasDeadline {
 		r.hasDeadline = true
 		r.SetReadDeadline(time.Now().Add(r.server.cfg.MessageTimeout))
@@ -164,7 +189,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var errFragmented = errors.New("too many fragments")
+var (
+	errFragmented = errors.New("too many fragments")
+	errCrowded    = errors.New("too many incomplete messages")
+)
 
 // clearDeadline removes the deadline of a message from the socket.
 func (r *reader) clearDeadline() {
