@@ -47,7 +47,9 @@ func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	}
 	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
 	if len(v.Effects) > 0 && v.Outcome != hook.Allowed {
-		e.moderateDenied(ev, v.Effects)
+		if v.Outcome != hook.Failed {
+			e.moderateDenied(ev, v.Effects)
+		}
 		v.Effects = nil
 	}
 	return v
