@@ -339,7 +339,7 @@ func (c *Connection) set(changes ...hook.Property) error {
 			next = slices.Insert(next, at, hook.NamedProperty{Property: p})
 		}
 	}
-	return c.store(old.User, next)
+	return c.store(old.User, old.UserGiven, next)
 }
 
 // profileChanged makes the connection's rooms use the new profile.
@@ -349,9 +349,9 @@ func (c *Connection) profileChanged() {
 	}
 }
 
-// store replaces the profile by one with the user and the properties, which are sorted. The
-// caller holds mu.
-func (c *Connection) store(user string, properties []hook.NamedProperty) error {
+// store replaces the profile by one with the user, which a module has named if given is true, and
+// the properties, which are sorted. The caller holds mu.
+func (c *Connection) store(user string, given bool, properties []hook.NamedProperty) error {
 	size := 0
 	for _, p := range properties {
 		size += len(p.Name) + len(p.Value)
@@ -360,7 +360,7 @@ func (c *Connection) store(user string, properties []hook.NamedProperty) error {
 		return &VerbError{Text: "properties too large"}
 	}
 	next := &hook.Profile{Connection: c.profile.Load().Connection}
-	next.User, next.Properties = user, properties
+	next.User, next.UserGiven, next.Properties = user, given, properties
 	c.profile.Store(next)
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
@@ -111,8 +113,8 @@ func refusal(v *hook.Verdict) error {
 	return &denied
 }
 
-// applyNow applies the effects that must precede the client's answer: properties, rooms
-// to create or destroy, sanctions and removals. It returns the other effects. If c is nil, it ignores properties.
+// applyNow applies the effects that must precede the client's answer: properties, the user, rooms
+// to create or destroy, sanctions and removals. It returns the other effects. If c is nil, it ignores properties and the user.
 // If caused is true, an effect of a module caused the event: room effects are then dropped
 // and counted.
 //
@@ -132,6 +134,13 @@ func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects
 			}
 			if err := c.set(*f.Property); err != nil {
 				e.log.Warn("a module's property was not set", "connection", c.ID(), "tenant", t.name, "property", f.Property.Name, "error", err)
+			}
+		case f.Identity != nil:
+			if c == nil {
+				continue
+			}
+			if err := e.setUser(ctx, c, f.Identity.User); err != nil {
+				e.log.Warn("a module's user was not set", "connection", c.ID(), "tenant", t.name, "module", f.Identity.Module, "user", f.Identity.User, "error", err)
 			}
 		case f.Room != nil && caused:
 			e.stats.emitsDropped.Add(1)
@@ -173,7 +182,7 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effec
 		}
 		if err := e.emit(ctx, t, m); err != nil {
 			e.stats.emitsDropped.Add(1)
-			e.log.Debug("emit dropped", "tenant", t.name, "room", m.Room, "connection", m.Connection, "error", err)
+			e.log.Debug("emit dropped", "tenant", t.name, "room", m.Room, "connection", m.Connection, "user", m.User, "error", err)
 		}
 	}
 }
@@ -184,7 +193,7 @@ func (e *Engine) applyAll(ctx context.Context, t *tenant, c *Connection, effects
 }
 
 func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
-	if m.Connection == "" {
+	if m.Room != "" {
 		if err := t.mayPublish(); err != nil {
 			return err
 		}
@@ -196,6 +205,13 @@ func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
 		value = []byte(m.Message.Text)
 	}
 	if err != nil {
+		return err
+	}
+	if m.User != "" {
+		reached, err := e.onUser(ctx, t.name, call{Do: callSendUser, User: m.User, Value: value})
+		if err == nil && len(reached.Lost) > 0 {
+			err = fmt.Errorf("nodes did not answer: %s", strings.Join(reached.Lost, ", "))
+		}
 		return err
 	}
 	return e.onConnection(ctx, t.name, m.Connection, call{Do: callSend, Value: value})

@@ -3,7 +3,6 @@ package engine_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,22 +30,15 @@ func TestABanThatArrivesDuringConnectHolds(t *testing.T) {
 		a, b := w.node("a", moderated(store)), w.node("b", moderated(store))
 		decide := make(chan struct{})
 		a.on(hook.Connect, func(*hook.Event) hook.Verdict { <-decide; return allow() })
-		opened := make(chan *client, 1)
+		opened := make(chan error, 1)
 		go func() {
-			c, err := a.bring("ann")
-			if err != nil {
-				w.Error(err)
-			}
-			opened <- c
+			_, err := a.bring("ann")
+			opened <- err
 		}()
 		synctest.Wait()
 		b.sanctions(sanction(moderation.Ban, "ann", "*", 0))
 		close(decide)
-		c := <-opened
-		<-c.Gone
-		if sent, _ := c.Sink.Sent(); strings.Join(sent, "") != "bye banned: be kind (3507)" {
-			w.Errorf("the client received %q", sent)
-		}
+		w.must(<-opened, engine.Close{Code: 3507, Reason: "banned: be kind"})
 	})
 }
 

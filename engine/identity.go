@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -93,6 +94,10 @@ func (c *Connection) applyIdentity(id Identity) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()
+	given := old.UserGiven && id.User == ""
+	if given {
+		id.User = old.User
+	}
 	if old.User != "" && id.User != old.User {
 		return &VerbError{"token is of another user"}
 	}
@@ -106,7 +111,35 @@ func (c *Connection) applyIdentity(id Identity) error {
 		}
 	}
 	sortProperties(next)
-	return c.store(id.User, next)
+	return c.store(id.User, given, next)
+}
+
+// setUser sets the user that a module has named, unless the connection has another one. Sanctions of the
+// user hold from now on.
+func (e *Engine) setUser(ctx context.Context, c *Connection, user string) error {
+	if err := c.giveUser(user); err != nil {
+		return err
+	}
+	if c.admitted.Load() { // otherwise runConnect checks sanctions, and then registers the connection
+		e.indexUser(c)
+		e.recordUser(ctx, c)
+		e.enforceOn([]*Connection{c})
+	}
+	return nil
+}
+
+func (c *Connection) giveUser(user string) error {
+	defer c.profileChanged()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.profile.Load()
+	switch old.User {
+	case user:
+		return nil
+	case "":
+		return c.store(user, true, old.Properties)
+	}
+	return &VerbError{fmt.Sprintf("the connection has the user %q, which cannot be changed", old.User)}
 }
 
 // closeWithToken closes the connection tokenGrace after the token has expired, unless the

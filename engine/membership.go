@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,11 +147,33 @@ func (m *member) record() cluster.MemberRecord {
 	return r
 }
 
-// recordUser records the user of the connection, which was set after it had joined rooms.
+// recordUser records the user of the connection, which was set after it had joined rooms. It waits for
+// joins and leaves that are running.
 func (e *Engine) recordUser(ctx context.Context, c *Connection) {
 	for _, m := range c.memberships() {
-		if c.isIn(m.room.id.Room) && c.tenant.settings(m.room.id.Room).Users {
+		if c.tenant.settings(m.room.id.Room).Users && c.beginRecording(ctx, m) {
 			e.recordPresence(ctx, m)
+			c.endStage(m, false)
+		}
+	}
+}
+
+// beginRecording keeps a membership from ending until endStage. It returns false if the membership has
+// ended, or ctx ends.
+func (c *Connection) beginRecording(ctx context.Context, m *member) bool {
+	for {
+		c.mu.Lock()
+		switch {
+		case !slices.Contains(c.rooms, m):
+			c.mu.Unlock()
+			return false
+		case m.stage == joined:
+			m.stage = recording
+			c.mu.Unlock()
+			return true
+		}
+		if c.wait(ctx, m) != nil {
+			return false
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parked
 	}
 	var p storedProfile
 	_ = json.Unmarshal(s.Profile, &p) // a damaged profile stays empty
-	if s.Tenant == t.name && !otherUser(p.User, by.User) {
+	if s.Tenant == t.name && !otherUser(&p.Connection, by.User) {
 		return s, nil
 	}
 	e.Expired(ctx, b) // a client of another user or tenant knows the secret; the session ends

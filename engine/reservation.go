@@ -176,6 +176,9 @@ func (c *Connection) runConnect(ctx context.Context) error {
 		return Close{Code: CloseDenied.Code, Reason: err.Error()}
 	}
 	later := c.engine.applyNow(ctx, c.tenant, c, v.Effects, false)
+	if err := c.refusedBy(moderation.Ban, ""); err != nil { // a module may have named the user
+		return Close{Code: CloseBanned.Code, Reason: err.Error()}
+	}
 	c.admitted.Store(true)
 	if err := c.engine.register(c); err != nil {
 		return err

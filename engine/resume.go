@@ -59,6 +59,9 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 		answer.Rooms[name] = resumedRoom{back.position(), back.whole}
 		after = append(after, func(ctx context.Context) { e.resume(ctx, m, back) })
 	}
+	if err := c.refusedBy(moderation.Ban, ""); err != nil { // the session may have brought the user
+		return result{}, Close{Code: CloseBanned.Code, Reason: err.Error()}
+	}
 	data, err := json.Marshal(answer)
 	return result{data: data, after: func(ctx context.Context) {
 		for _, f := range after {
@@ -238,7 +241,7 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom, sinc
 }
 
 // restoreProfile gives c the profile of its session. The address and the user remain those
-// of the new connection. claims are names of properties that came from the token of the
+// of the new connection, unless only the session has a user. claims are names of properties that came from the token of the
 // session, in addition to those that the profile marks as claims. These properties are not
 // restored.
 func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []string) {
@@ -246,6 +249,9 @@ func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []strin
 	now := c.profile.Load()
 	p := &hook.Profile{Connection: now.Connection}
 	p.ID, p.Fingerprint, p.ConnectedAt, p.Properties = was.ID, was.Fingerprint, was.ConnectedAt, nil
+	if p.User == "" {
+		p.User, p.UserGiven = was.User, was.UserGiven
+	}
 	for _, n := range was.Properties {
 		if !n.Claim && !slices.Contains(claims, n.Name) {
 			p.Properties = append(p.Properties, n)
@@ -270,7 +276,11 @@ func (e *Engine) rename(c *Connection, was string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.connections, was)
+	if old := e.connections[c.ID()]; old != nil { // c has adopted its session
+		old.setIndexed("")
+	}
 	e.connections[c.ID()] = c
 	c.tenant.ids.Delete(was)
 	c.tenant.ids.Set(c.ID(), c)
+	c.setIndexed(c.profile.Load().User)
 }

@@ -58,6 +58,7 @@ const (
 	leaving
 	rejoining // a member for which the join chain runs again
 	moving    // the session moves to another connection or to the cluster
+	recording // a member whose user is being recorded
 )
 
 // Profile implements hook.Member.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
 )
 
@@ -208,7 +209,7 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 	case c == nil || c.tenant != t || c.session.claimed:
 		s.mu.Unlock()
 		return c, cluster.ErrNoSession
-	case otherUser(c.profile.Load().User, by.User):
+	case otherUser(&c.profile.Load().Connection, by.User):
 		s.mu.Unlock()
 		return nil, errOther
 	}
@@ -251,8 +252,11 @@ func (e *Engine) unclaim(c *Connection) {
 	}
 }
 
-// otherUser reports whether the session belongs to a user other than the one who claims it.
-func otherUser(of, by string) bool { return of != "" && of != by }
+// otherUser reports whether a session belongs to a user other than the one who claims it. A client without a
+// token may claim a session whose user a module has named: it knows the secret.
+func otherUser(of *hook.Connection, by string) bool {
+	return of.User != "" && of.User != by && (by != "" || !of.UserGiven)
+}
 
 // handOver parks a session in the cluster for the node that asked for it.
 func (e *Engine) handOver(ctx context.Context, t *tenant, by sessionClaim) error {

@@ -3,6 +3,9 @@ package host
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"unicode/utf8"
 
@@ -93,7 +96,7 @@ func (in *instance) send(stack []uint64) int32 {
 		return refused
 	case in.readOnly():
 		return abi.NotGranted
-	case kind > abi.EmitJSON+abi.EmitToConnection, !validName(to):
+	case kind > abi.EmitJSON+abi.EmitToUser, !validName(to): // the kinds of two targets are above
 		return abi.BadPointer
 	case in.emits == abi.MaxEmits:
 		return abi.OverBudget
@@ -101,9 +104,14 @@ func (in *instance) send(stack []uint64) int32 {
 		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
-	e := &hook.Emit{Room: to, Message: wire.Message{JSON: kind&abi.EmitJSON != 0}}
-	if kind&abi.EmitToConnection != 0 {
-		e.Room, e.Connection = "", to
+	e := &hook.Emit{Message: wire.Message{JSON: kind&abi.EmitJSON != 0}}
+	switch {
+	case kind&abi.EmitToUser != 0:
+		e.User = to
+	case kind&abi.EmitToConnection != 0:
+		e.Connection = to
+	default:
+		e.Room = to
 	}
 	var value bytes.Buffer
 	switch {
@@ -117,6 +125,46 @@ func (in *instance) send(stack []uint64) int32 {
 	in.emits++
 	in.effects = append(in.effects, hook.Effect{Emit: e})
 	return 0
+}
+
+// userSet names the user of the event's connection. A refusal is explained in the module's log, because the result alone does
+// not tell a missing grant from a connection that has a user.
+func (in *instance) userSet(stack []uint64) {
+	result(stack, in.setUser(stack))
+}
+
+func (in *instance) setUser(stack []uint64) int32 {
+	user, refused := in.name(stack[0], stack[1], abi.MaxUser)
+	switch {
+	case refused != 0:
+		return refused
+	case in.readOnly():
+		return abi.NotGranted
+	case in.hook != abi.Connect && in.hook != abi.Action:
+		return in.refuseUser(abi.NotGranted, errors.New("a user can be set at connect and at actions"))
+	case in.event.Conn == nil:
+		return abi.Absent
+	case !validName(user):
+		return in.refuseUser(abi.BadPointer, errors.New("the name is empty or has control characters"))
+	}
+	has := in.event.Conn.User
+	for i := range in.effects {
+		if set := in.effects[i].Identity; set != nil {
+			has = set.User
+		}
+	}
+	switch has {
+	case user:
+		return 0
+	case "":
+		return in.effect(hook.Effect{Identity: &hook.Identity{User: user, Module: in.generation.binding.module}})
+	}
+	return in.refuseUser(abi.NotGranted, fmt.Errorf("the connection has the user %q, which cannot be changed", has))
+}
+
+func (in *instance) refuseUser(result int32, why error) int32 {
+	in.logOutput(slog.LevelWarn, fmt.Sprintf("%s: %.400s", abi.ImportUserSet, why))
+	return result
 }
 
 // forges reports whether a connection could mistake b, sent as it is, for an answer to its request

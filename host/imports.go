@@ -48,6 +48,7 @@ var imports = map[string]hostFunction{
 	abi.ImportSanctionPardon:  {signature(is(i32), i32, i32), abi.CapabilitySanctions, (*instance).sanctionPardon, timed},
 	abi.ImportMemberRemove:    {signature(is(i32), i32, i32, i32, i32, i32, i32), abi.CapabilityMembers, (*instance).memberRemove, timed},
 	abi.ImportConnectionClose: {signature(is(i32), i32, i32, i32, i32), abi.CapabilityMembers, (*instance).connectionClose, timed},
+	abi.ImportUserSet:         {signature(is(i32), i32, i32), abi.CapabilityIdentity, (*instance).userSet, timed},
 }
 
 // Values of hostFunction.timed.

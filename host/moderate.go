@@ -151,10 +151,12 @@ func moderating(effects []hook.Effect) (some []hook.Effect) {
 	return some
 }
 
-// effectsInWords describes the sanctions and removals of a decision; nil if there are none.
+// effectsInWords describes the user, the sanctions and the removals of a decision; nil if there are none.
 func effectsInWords(effects []hook.Effect) (words []string) {
 	for i := range effects {
 		switch s, r := effects[i].Sanction, effects[i].Removal; {
+		case effects[i].Identity != nil:
+			words = append(words, "user "+effects[i].Identity.User)
 		case s != nil && s.Pardon:
 			words = append(words, fmt.Sprintf("pardon %s of %s in %s", s.Set.Kind, s.Set.Subject(), s.Set.Rooms))
 		case s != nil && s.TTL == 0:

@@ -160,10 +160,10 @@ func checkCapability(text string) error {
 		return require(propertiesShape.MatchString(names), `is not a valid capability: name properties, such as "properties:role,locale"`)
 	}
 	switch text {
-	case "kv", "rate", "emit", "rooms", "sanctions", "members":
+	case "kv", "rate", "emit", "rooms", "sanctions", "members", "identity":
 		return nil
 	}
-	return errors.New("is not a capability" + suggest(text, []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "properties:NAME"}))
+	return errors.New("is not a capability" + suggest(text, []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:NAME"}))
 }
 
 // check reports problems that concern more than one setting.

@@ -205,17 +205,19 @@ type Effect struct {
 	Room     *RoomEffect
 	Sanction *Sanction
 	Removal  *Removal
+	Identity *Identity
 }
 
 // Moderates reports whether the effect applies even if the event is denied, dropped or held: a
 // denial is often the reason for a mute.
 func (f *Effect) Moderates() bool { return f.Sanction != nil || f.Removal != nil }
 
-// Emit is a message from a module to a room of its tenant or to one connection. Its sender
-// is "0".
+// Emit is a message from a module to a room of its tenant, to one connection or to all
+// connections of a user. One of the three is set. Its sender is "0".
 type Emit struct {
 	Room       string
-	Connection string // if set, the target is this connection, and Room is empty
+	Connection string
+	User       string
 	Message    wire.Message
 }
 
@@ -245,6 +247,12 @@ type Removal struct {
 	Room       string // "": the connection is closed
 	Reason     string // for the client; may be ""
 	Module     string // the name of the module
+}
+
+// Identity names the user of the event's connection, which has no user yet, at connect and action.
+type Identity struct {
+	User   string // at most 256 bytes of UTF-8 without control characters
+	Module string // the name of the module
 }
 
 // Delivery is the answer of a say chain for the members of a room. The zero Delivery
@@ -287,7 +295,8 @@ type Connection struct {
 	Tenant      string          `json:"-"`
 	Fingerprint string          `json:"fingerprint"`
 	User        string          `json:"user,omitempty"`
-	Transport   string          `json:"transport"` // "websocket", "socket"
+	UserGiven   bool            `json:"userGiven,omitempty"` // a module has named the user
+	Transport   string          `json:"transport"`           // "websocket", "socket"
 	RemoteIP    string          `json:"remoteIP"`
 	RemotePort  int             `json:"remotePort"`
 	Locale      string          `json:"locale,omitempty"` // a language tag such as "en-GB"; "" unknown

@@ -63,7 +63,8 @@ const (
 	MaxProperties    = 16 << 10              // bytes of the properties of one connection, encoded
 	MaxManifest      = 64 << 10              // bytes of a manifest
 	MaxEmits         = 4                     // emit calls in one hook call
-	MaxEffects       = 16                    // other effects of one hook call: properties, rooms, sanctions, removals
+	MaxEffects       = 16                    // other effects of one hook call: properties, rooms, sanctions, removals, the user
+	MaxUser          = 256                   // bytes of the name of a user
 	MaxSanction      = 16 << 10              // bytes of the JSON of a sanction
 	MaxRemoval       = 120                   // bytes of the reason of a removal: it has to fit into a close frame
 	MaxHold          = 30 * 24 * 3600 * 1000 // ms that a message is held; a longer time counts as this one
@@ -160,14 +161,15 @@ const (
 	Unavailable = -6
 )
 
-// Kinds of an emit: the sum of one constant of the first pair and one of the second. A
-// JSON object to a connection is sent unchanged; it must not have the reserved keys of
-// a reply.
+// Kinds of an emit: the sum of one constant of the first pair and one of the others. A
+// JSON object to a connection or a user is sent unchanged; it must not have the reserved
+// keys of a reply.
 const (
 	EmitText         = 0
 	EmitJSON         = 1
 	EmitToRoom       = 0
 	EmitToConnection = 2
+	EmitToUser       = 4 // all connections of the user; since minor 1
 )
 
 // Capabilities that an entry grants in its config. [CapabilityProperties] is followed
@@ -180,6 +182,7 @@ const (
 	CapabilityProperties = "properties"
 	CapabilitySanctions  = "sanctions" // since minor 1
 	CapabilityMembers    = "members"   // since minor 1
+	CapabilityIdentity   = "identity"  // since minor 1
 )
 
 // Manifest is a module's declaration of itself, as JSON.

@@ -27,6 +27,7 @@ package abi
 //	sanction_pardon(p, l) i32                 sanctions; JSON; since minor 1
 //	member_remove(cp, cl, rp, rl, p, l) i32   members; connection, room, reason; since minor 1
 //	connection_close(cp, cl, p, l) i32        members; connection, reason; since minor 1
+//	user_set(p, l) i32                        identity; the name of the user of the event's connection; since minor 1
 const (
 	ImportLog         = "log"
 	ImportNow         = "now_ms"
@@ -51,4 +52,5 @@ const (
 	ImportSanctionPardon  = "sanction_pardon"
 	ImportMemberRemove    = "member_remove"
 	ImportConnectionClose = "connection_close"
+	ImportUserSet         = "user_set"
 )

@@ -61,6 +61,10 @@ var hostCalls = []hostCall{
 	{abi.ImportMemberRemove, "member_remove: at say", "remove " + text("77") + " " + text("lobby") + " ", "remove=!-2", abi.Say},
 	{abi.ImportConnectionClose, "connection_close", "close " + text("77") + " " + text("bye"), "close=0", 0},
 	{abi.ImportConnectionClose, "connection_close: the reason is too long", "close " + text("77") + " " + text(strings.Repeat("r", abi.MaxRemoval+1)), "close=!-5", 0},
+	{abi.ImportEmit, "emit to a user", "emit 4 " + text("ann") + " " + text("hello"), "emit=0", 0},
+	{abi.ImportUserSet, "user_set: the connection has a user", "user " + text("bob") + ";user " + text("ann"), "user=!-2\nuser=0", 0},
+	{abi.ImportUserSet, "user_set: at say", "user " + text("ann"), "user=!-2", abi.Say},
+	{abi.ImportUserSet, "user_set: at join", "user " + text("ann"), "user=!-2", abi.Join},
 	{abi.ImportMetricAdd, "metric_add", "count " + text("things") + " 3", "count=0", 0},
 	{"", "JSON string", "quote " + text("a\"\\\n\x01ü"), "", 0},
 	{abi.ImportRandom, "random", "random 32;random 32", "", 0},
@@ -83,6 +87,7 @@ func (c *conformance) hostFunctions() {
 	}
 	c.report.check("host function", "a key expires", c.expiry())
 	c.report.check("host function", "effects are in the answer", c.effects())
+	c.report.check("host function", "a user is set once", c.identifies())
 	c.report.check("host function", "sanctions and removals are in the answer to a denied event", c.moderates())
 }
 
@@ -138,16 +143,39 @@ func (c *conformance) expiry() error {
 // effects checks the effects of an event that the guest allows.
 func (c *conformance) effects() error {
 	a, err := c.call(event(abi.Action, "setprop "+text("mood")+" "+text(`"fine"`)+";roomnew "+text("new")+";roomend "+text("old")+
-		";emit 0 "+text("lobby")+" "+text("hello")+";emit 3 "+text("77")+" "+text(`{"a":1}`)))
+		";emit 0 "+text("lobby")+" "+text("hello")+";emit 3 "+text("77")+" "+text(`{"a":1}`)+";emit 5 "+text("ann")+" "+text(`[2]`)))
 	if err != nil {
 		return err
 	}
 	hello := "hello"
 	want := trial.Answer{Verdict: "allow", Reply: a.Reply, Properties: map[string]trial.JSON{"mood": trial.JSON(`"fine"`)},
 		Created: []string{"new"}, Destroyed: []string{"old"},
-		Emits: []trial.Emit{{Room: "lobby", Message: &hello}, {Connection: "77", JSON: trial.JSON(`{"a":1}`)}}}
+		Emits: []trial.Emit{{Room: "lobby", Message: &hello}, {Connection: "77", JSON: trial.JSON(`{"a":1}`)}, {User: "ann", JSON: trial.JSON(`[2]`)}}}
 	if !a.Same(&want) {
 		return fmt.Errorf("the answer is %s, want %s", jsonOf(a), jsonOf(want))
+	}
+	return nil
+}
+
+// identifies checks the user that the guest sets for a connection without one.
+func (c *conformance) identifies() error {
+	for _, hook := range []abi.Hook{abi.Connect, abi.Action} {
+		e := event(hook, "user "+text("grüß")+";user "+text("bob")+";user "+text("")+";user "+text(strings.Repeat("u", abi.MaxUser+1)))
+		e.Connection.User = ""
+		a, err := c.call(e)
+		if err != nil {
+			return err
+		}
+		got, err := reportIn(hook, &a)
+		if err == nil {
+			err = compareLines(got, []string{"user=0", "user=!-2", "user=!-4", "user=!-5"})
+		}
+		if err != nil {
+			return fmt.Errorf("at %v: %w", hook, err)
+		}
+		if hook == abi.Action && a.User != "grüß" {
+			return fmt.Errorf("at %v: the answer is %s", hook, jsonOf(a))
+		}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ var manifest = abi.Manifest{
 	Hooks: []string{"connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"},
 	Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "id", "fingerprint", "user", "transport",
 		"remoteIP", "locale", "connectedAt", "joinedAt", "properties.do", "properties.role", "properties.strikes", "properties.mood"},
-	Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members"},
+	Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity"},
 	Actions: []abi.ActionSpec{
 		{Name: "login", Description: "logs in", Inputs: map[string]abi.InputSpec{"token": {Required: true, Description: "who"}}},
 		{Name: "roll", Speech: true},

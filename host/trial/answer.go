@@ -33,6 +33,7 @@ type Answer struct {
 	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
 	Destroyed  []string        `json:"destroyed,omitempty" yaml:"destroyed,omitempty"`
+	User       string          `json:"user,omitempty" yaml:"user,omitempty"` // the name of the connection's user
 	Sanctions  []Sanction      `json:"sanctions,omitempty" yaml:"sanctions,omitempty"`
 	Pardons    []Sanction      `json:"pardons,omitempty" yaml:"pardons,omitempty"`
 	Removed    []Removal       `json:"removed,omitempty" yaml:"removed,omitempty"` // from rooms
@@ -49,6 +50,7 @@ type Answer struct {
 type Emit struct {
 	Room       string  `json:"room,omitempty" yaml:"room,omitempty"`
 	Connection string  `json:"connection,omitempty" yaml:"connection,omitempty"`
+	User       string  `json:"user,omitempty" yaml:"user,omitempty"`
 	Message    *string `json:"message,omitempty" yaml:"message,omitempty"`
 	JSON       JSON    `json:"json,omitempty" yaml:"json,omitempty"`
 }
@@ -134,7 +136,7 @@ func message(m wire.Message) (*string, JSON) {
 func (a *Answer) effect(e *hook.Effect) {
 	switch {
 	case e.Emit != nil:
-		m := Emit{Room: e.Emit.Room, Connection: e.Emit.Connection}
+		m := Emit{Room: e.Emit.Room, Connection: e.Emit.Connection, User: e.Emit.User}
 		m.Message, m.JSON = message(e.Emit.Message)
 		a.Emits = append(a.Emits, m)
 	case e.Property != nil:
@@ -142,6 +144,8 @@ func (a *Answer) effect(e *hook.Effect) {
 			a.Properties = make(map[string]JSON)
 		}
 		a.Properties[e.Property.Name] = JSON(e.Property.Value)
+	case e.Identity != nil:
+		a.User = e.Identity.User
 	case e.Room.Destroy:
 		a.Destroyed = append(a.Destroyed, e.Room.Name)
 	default:

@@ -41,6 +41,9 @@ func sizeOf(t *host.Trace) int {
 		if m := s.Effects[i].Sanction; m != nil {
 			n += escaped(m.Set.User) + escaped(m.Set.Rooms) + escaped(m.Set.Reason) + escaped(m.Set.Note)
 		}
+		if u := s.Effects[i].Identity; u != nil {
+			n += escaped(u.User)
+		}
 		if r := s.Effects[i].Removal; r != nil {
 			n += escaped(r.Connection) + escaped(r.Room) + escaped(r.Reason)
 		}

@@ -376,7 +376,7 @@ MOOT_F_ int64_t moot_span_(moot_str s) { return (int64_t)((uint64_t)(uintptr_t)s
 
 enum { MOOT_ABSENT = -1, MOOT_NOT_GRANTED = -2, MOOT_OVER_BUDGET = -3, MOOT_BAD_POINTER = -4, MOOT_TOO_LARGE = -5, MOOT_UNAVAILABLE = -6 };
 enum { MOOT_DEBUG, MOOT_INFO, MOOT_WARN, MOOT_ERROR };
-enum { MOOT_TEXT = 0, MOOT_JSON = 1, MOOT_TO_ROOM = 0, MOOT_TO_CONNECTION = 2 };
+enum { MOOT_TEXT = 0, MOOT_JSON = 1, MOOT_TO_ROOM = 0, MOOT_TO_CONNECTION = 2, MOOT_TO_USER = 4 };
 
 #define MOOT_IMPORT_(name) MOOT_C_ __attribute__((import_module("moot_1"), import_name(#name)))
 MOOT_IMPORT_(log) void moot_host_log(int32_t, const char *, size_t);
@@ -400,6 +400,7 @@ MOOT_IMPORT_(sanction_set) int32_t moot_host_sanction_set(const char *, size_t);
 MOOT_IMPORT_(sanction_pardon) int32_t moot_host_sanction_pardon(const char *, size_t);
 MOOT_IMPORT_(member_remove) int32_t moot_host_member_remove(const char *, size_t, const char *, size_t, const char *, size_t);
 MOOT_IMPORT_(connection_close) int32_t moot_host_connection_close(const char *, size_t, const char *, size_t);
+MOOT_IMPORT_(user_set) int32_t moot_host_user_set(const char *, size_t);
 
 /* Reads a whole value of the host; returns 0, or an error. */
 MOOT_F_ int32_t moot_fetch_(int32_t (*get)(const char *, size_t, char *, size_t), moot_str key, moot_str *value) {
@@ -432,9 +433,13 @@ MOOT_F_ int32_t moot_kv_swap(moot_str key, moot_str old, moot_str value, int64_t
 }
 /* 0 if the tokens were taken, otherwise ms until they are available */
 MOOT_F_ int32_t moot_rate_take(moot_str key, int32_t tokens, int32_t per_ms, int32_t burst) { return moot_host_rate_take(key.ptr, key.len, tokens, per_ms, burst); }
-/* kind: MOOT_TEXT or MOOT_JSON, plus MOOT_TO_ROOM or MOOT_TO_CONNECTION */
+/* kind: MOOT_TEXT or MOOT_JSON, plus MOOT_TO_ROOM, MOOT_TO_CONNECTION or MOOT_TO_USER */
 MOOT_F_ int32_t moot_emit(int kind, moot_str to, moot_str body) { return moot_host_emit(kind, to.ptr, to.len, body.ptr, body.len); }
 MOOT_F_ int32_t moot_metric_add(moot_str name, int64_t delta) { return moot_host_metric_add(name.ptr, name.len, delta); }
+
+/* Names the user of the event's connection, at connect or an action, once the whole chain allows. MOOT_NOT_GRANTED:
+ * the connection has another user, which cannot be changed. */
+MOOT_F_ int32_t moot_user_set(moot_str user) { return moot_host_user_set(user.ptr, user.len); }
 
 /* ---- a small JSON reader and writer ---- */
 

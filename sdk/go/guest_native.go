@@ -30,6 +30,7 @@ type Imports interface {
 	SanctionPardon(json string) int32
 	MemberRemove(connection, room, reason string) int32
 	ConnectionClose(connection, reason string) int32
+	UserSet(user string) int32
 }
 
 type imports = Imports

@@ -88,6 +88,13 @@ func (h Host) Random(b []byte) error { return failure(h.raw.Random(b)) }
 // "properties:NAME".
 func (h Host) SetProperty(name, json string) error { return failure(h.raw.PropertySet(name, json)) }
 
+// SetUser names the user of the event's connection, at most 256 bytes, at connect or an
+// action. It is set once the whole chain allows, and from then on like the user of a
+// token: sanctions of the user hold, and messages name the user. It returns
+// ErrNotGranted if the connection has another user, which cannot be changed. Needs
+// "identity".
+func (h Host) SetUser(user string) error { return failure(h.raw.UserSet(user)) }
+
 // RoomSize is the number of members of the event's room on all nodes; at say it
 // returns ErrUnavailable.
 func (h Host) RoomSize() (int, error) { return result(h.raw.RoomSize()) }
@@ -104,11 +111,11 @@ func (h Host) CreateRoom(name string) error { return failure(h.raw.RoomCreate(na
 // DestroyRoom destroys a room once the whole chain allows. Needs "rooms".
 func (h Host) DestroyRoom(name string) error { return failure(h.raw.RoomDestroy(name)) }
 
-// Emit is a message of a module, to Room or, if set, to one Connection. Its content
-// is Text or, if set, JSON.
+// Emit is a message of a module, to Room or, if set, to one Connection or to all
+// connections of a User of the tenant. Its content is Text or, if set, JSON.
 type Emit struct {
-	Room, Connection string
-	Text, JSON       string
+	Room, Connection, User string
+	Text, JSON             string
 }
 
 // Emit sends a message once the whole chain allows, at most 4 in one call of
@@ -118,7 +125,10 @@ func (h Host) Emit(m Emit) error {
 	if m.JSON != "" {
 		kind, body = kind|1, m.JSON
 	}
-	if m.Connection != "" {
+	switch {
+	case m.User != "":
+		kind, target = kind|4, m.User
+	case m.Connection != "":
 		kind, target = kind|2, m.Connection
 	}
 	return failure(h.raw.Emit(kind, target, body))

@@ -66,6 +66,9 @@ func hostMemberRemove(connection, room, reason string) int32
 //go:wasmimport moot_1 connection_close
 func hostConnectionClose(connection, reason string) int32
 
+//go:wasmimport moot_1 user_set
+func hostUserSet(user string) int32
+
 func (imports) Log(level int32, text string)        { hostLog(level, text) }
 func (imports) NowMS() int64                        { return hostNowMS() }
 func (imports) Random(b []byte) int32               { return hostRandom(start(b), uint32(len(b))) }
@@ -99,5 +102,6 @@ func (imports) MemberRemove(connection, room, reason string) int32 {
 func (imports) ConnectionClose(connection, reason string) int32 {
 	return hostConnectionClose(connection, reason)
 }
+func (imports) UserSet(user string) int32 { return hostUserSet(user) }
 
 func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

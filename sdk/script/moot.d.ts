@@ -35,7 +35,7 @@ declare namespace moot {
   interface Connection {
     readonly id: string;
     readonly fingerprint: string;
-    /** The user that the client's token names. */
+    /** The user that the client's token names, or a rule: see identity. */
     readonly user: string | undefined;
     readonly transport: "websocket" | "socket";
     readonly remoteIP: string;
@@ -74,7 +74,7 @@ declare namespace moot {
     /** The fields of a receiver that the answer of say depends on. The handler is called once per set of their values. */
     vary?: string[];
     pure?: boolean;
-    /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "sanctions", "members", "properties:role". */
+    /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:role". */
     capabilities?: string[];
     /** A JSON Schema of the entry's config. The host checks the config against it, also if the script then fails. */
     config?: object;
@@ -135,8 +135,8 @@ declare namespace moot {
     destroy(name: string): void;
   };
 
-  /** Sends a message from the system to a room or one connection, after the whole chain allows; at most 4 in one call. Needs emit. */
-  function emit(what: { room: string; message: Json } | { connection: string; message: Json }): void;
+  /** Sends a message from the system to a room, to one connection or to all connections of a user, after the whole chain allows; at most 4 in one call. Needs emit. */
+  function emit(what: { room: string; message: Json } | { connection: string; message: Json } | { user: string; message: Json }): void;
   /** The user or address, the kind and the rooms of a sanction. rooms is a name in which one * stands for any text; default: all rooms. */
   type Sanctioned = ({ user: string } | { address: string }) & { kind: "mute" | "shadow" | "ban"; rooms?: string };
   /** The rule's own sanctions: see sdk/ABI.md. They apply also if the event is denied. Needs sanctions. */
@@ -150,6 +150,12 @@ declare namespace moot {
   const members: {
     remove(member: { connection: string; room: string; reason?: string }): void;
     close(client: { connection: string; reason?: string }): void;
+  };
+
+  /** Needs identity. */
+  const identity: {
+    /** Names the user of the event's connection, at connect or an action, after the whole chain allows. Throws if the connection has another user, which cannot be changed. */
+    setUser(user: string): void;
   };
 
   /** Adds to one of the rule's own counters. */

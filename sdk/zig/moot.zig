@@ -393,6 +393,7 @@ const raw = struct {
     extern "moot_1" fn sanction_pardon(p: [*]const u8, n: usize) i32;
     extern "moot_1" fn member_remove(c: [*]const u8, cn: usize, r: [*]const u8, rn: usize, p: [*]const u8, n: usize) i32;
     extern "moot_1" fn connection_close(c: [*]const u8, cn: usize, p: [*]const u8, n: usize) i32;
+    extern "moot_1" fn user_set(p: [*]const u8, n: usize) i32;
 };
 
 /// The address of a slice. The pointer of an empty slice is arbitrary, and replaced by one that the host accepts.
@@ -493,7 +494,7 @@ pub fn take(key: []const u8, tokens: u32, per_ms: u32, burst: u32) Error!u32 {
     return outcome(raw.rate_take(address(key), key.len, tokens, per_ms, burst));
 }
 
-pub const To = union(enum) { room: []const u8, connection: []const u8 };
+pub const To = union(enum) { room: []const u8, connection: []const u8, user: []const u8 };
 pub const Body = union(enum) { text: []const u8, json: []const u8 };
 
 /// Sends a message once the whole chain allows. Needs emit.
@@ -504,7 +505,11 @@ pub fn emit(to: To, body: Body) Error!void {
     const b = switch (body) {
         inline else => |s| s,
     };
-    const kind = @as(u32, if (to == .connection) 2 else 0) + @as(u32, if (body == .json) 1 else 0);
+    const kind = @as(u32, switch (to) {
+        .room => 0,
+        .connection => 2,
+        .user => 4,
+    }) + @as(u32, if (body == .json) 1 else 0);
     return done(raw.emit(kind, address(t), t.len, address(b), b.len));
 }
 /// A sanction of a user or an address, see ABI.md. rooms is a name in which one * stands for any
@@ -545,6 +550,11 @@ pub fn removeMember(connection: []const u8, room: []const u8, why: []const u8) E
 /// Closes a connection, also if the event is denied. Needs members.
 pub fn closeConnection(connection: []const u8, why: []const u8) Error!void {
     return done(raw.connection_close(address(connection), connection.len, address(why), why.len));
+}
+/// Names the user of the event's connection, at connect or an action, once the whole chain allows.
+/// NotGranted: the connection has another user, which cannot be changed. Needs identity.
+pub fn setUser(user: []const u8) Error!void {
+    return done(raw.user_set(address(user), user.len));
 }
 /// Adds to one of the module's own counters.
 pub fn count(metric: []const u8, delta: i64) Error!void {

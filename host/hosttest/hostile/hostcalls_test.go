@@ -71,7 +71,7 @@ var hostCalls = []hostCall{
 		{"time that goes back", []int{text, 5, 1, -1, 1}, abi.TooLarge},
 	}},
 	{abi.ImportEmit, "i32 i32 i32 i32 i32 -> i32", []int{0, text, 5, 64, 2}, []int{1, 3}, nil, []int{256, abi.MaxResult}, []asking{
-		{"a kind there is not", []int{4, text, 5, 64, 2}, abi.BadPointer},
+		{"a kind there is not", []int{6, text, 5, 64, 2}, abi.BadPointer},
 		{"kind minus one", []int{-1, text, 5, 64, 2}, abi.BadPointer},
 		{"to nobody", []int{0, text, 0, 64, 2}, abi.BadPointer},
 		{"not JSON", []int{abi.EmitJSON, text, 5, text, 5}, abi.BadPointer},
@@ -94,10 +94,13 @@ var hostCalls = []hostCall{
 	{abi.ImportConnectionClose, "i32 i32 i32 i32 -> i32", []int{text, 5, 64, 2}, []int{0, 2}, nil, []int{256, abi.MaxRemoval}, []asking{
 		{"nobody", []int{text, 0, 64, 2}, abi.BadPointer},
 	}},
+	{abi.ImportUserSet, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{abi.MaxUser}, []asking{
+		{"at a hook that sets no user", []int{text, 5}, abi.NotGranted},
+	}},
 	{abi.ImportMetricAdd, "i32 i32 i64 -> i32", []int{text, 5, 1}, []int{0}, nil, []int{64}, nil},
 }
 
-var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "properties:hello"}
+var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:hello"}
 
 // asking is a host call and its expected result.
 type asking struct {

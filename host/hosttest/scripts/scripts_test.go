@@ -50,7 +50,7 @@ type rule struct {
 	entry  host.Entry // without the module
 }
 
-var all = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "properties:mood"}
+var all = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"}
 
 func (r rule) rules(t testing.TB) host.Rules {
 	t.Helper()
@@ -230,8 +230,17 @@ func TestEffects(t *testing.T) {
 		if len(v.Effects) != 1 || v.Effects[0].Property == nil || string(v.Effects[0].Property.Value) != `{"value":"great"}` {
 			t.Errorf("property: %+v", v)
 		}
-		if _, v = w.say("emit"); len(v.Effects) != 2 || v.Effects[0].Emit.Message.Text != "psst" || v.Effects[1].Emit.Connection != "c1" {
+		if _, v = w.say("emit"); len(v.Effects) != 3 || v.Effects[0].Emit.Message.Text != "psst" || v.Effects[1].Emit.Connection != "c1" || v.Effects[2].Emit.User != "ann" {
 			t.Errorf("emit: %+v", v)
+		}
+		stranger := &hook.Profile{Connection: hook.Connection{ID: "c9", Tenant: "t"}}
+		login := &hook.Event{Hook: hook.Action, Tenant: "t", Conn: stranger, Action: "login", Params: json.RawMessage(`{"name":"cleo"}`)}
+		if v = w.Decide(context.Background(), login); len(v.Effects) != 1 || *v.Effects[0].Identity != (hook.Identity{User: "cleo", Module: "rule"}) {
+			t.Errorf("user: %+v", v)
+		}
+		login.Conn = ann()
+		if v = w.Decide(context.Background(), login); v.Outcome != hook.Failed || !w.log.has(`the connection has the user`) || !w.log.has("identity.setUser: not granted") {
+			t.Errorf("a second user: %+v, %s", v, w.log)
 		}
 		if _, v = w.say("rooms"); len(v.Effects) != 2 || v.Effects[0].Room.Name != "made" || !v.Effects[1].Room.Destroy {
 			t.Errorf("rooms: %+v", v)
@@ -339,7 +348,7 @@ func TestUsesNeedGrants(t *testing.T) {
 		}
 		open(t, rule{file: c.file, text: c.text, grants: c.grants})
 	}
-	missing := refused(t, rule{file: "all.js", config: `{"capabilities":["kv"]}`, grants: []string{"rate", "emit", "rooms", "sanctions", "members", "properties:mood"}})
+	missing := refused(t, rule{file: "all.js", config: `{"capabilities":["kv"]}`, grants: []string{"rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"}})
 	if missing != `config.yaml:9: module rule: it needs the capability "kv": add it to the entry's grants` {
 		t.Errorf("a capability that is declared and not granted: %s", missing)
 	}

@@ -30,6 +30,7 @@ IMPORT("sanction_set") int moot_sanction_set(const char *p, size_t l);
 IMPORT("sanction_pardon") int moot_sanction_pardon(const char *p, size_t l);
 IMPORT("member_remove") int moot_member_remove(const char *cp, size_t cl, const char *rp, size_t rl, const char *p, size_t l);
 IMPORT("connection_close") int moot_connection_close(const char *cp, size_t cl, const char *p, size_t l);
+IMPORT("user_set") int moot_user_set(const char *p, size_t l);
 
 enum { GUEST_ERROR = -1 };
 

@@ -122,6 +122,7 @@ NATIVE(n_member_remove) {
     DONE2(n, to, room);
 }
 NATIVE(n_connection_close) { TEXTS2(to, reason); DONE2(moot_connection_close(to.p, to.len, reason.p, reason.len), to, reason); }
+NATIVE(n_user_set) { TEXTS1(u); DONE1(moot_user_set(u.p, u.len), u); }
 
 NATIVE(n_declare) { TEXTS1(m); set_manifest(m.p, m.len); let_go(m); return JS_UNDEFINED; }
 
@@ -135,7 +136,7 @@ static const struct { const char *name; JSCFunction *fn; int args; } natives[] =
     {"take", n_take, 4}, {"emit", n_emit, 3}, {"count", n_count, 2},
     {"declare", n_declare, 1},
     {"sanctionSet", n_sanction_set, 1}, {"sanctionPardon", n_sanction_pardon, 1}, {"memberRemove", n_member_remove, 3},
-    {"connectionClose", n_connection_close, 2},
+    {"connectionClose", n_connection_close, 2}, {"userSet", n_user_set, 1},
 };
 
 // failed takes the pending exception and formats it with the place where it was thrown.

@@ -162,9 +162,9 @@
       create: (name) => void check("rooms.create", native.roomCreate(text("a room's name", name))),
       destroy: (name) => void check("rooms.destroy", native.roomDestroy(text("a room's name", name))),
     },
-    emit({ room, connection: to, message }) {
-      const kind = (kindOf(message) === 2 ? 1 : 0) + (to === undefined ? 0 : 2);
-      check("emit", native.emit(kind, text("a room or connection", to ?? room), encoded(message)));
+    emit({ room, connection: to, user, message }) {
+      const kind = (kindOf(message) === 2 ? 1 : 0) + (user !== undefined ? 4 : to !== undefined ? 2 : 0);
+      check("emit", native.emit(kind, text("a room, connection or user", user ?? to ?? room), encoded(message)));
     },
     sanctions: {
       set: (what) => void check("sanctions.set", native.sanctionSet(json("a sanction", what))),
@@ -175,6 +175,13 @@
         void check("members.remove", native.memberRemove(text("a connection", from), text("a room's name", room), text("a reason", reason))),
       close: ({ connection: from, reason = "" }) =>
         void check("members.close", native.connectionClose(text("a connection", from), text("a reason", reason))),
+    },
+    identity: {
+      setUser: (user) => {
+        const n = native.userSet(text("a user", user));
+        if (n === -2) throw new Error("identity.setUser: not granted, or not at connect or an action, or the connection has another user: see the log");
+        check("identity.setUser", n);
+      },
     },
     count: (metric, delta = 1) => void check("count", native.count(text("a metric's name", metric), delta)),
     log: (...words) => native.log(1, words.map(String).join(" ")),

@@ -197,7 +197,7 @@ local function say(handler)
   return 3
 end
 
-moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {}, sanctions = {}, members = {} }
+moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {}, sanctions = {}, members = {}, identity = {} }
 function moot.array(list) return setmetatable(list or {}, is_array) end
 function moot.declare(what)
   if not live then error("moot.declare belongs at the top of the script", 2) end
@@ -252,8 +252,8 @@ end
 function moot.rooms.create(name) check("rooms.create", native.roomCreate(text("a room's name", name))) end
 function moot.rooms.destroy(name) check("rooms.destroy", native.roomDestroy(text("a room's name", name))) end
 function moot.emit(m)
-  local kind = (kind_of(m.message) == 2 and 1 or 0) + (m.connection and 2 or 0)
-  check("emit", native.emit(kind, text("a room or connection", m.connection or m.room), encoded(m.message)))
+  local kind = (kind_of(m.message) == 2 and 1 or 0) + (m.user and 4 or m.connection and 2 or 0)
+  check("emit", native.emit(kind, text("a room, connection or user", m.user or m.connection or m.room), encoded(m.message)))
 end
 function moot.sanctions.set(what) check("sanctions.set", native.sanctionSet(encode(what))) end
 function moot.sanctions.pardon(what) check("sanctions.pardon", native.sanctionPardon(encode(what))) end
@@ -262,6 +262,11 @@ function moot.members.remove(what)
 end
 function moot.members.close(what)
   check("members.close", native.connectionClose(text("a connection", what.connection), text("a reason", what.reason or "")))
+end
+function moot.identity.setUser(user)
+  local n = native.userSet(text("a user", user))
+  if n == -2 then error("identity.setUser: not granted, or not at connect or an action, or the connection has another user: see the log", 2) end
+  check("identity.setUser", n)
 end
 function moot.count(metric, delta) check("count", native.count(text("a metric's name", metric), delta or 1)) end
 function moot.now() return native.now() end

@@ -342,6 +342,8 @@ export enum Level { Debug, Info, Warn, Error }
 @external("moot_1", "member_remove") declare function host_member_remove(c: usize, cn: i32, r: usize, rn: i32, p: usize, n: i32): i32;
 // @ts-ignore: decorator
 @external("moot_1", "connection_close") declare function host_connection_close(c: usize, cn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "user_set") declare function host_user_set(p: usize, n: i32): i32;
 
 /** A value of the host, or an error: `code` is then one of `Err`, otherwise 0. */
 export class Got {
@@ -414,6 +416,7 @@ export namespace Emit {
   export const JSON = 1;
   export const ToRoom = 0;
   export const ToConnection = 2;
+  export const ToUser = 4;
 }
 
 /** Sends a message once the whole chain allows. Needs `emit`. */
@@ -458,6 +461,11 @@ export function closeConnection(connection: string, reason: string = ""): i32 {
   const c = utf8(connection), b = utf8(reason);
   return host_connection_close(at(c), c.byteLength, at(b), b.byteLength);
 }
+/**
+ * Names the user of the event's connection, at connect or an action, once the whole chain allows.
+ * `Err.NotGranted`: the connection has another user, which cannot be changed. Needs `identity`.
+ */
+export function setUser(user: string): i32 { const u = utf8(user); return host_user_set(at(u), u.byteLength); }
 /** Adds to one of the module's own counters. */
 export function count(metric: string, delta: i64): i32 { const k = utf8(metric); return host_metric_add(at(k), k.byteLength, delta); }
 

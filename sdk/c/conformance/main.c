@@ -7,7 +7,7 @@ MOOT_MANIFEST(
     "\"hooks\":[\"connect\",\"join\",\"onSayReceive\",\"say\",\"leave\",\"disconnect\",\"action\"],"
     "\"reads\":[\"room\",\"tenant\",\"from\",\"message\",\"context\",\"cause\",\"action\",\"params\",\"id\",\"fingerprint\",\"user\",\"transport\","
     "\"remoteIP\",\"locale\",\"connectedAt\",\"joinedAt\",\"properties.do\",\"properties.role\",\"properties.strikes\",\"properties.mood\"],"
-    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\"],"
+    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\",\"identity\"],"
     "\"actions\":[{\"name\":\"login\",\"description\":\"logs in\",\"inputs\":{\"token\":{\"required\":true,\"description\":\"who\"}}},{\"name\":\"roll\",\"speech\":true}]}")
 
 static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
@@ -142,6 +142,7 @@ static moot_str call(struct run *r, moot_str op, moot_str *a) {
     else if (OP("pardon")) one = sanction(a), n = moot_sanction_pardon(&one);
     else if (OP("remove")) n = moot_member_remove(t0, t1, unhex(a[2]));
     else if (OP("close")) n = moot_connection_close(t0, t1);
+    else if (OP("user")) n = moot_user_set(t0);
     else if (OP("count")) n = moot_metric_add(t0, number(a[1]));
     else __builtin_trap();
     return either(n, decimal(n));

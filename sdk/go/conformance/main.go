@@ -27,7 +27,7 @@ func module() moot.Module {
 		Version: "1.0.0",
 		Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "id", "fingerprint", "user", "transport",
 			"remoteIP", "locale", "connectedAt", "joinedAt", "properties.do", "properties.role", "properties.strikes", "properties.mood"},
-		Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members"},
+		Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity"},
 		Config:       moot.Into(&config),
 		Init: func() error {
 			if reason, ok := config["refuse"]; ok {
@@ -191,6 +191,8 @@ func (r *run) call(op string, args []string) string {
 		return value(0, e.RemoveMember(arg(0), arg(1), arg(2)))
 	case "close":
 		return value(0, e.CloseConnection(arg(0), arg(1)))
+	case "user":
+		return value(0, e.SetUser(arg(0)))
 	case "count":
 		return value(0, e.Count(arg(0), number(args[1])))
 	}
@@ -213,6 +215,9 @@ func emit(kind int64, to, body string) moot.Emit {
 	}
 	if kind&2 != 0 {
 		m.Room, m.Connection = "", to
+	}
+	if kind&4 != 0 {
+		m.Room, m.User = "", to
 	}
 	return m
 }

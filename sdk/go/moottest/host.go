@@ -32,6 +32,7 @@ type Host struct {
 	created, destroyed, permitted []string
 	sanctions, pardons            []moot.Sanction
 	removals                      []Removal
+	hook, user, named             string // user: of the connection; named: by the call
 }
 
 type bucket struct {
@@ -69,6 +70,10 @@ func (h *Host) begin(hook int, e *Event) {
 	h.say, h.room, h.hasConnection = hooks[hook] == "say", e.Room, e.Connection != nil
 	h.emitted, h.properties, h.created, h.destroyed = nil, nil, nil, nil
 	h.sanctions, h.pardons, h.removals = nil, nil, nil
+	h.hook, h.user, h.named = hooks[hook], "", ""
+	if e.Connection != nil {
+		h.user = e.Connection.User
+	}
 }
 
 func (h *Host) granted(capability string) bool { return slices.Contains(h.capabilities, capability) }
@@ -155,16 +160,19 @@ func (h *Host) Emit(kind int32, target, body string) int32 {
 	if !h.may("emit") {
 		return notGranted
 	}
-	if target == "" || kind&1 != 0 && !valid(body) {
+	if target == "" || kind > 5 || kind&1 != 0 && !valid(body) {
 		return badPointer
 	}
 	if len(h.emitted) == maxEmits {
 		return overBudget
 	}
 	var m moot.Emit
-	if kind&2 != 0 {
+	switch {
+	case kind&4 != 0:
+		m.User = target
+	case kind&2 != 0:
 		m.Connection = target
-	} else {
+	default:
 		m.Room = target
 	}
 	if kind&1 != 0 {

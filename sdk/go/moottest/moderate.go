@@ -3,10 +3,12 @@
 package moottest
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	moot "github.com/mootchat/moot/sdk/go"
 )
@@ -98,10 +100,36 @@ func (h *Host) removal(r Removal) int32 {
 	return 0
 }
 
+// UserSet implements [moot.Imports].
+func (h *Host) UserSet(user string) int32 {
+	switch has := cmp.Or(h.named, h.user); {
+	case !h.may("identity"), h.hook != "connect" && h.hook != "action":
+		return notGranted
+	case len(user) > maxUser:
+		return tooLarge
+	case !h.hasConnection:
+		return absent
+	case user == "" || strings.ContainsFunc(user, unicode.IsControl):
+		return badPointer
+	case has == user:
+		return 0
+	case has != "":
+		return notGranted
+	case h.effects() == maxEffects:
+		return overBudget
+	}
+	h.named = user
+	return 0
+}
+
 // maxEffects limits the effects of one call, besides emits.
 const maxEffects = 16
 
 // effects returns the number of effects of the call, besides emits.
 func (h *Host) effects() int {
-	return len(h.properties) + len(h.created) + len(h.destroyed) + len(h.sanctions) + len(h.pardons) + len(h.removals)
+	n := len(h.properties) + len(h.created) + len(h.destroyed) + len(h.sanctions) + len(h.pardons) + len(h.removals)
+	if h.named != "" {
+		n++
+	}
+	return n
 }

@@ -84,6 +84,7 @@ type Verdict struct {
 	Properties map[string]string // JSON text; "": removed
 	Created    []string          // rooms
 	Destroyed  []string          // rooms
+	User       string            // the name of the connection's user
 
 	// The effects that the host would apply, also if the module denied, dropped or held the event.
 	Sanctions []moot.Sanction // Rooms is "*" for all
@@ -143,7 +144,7 @@ func (g *Guest) Ask(e Event) Verdict {
 	v := judged(hook, decode(returned, frame, g.guest.Memory()))
 	if v.Answer == Allow || v.Answer == AllowEnd || v.Answer == Rewrite {
 		v.Emitted, v.Properties = g.Host.emitted, g.Host.properties
-		v.Created, v.Destroyed = g.Host.created, g.Host.destroyed
+		v.Created, v.Destroyed, v.User = g.Host.created, g.Host.destroyed, g.Host.named
 	}
 	if v.Answer != Failed {
 		v.Sanctions, v.Pardons, v.Removals = g.Host.sanctions, g.Host.pardons, g.Host.removals

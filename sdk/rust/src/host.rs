@@ -80,6 +80,7 @@ extern "C" {
     fn sanction_pardon(p: *const u8, n: usize) -> i32;
     fn member_remove(c: *const u8, cn: usize, r: *const u8, rn: usize, p: *const u8, n: usize) -> i32;
     fn connection_close(c: *const u8, cn: usize, p: *const u8, n: usize) -> i32;
+    fn user_set(p: *const u8, n: usize) -> i32;
 }
 
 fn outcome(n: i32) -> Result<u32, Error> {
@@ -185,6 +186,8 @@ pub enum To<'a> {
     Room(&'a str),
     /// The connection with this id.
     Connection(&'a str),
+    /// All connections of this user.
+    User(&'a str),
 }
 /// The content of an emitted message.
 pub enum Body<'a> {
@@ -198,6 +201,7 @@ pub fn emit(to: To, body: Body) -> Result<(), Error> {
     let (to, kind) = match to {
         To::Room(name) => (name, 0),
         To::Connection(id) => (id, 2),
+        To::User(name) => (name, 4),
     };
     let (body, kind) = match body {
         Body::Text(text) => (text, kind),
@@ -257,6 +261,11 @@ pub fn remove_member(connection: &str, room: &str, reason: &str) -> Result<(), E
 /// Closes a connection, also if the event is denied.
 pub fn close_connection(connection: &str, reason: &str) -> Result<(), Error> {
     done(unsafe { connection_close(connection.as_ptr(), connection.len(), reason.as_ptr(), reason.len()) })
+}
+/// Names the user of the event's connection, at connect or an action, once the whole chain allows.
+/// `NotGranted`: the connection has another user, which cannot be changed.
+pub fn set_user(user: &str) -> Result<(), Error> {
+    done(unsafe { user_set(user.as_ptr(), user.len()) })
 }
 /// Adds to one of the module's own counters.
 pub fn count(metric: &str, delta: i64) -> Result<(), Error> {

@@ -12,7 +12,7 @@ pub const manifest =
     \\"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
     \\"reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",
     \\"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members"],
+    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity"],
     \\"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}
 ;
 
@@ -152,7 +152,7 @@ fn call(r: *Run, op: []const u8, a: [7][]const u8) moot.Error![]const u8 {
         const kind = number(u32, a[0]);
         const to = unhex(a[1]);
         const body = unhex(a[2]);
-        try moot.emit(if (kind & 2 != 0) .{ .connection = to } else .{ .room = to }, if (kind & 1 != 0) .{ .json = body } else .{ .text = body });
+        try moot.emit(if (kind & 4 != 0) .{ .user = to } else if (kind & 2 != 0) .{ .connection = to } else .{ .room = to }, if (kind & 1 != 0) .{ .json = body } else .{ .text = body });
         return "0";
     }
     if (is(op, "sanction") or is(op, "pardon")) {
@@ -188,6 +188,8 @@ fn call(r: *Run, op: []const u8, a: [7][]const u8) moot.Error![]const u8 {
         try moot.removeMember(key, unhex(a[1]), unhex(a[2]));
     } else if (is(op, "close")) {
         try moot.closeConnection(key, unhex(a[1]));
+    } else if (is(op, "user")) {
+        try moot.setUser(key);
     } else if (is(op, "count")) {
         try moot.count(key, number(i64, a[1]));
     } else @panic("there is no such operation");

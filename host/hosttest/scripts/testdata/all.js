@@ -27,7 +27,7 @@ const commands = {
   },
   long: () => { moot.kv.set("long", "x".repeat(5000)); return moot.rewrite(String(moot.kv.get("long").length)); },
   rate: () => moot.rewrite([1, 2].map(() => moot.rate.take("b", { burst: 1, per: 60_000 }) > 0).join(" ")),
-  emit: () => { moot.emit({ room: "r", message: "psst" }); moot.emit({ connection: "c1", message: { hint: 1 } }); },
+  emit: () => { moot.emit({ room: "r", message: "psst" }); moot.emit({ connection: "c1", message: { hint: 1 } }); moot.emit({ user: "ann", message: "hi" }); },
   rooms: () => { moot.rooms.create("made"); moot.rooms.destroy("gone"); return moot.rewrite(String(moot.rooms.get("nowhere"))); },
   count: () => moot.count("seen", 3),
   log: (_, what) => moot.log("told:", what),
@@ -63,3 +63,4 @@ moot.on("say", (event, receiver) => {
 });
 moot.action("greet", { description: "says hello", speech: true, inputs: { name: { required: true, description: "name" } } }, (event) =>
   moot.reply({ greeting: `hello ${event.params.name}`, by: event.action }));
+moot.action("login", (event) => moot.identity.setUser(event.params.name));

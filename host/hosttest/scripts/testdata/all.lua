@@ -37,7 +37,7 @@ local commands = {
     local function take() return moot.rate.take("b", { burst = 1, per = 60000 }) > 0 end
     return moot.rewrite(words(take(), take()))
   end,
-  emit = function() moot.emit({ room = "r", message = "psst" }); moot.emit({ connection = "c1", message = { hint = 1 } }) end,
+  emit = function() moot.emit({ room = "r", message = "psst" }); moot.emit({ connection = "c1", message = { hint = 1 } }); moot.emit({ user = "ann", message = "hi" }) end,
   rooms = function() moot.rooms.create("made"); moot.rooms.destroy("gone"); return moot.rewrite(words(moot.rooms.get("nowhere") or "undefined")) end,
   count = function() moot.count("seen", 3) end,
   log = function(_, what) moot.log("told:", what) end,
@@ -75,3 +75,4 @@ end)
 moot.action("greet", { description = "says hello", speech = true, inputs = { name = { required = true, description = "name" } } }, function(event)
   return moot.reply({ greeting = "hello " .. event.params.name, by = event.action })
 end)
+moot.action("login", function(event) moot.identity.setUser(event.params.name) end)

@@ -9,7 +9,7 @@ export function moot_manifest(): u64 {
     '"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],' +
     '"reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",' +
     '"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],' +
-    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members"],' +
+    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity"],' +
     '"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}');
 }
 
@@ -115,6 +115,7 @@ function call(c: Connection, op: string, a: string[]): string {
   if (op == "pardon") return num(moot.pardonSanction(sanction(a)));
   if (op == "remove") return num(moot.removeMember(key, unhex(a[1]), unhex(a[2])));
   if (op == "close") return num(moot.closeConnection(key, unhex(a[1])));
+  if (op == "user") return num(moot.setUser(key));
   if (op == "count") return num(moot.count(key, i64.parse(a[1])));
   throw new Error("there is no operation " + op);
 }

@@ -17,7 +17,7 @@ impl Module for Conformance {
         "hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
         "reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",
             "remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members"],
+        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity"],
         "actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}"#;
 
     fn new(_: &str) -> Result<Self, String> {
@@ -158,7 +158,11 @@ fn call(c: &Connection, op: &str, a: &[&str]) -> String {
         "take" => value(host::take(&t(0), number(a[1]) as u32, ttl(a[2]).unwrap(), number(a[3]) as u32).map(|d| d.as_millis())),
         "emit" => {
             let (kind, to, body) = (number(a[0]), t(1), t(2));
-            let to = if kind & 2 != 0 { To::Connection(&to) } else { To::Room(&to) };
+            let to = match kind & 6 {
+                0 => To::Room(&to),
+                2 => To::Connection(&to),
+                _ => To::User(&to),
+            };
             done(host::emit(to, if kind & 1 != 0 { Body::Json(&body) } else { Body::Text(&body) }))
         }
         "sanction" | "pardon" => {
@@ -175,6 +179,7 @@ fn call(c: &Connection, op: &str, a: &[&str]) -> String {
         }
         "remove" => done(host::remove_member(&t(0), &t(1), &t(2))),
         "close" => done(host::close_connection(&t(0), &t(1))),
+        "user" => done(host::set_user(&t(0))),
         "count" => done(host::count(&t(0), number(a[1]))),
         _ => panic!("there is no operation {}", op),
     }
