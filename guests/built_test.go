@@ -111,6 +111,16 @@ func TestBuiltGuestsNameMistakesOfConfigs(t *testing.T) {
 			`{"lasts":"1day"}`: `lasts: "1day" is not a time from 1s to 8784h, such as 90m, or 0s`,
 			`{"max":0}`:        `config.max: must be at least 1`,
 		},
+		"newcomers": {
+			`{"message":1}`:     `config.message: unknown setting: did you mean "messages"?`,
+			`{"messages":0}`:    "config.messages: must be at least 1",
+			`{"messages":101}`:  "config.messages: must be at most 100",
+			`{"count":"all"}`:   `config.count: must be one of "held", "passed"`,
+			`{"action":"deny"}`: `config.action: must be one of "hold", "count"`,
+			`{"forget":"0s"}`:   `forget: "0s" is not a time from 1s to 8784h, such as 90m`,
+			`{"exempt":"mod"}`:  `config.exempt: must be a list, not text`,
+			`{"by":"name"}`:     `config.by: must be one of "user", "address"`,
+		},
 		"strikes": {
 			`{"strike":1}`:      `config.strike: unknown setting: did you mean "strikes"?`,
 			`{"strikes":0}`:     "config.strikes: must be at least 1",

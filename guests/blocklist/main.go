@@ -1,5 +1,5 @@
-// Blocklist is a Moot module that masks listed words in messages, or denies the message. See
-// README.md.
+// Blocklist is a Moot module that masks listed words in messages, or denies or holds the message.
+// See README.md.
 package main
 
 import (
@@ -20,7 +20,7 @@ func module() moot.Module {
 	r := &rule{Action: "mask", Leet: true, Lookalikes: true}
 	return moot.Module{
 		Name:         "blocklist",
-		Version:      "2.0.0",
+		Version:      "2.1.0",
 		Reads:        []string{"message"},
 		Pure:         true,
 		Config:       moot.Into(r),
@@ -32,7 +32,7 @@ func module() moot.Module {
 
 const schema = `{"type":"object","additionalProperties":false,"properties":{` +
 	`"words":{"type":"array","items":{"type":"string"},"description":"words and phrases to keep out"},` +
-	`"action":{"enum":["mask","deny"],"default":"mask"},` +
+	`"action":{"enum":["mask","deny","hold"],"default":"mask"},` +
 	`"inside":{"type":"boolean","default":false,"description":"words are found within words, too"},` +
 	`"leet":{"type":"boolean","default":true,"description":"d4rn is darn"},` +
 	`"lookalikes":{"type":"boolean","default":true,"description":"marks do not count, and letters that look alike are one"}}}`
@@ -49,8 +49,8 @@ type rule struct {
 }
 
 func (r *rule) compile() error {
-	if r.Action != "mask" && r.Action != "deny" {
-		return fmt.Errorf("action: %q is neither mask nor deny", r.Action)
+	if r.Action != "mask" && r.Action != "deny" && r.Action != "hold" {
+		return fmt.Errorf("action: %q is not mask, deny or hold", r.Action)
 	}
 	r.list.alphabet, r.list.inside = alphabet{r.Leet, r.Lookalikes}, r.Inside
 	bytes := 0
@@ -75,6 +75,9 @@ func cut(word string) string {
 	return word
 }
 
+// blocked is the reason of a denial, for the sender, and of a hold, for moderators.
+const blocked = "the message holds a blocked word"
+
 func (r *rule) receive(e *moot.Event) moot.Verdict {
 	message := e.Message()
 	clean := r.list.mask
@@ -86,7 +89,9 @@ func (r *rule) receive(e *moot.Event) moot.Verdict {
 	case masked == message:
 		return moot.Allow()
 	case r.Action == "deny":
-		return moot.Deny("the message holds a blocked word")
+		return moot.Deny(blocked)
+	case r.Action == "hold":
+		return moot.Hold(blocked, 0)
 	case e.IsJSON():
 		return moot.Rewrite().JSON(masked)
 	}

@@ -27,6 +27,8 @@ func TestMessages(t *testing.T) {
 		{"mask is the default", `{"words":["darn"]}`, "oh Darn", false, moottest.Rewrite, "oh ****"},
 		{"deny", `{"words":["darn"],"action":"deny"}`, "oh Darn", false, moottest.Deny, ""},
 		{"deny leaves the rest", `{"words":["darn"],"action":"deny"}`, "oh dear", false, moottest.Allow, ""},
+		{"hold", `{"words":["darn"],"action":"hold"}`, "oh Darn", false, moottest.Hold, ""},
+		{"hold leaves the rest", `{"words":["darn"],"action":"hold"}`, "oh dear", false, moottest.Allow, ""},
 		{"JSON", `{"words":["darn"]}`, `{"darn": [1.0, "oh darn", {"x":"\"darn\u0020it\""}]}`, true,
 			moottest.Rewrite, `{"darn": [1.0, "oh ****", {"x":"\"**** it\""}]}`},
 		{"JSON escapes", `{"words":["darn"]}`, `["\u0064arn", "a\\", "\ndarn"]`, true,
@@ -50,7 +52,7 @@ func TestMessages(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	tests := []struct{ config, want string }{
-		{`{"action":"hide"}`, `action: "hide" is neither mask nor deny`},
+		{`{"action":"hide"}`, `action: "hide" is not mask, deny or hold`},
 		{`{"words":["darn","c++"]}`, `words[1]: "c++" must begin and end with a letter or a digit`},
 		{`{"words":[""]}`, `words[0]: "" must begin and end with a letter or a digit`},
 		{`{"words":"darn"}`, `words: got string, want []string`},

@@ -1,4 +1,4 @@
-//! Links masks or denies messages with links to unwanted hosts. See README.md. find.zig finds
+//! Links masks, denies or holds messages with links to unwanted hosts. See README.md. find.zig finds
 //! the hosts; this file has the lists and the verdict.
 const std = @import("std");
 const moot = @import("moot");
@@ -9,12 +9,12 @@ comptime {
 }
 
 pub const manifest =
-    \\{"name":"links","version":"1.0.0","reads":["message","properties.role"],"pure":true,
+    \\{"name":"links","version":"1.1.0","reads":["message","properties.role"],"pure":true,
     \\"config":{"type":"object","additionalProperties":false,"properties":{
     \\"allow":{"type":"array","items":{"type":"string"},"description":"domains, with all under them; [] = all but those of deny"},
     \\"deny":{"type":"array","items":{"type":"string"},"description":"domains, with all under them; * = all but those of allow"},
     \\"bare":{"type":"boolean","default":true,"description":"example.com is a link too"},
-    \\"action":{"enum":["deny","mask"],"default":"deny"},"mask":{"type":"string","default":"[link]"},
+    \\"action":{"enum":["deny","mask","hold"],"default":"deny"},"mask":{"type":"string","default":"[link]"},
     \\"exempt":{"type":"array","items":{"type":"string"},"description":"roles that may link to anything"}}}}
 ;
 
@@ -40,6 +40,7 @@ var exempt: std.StringHashMapUnmanaged(void) = .{};
 var only_allowed = false;
 var bare = true;
 var masks = false;
+var holds = false;
 var mask: []const u8 = "";
 
 pub fn init(source: []const u8) ?[]const u8 {
@@ -49,7 +50,8 @@ pub fn init(source: []const u8) ?[]const u8 {
         else => "allow, deny and exempt must be lists of texts, bare true or false, action and mask texts",
     };
     masks = std.mem.eql(u8, c.action, "mask");
-    if (!masks and !std.mem.eql(u8, c.action, "deny")) return moot.join(&.{ "action: ", moot.json.quote(c.action), " is neither deny nor mask" });
+    holds = std.mem.eql(u8, c.action, "hold");
+    if (!masks and !holds and !std.mem.eql(u8, c.action, "deny")) return moot.join(&.{ "action: ", moot.json.quote(c.action), " is not deny, mask or hold" });
     bare = c.bare;
     mask = keep(c.mask);
     only_allowed = c.allow.len > 0;
@@ -111,10 +113,15 @@ pub fn on_say_receive(e: moot.Event) moot.Verdict {
     const message = e.message();
     var bad: []const u8 = "";
     const clean = if (!e.isJSON()) inText(message, &bad) else inStrings(message, &bad) orelse
-        return moot.deny("the message has a text that cannot be searched for links");
+        return refused("the message has a text that cannot be searched for links");
     if (bad.len == 0) return moot.allow();
     if (masks) return if (e.isJSON()) moot.jsonText(clean) else moot.text(clean);
-    return moot.deny(moot.join(&.{ "links to ", bad[0..@min(bad.len, 100)], " are not allowed" }));
+    const host = bad[0..@min(bad.len, 100)];
+    return refused(moot.join(if (holds) &.{ "a link to ", host } else &.{ "links to ", host, " are not allowed" }));
+}
+
+fn refused(why: []const u8) moot.Verdict {
+    return if (holds) moot.hold(why, 0) else moot.deny(why);
 }
 
 /// Returns the JSON message with unwanted links in its strings masked, if they are masked. It leaves the names of members as they

@@ -106,6 +106,11 @@ declare namespace moot {
   function deny(reason?: string, code?: number): Verdict;
   /** Discards the message silently; for onSayReceive and say. */
   function drop(): Verdict;
+  /**
+   * Keeps the message back until a moderator, who sees the reason, decides; for onSayReceive. It expires after ttl ms, at
+   * most 30 days; default: the tenant's.
+   */
+  function hold(reason?: string, options?: { ttl?: number }): Verdict;
   /** Rewrites the message; a string is its new text. For onSayReceive and say. */
   function rewrite(what: string | Rewrite): Verdict;
   /** Answers an action. */

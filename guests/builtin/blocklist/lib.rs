@@ -1,5 +1,5 @@
-//! Blocklist masks listed words in messages, or denies the message. See guests/blocklist/README.md, and the same rule in Go
-//! there.
+//! Blocklist masks listed words in messages, or denies or holds the message. See guests/blocklist/README.md, and the same rule
+//! in Go there.
 
 use kit::{settings, unknown};
 use list::List;
@@ -12,16 +12,26 @@ mod tables;
 
 struct Blocklist {
     list: List,
-    deny: bool,
+    action: Action,
 }
+
+/// What happens to a message with a listed word.
+enum Action {
+    Mask,
+    Deny,
+    Hold,
+}
+
+/// The reason of a denial, for the sender, and of a hold, for moderators.
+const BLOCKED: &str = "the message holds a blocked word";
 
 moot::module!(Blocklist, on_say_receive);
 
 impl Module for Blocklist {
-    const MANIFEST: &'static str = r#"{"name":"blocklist","version":"2.0.0","reads":["message"],"pure":true,
+    const MANIFEST: &'static str = r#"{"name":"blocklist","version":"2.1.0","reads":["message"],"pure":true,
         "config":{"type":"object","additionalProperties":false,"properties":{
         "words":{"type":"array","items":{"type":"string"},"description":"words and phrases to keep out"},
-        "action":{"enum":["mask","deny"],"default":"mask"},
+        "action":{"enum":["mask","deny","hold"],"default":"mask"},
         "inside":{"type":"boolean","default":false,"description":"words are found within words, too"},
         "leet":{"type":"boolean","default":true,"description":"d4rn is darn"},
         "lookalikes":{"type":"boolean","default":true,"description":"marks do not count, and letters that look alike are one"}}}}"#;
@@ -39,25 +49,29 @@ impl Module for Blocklist {
                 _ => return Err(unknown(&name)),
             }
         }
-        if action != "mask" && action != "deny" {
-            return Err(format!("action: {} is neither mask nor deny", json::quote(&action)));
-        }
+        let action = match action.as_str() {
+            "mask" => Action::Mask,
+            "deny" => Action::Deny,
+            "hold" => Action::Hold,
+            other => return Err(format!("action: {} is not mask, deny or hold", json::quote(other))),
+        };
         for (i, word) in words.iter().enumerate() {
             if !list.add(word) {
                 return Err(format!("words[{}]: {} must begin and end with a letter or a digit", i, json::quote(&cut(word))));
             }
         }
         list.finish();
-        Ok(Blocklist { list, deny: action == "deny" })
+        Ok(Blocklist { list, action })
     }
 
     fn on_say_receive(&mut self, e: &Event) -> Verdict {
         let masked = if e.is_json() { self.mask_json(e.message()) } else { self.list.mask(e.message()) };
-        match masked {
-            None => Verdict::allow(),
-            Some(_) if self.deny => Verdict::deny("the message holds a blocked word"),
-            Some(json) if e.is_json() => Verdict::rewrite().with_json(json),
-            Some(text) => Verdict::text(text),
+        match (masked, &self.action) {
+            (None, _) => Verdict::allow(),
+            (_, Action::Deny) => Verdict::deny(BLOCKED),
+            (_, Action::Hold) => Verdict::hold(BLOCKED, 0),
+            (Some(json), Action::Mask) if e.is_json() => Verdict::rewrite().with_json(json),
+            (Some(text), Action::Mask) => Verdict::text(text),
         }
     }
 }

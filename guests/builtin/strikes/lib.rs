@@ -1,9 +1,8 @@
 //! Strikes is a rule that mutes users after several denials within a time, longer each time. See guests/strikes/README.md.
 
-use kit::{describe, duration, settings, unknown, Value};
+use kit::{describe, network, settings, span, unknown, Value};
 use moot::host::{self, Error, Level, Sanction};
 use moot::{json, Connection, Event, Module, Verdict};
-use std::net::IpAddr;
 use std::time::Duration;
 
 struct Strikes {
@@ -119,21 +118,6 @@ impl Strikes {
     }
 }
 
-/// The address whose clients are muted together: all of an IPv6 /64, because a client can choose the rest.
-fn network(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(v6)) => {
-            let s = v6.segments();
-            if s[..5] == [0; 5] && s[5] == 0xffff {
-                return format!("{}.{}.{}.{}", s[6] >> 8, s[6] & 255, s[7] >> 8, s[7] & 255);
-            }
-            format!("{:x}:{:x}:{:x}:{:x}::", s[0], s[1], s[2], s[3])
-        }
-        Ok(IpAddr::V4(_)) => address.to_string(),
-        Err(_) => String::new(),
-    }
-}
-
 fn number(value: Value) -> Result<usize, String> {
     match value.whole("strikes")? {
         n @ 1..=20 => Ok(n as usize),
@@ -147,12 +131,4 @@ fn mutes(value: Value) -> Result<Vec<Duration>, String> {
         return Err("mutes: name 1 to 20 times".into());
     }
     list.iter().enumerate().map(|(i, text)| span(&format!("mutes[{}]", i), text)).collect()
-}
-
-fn span(setting: &str, text: &str) -> Result<Duration, String> {
-    const SECOND: i64 = 1_000_000_000;
-    match duration::parse(text) {
-        Some(d) if (SECOND..=366 * 24 * 3600 * SECOND).contains(&d) => Ok(Duration::from_nanos(d as u64)),
-        _ => Err(format!("{}: {} is not a time from 1s to 8784h, such as 90m", setting, json::quote(text))),
-    }
 }

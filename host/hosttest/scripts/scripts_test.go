@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -192,6 +193,17 @@ func TestEveryVerdict(t *testing.T) {
 		}
 		if _, v := w.say("deny not here"); v.Reason != "not here" {
 			t.Errorf("the reason is %q", v.Reason)
+		}
+		for say, want := range map[string]hook.Verdict{
+			"hold":            {Hold: &hook.Hold{}},
+			"hold a new user": {Reason: "a new user", Hold: &hook.Hold{TTL: time.Minute}},
+			"ever":            {Reason: "ever", Hold: &hook.Hold{TTL: 30 * 24 * time.Hour}},
+		} {
+			want.Outcome, want.Hold.At.Module = hook.Held, "rule"
+			_, v := w.say(say)
+			if want.Module = v.Module; !reflect.DeepEqual(v, want) {
+				t.Errorf("%s: %+v %+v\n%s", say, v, v.Hold, w.log)
+			}
 		}
 		for say, want := range map[string]string{
 			"rewrite ein Satz": "EIN SATZ",

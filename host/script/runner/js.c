@@ -61,6 +61,7 @@ NATIVE(n_put) {
     return JS_UNDEFINED;
 }
 NATIVE(n_put_number) { put32(frame + int_of(argv[0]), int_of(argv[1])); return JS_UNDEFINED; }
+NATIVE(n_put_ttl) { put64(frame + RESULT_TTL, int64_of(argv[0])); return JS_UNDEFINED; }
 NATIVE(n_put_time) { put64(frame + RESULT_SENT_AT, int64_of(argv[0])); return JS_UNDEFINED; }
 NATIVE(n_verdict) { frame[u32(frame + FRAME_VERDICTS) + int_of(argv[0])] = int_of(argv[1]); return JS_UNDEFINED; }
 NATIVE(n_variant) {
@@ -129,7 +130,7 @@ NATIVE(n_declare) { TEXTS1(m); set_manifest(m.p, m.len); let_go(m); return JS_UN
 static const struct { const char *name; JSCFunction *fn; int args; } natives[] = {
     {"hook", n_hook, 0}, {"isJSON", n_is_json, 0}, {"receivers", n_receivers, 0}, {"connected", n_connected, 0},
     {"field", n_field, 2}, {"time", n_time, 2}, {"property", n_property, 2},
-    {"put", n_put, 2}, {"putNumber", n_put_number, 2}, {"putTime", n_put_time, 1}, {"verdict", n_verdict, 2}, {"variant", n_variant, 3},
+    {"put", n_put, 2}, {"putNumber", n_put_number, 2}, {"putTime", n_put_time, 1}, {"putTTL", n_put_ttl, 1}, {"verdict", n_verdict, 2}, {"variant", n_variant, 3},
     {"log", n_log, 2}, {"random", n_random, 0}, {"setProperty", n_set_property, 2},
     {"roomSize", n_room_size, 0}, {"roomGet", n_room_get, 1}, {"roomCreate", n_room_create, 1}, {"roomDestroy", n_room_destroy, 1},
     {"kvGet", n_kv_get, 1}, {"kvSet", n_kv_set, 3}, {"kvDel", n_kv_del, 1}, {"kvAdd", n_kv_add, 4}, {"kvSwap", n_kv_swap, 4},

@@ -47,6 +47,7 @@ NATIVE(n_property) {
 // The answer.
 NATIVE(n_put) { TEXT(t, 2); if (t_len) put_text(frame + INT(1), t, t_len); return 0; }
 NATIVE(n_put_number) { put32(frame + INT(1), INT(2)); return 0; }
+NATIVE(n_put_ttl) { put64(frame + RESULT_TTL, INT(1)); return 0; }
 NATIVE(n_put_time) { put64(frame + RESULT_SENT_AT, INT(1)); return 0; }
 NATIVE(n_verdict) { frame[u32(frame + FRAME_VERDICTS) + INT(1)] = INT(2); return 0; }
 NATIVE(n_variant) { TEXT(m, 2); TEXT(e, 3); GIVE(add_variant(INT(1), m, m_len, e, e_len)); }
@@ -105,7 +106,7 @@ NATIVE(n_declare) { TEXT(m, 1); set_manifest(m, m_len); return 0; }
 static const luaL_Reg natives[] = {
     {"hook", n_hook}, {"isJSON", n_is_json}, {"receivers", n_receivers}, {"connected", n_connected}, {"field", n_field},
     {"time", n_time}, {"property", n_property},
-    {"put", n_put}, {"putNumber", n_put_number}, {"putTime", n_put_time}, {"verdict", n_verdict}, {"variant", n_variant},
+    {"put", n_put}, {"putNumber", n_put_number}, {"putTime", n_put_time}, {"putTTL", n_put_ttl}, {"verdict", n_verdict}, {"variant", n_variant},
     {"log", n_log}, {"now", n_now}, {"random", n_random}, {"setProperty", n_set_property},
     {"roomSize", n_room_size}, {"roomGet", n_room_get}, {"roomCreate", n_room_create}, {"roomDestroy", n_room_destroy},
     {"kvGet", n_kv_get}, {"kvSet", n_kv_set}, {"kvDel", n_kv_del}, {"kvAdd", n_kv_add}, {"kvSwap", n_kv_swap},

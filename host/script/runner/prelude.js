@@ -89,6 +89,7 @@
       native.putNumber(slots.kind, kindOf(what.message));
     }
     if (what.sentAt !== undefined) native.putTime(ms(what.sentAt));
+    if (what.ttl !== undefined) native.putTTL(Math.min(ms(what.ttl), Number.MAX_SAFE_INTEGER));
     return answer;
   }
 
@@ -111,6 +112,7 @@
   }
 
   function byteOf({ answer, what }, variants) {
+    if (answer === 6) throw new Error("moot.hold is for onSayReceive");
     if (answer === 1 || answer === 5) return 1;
     if (answer !== 2) return 0;
     const kind = kindOf(what.message), message = encoded(what.message), extra = what.extra === undefined ? "" : json("extra", what.extra);
@@ -147,6 +149,7 @@
     allowEnd: () => new Verdict(4),
     deny: (reason = "", code) => new Verdict(1, { reason, code }),
     drop: () => new Verdict(5),
+    hold: (reason = "", { ttl } = {}) => new Verdict(6, { reason, ttl }),
     rewrite: (what) => new Verdict(2, typeof what === "string" ? { message: what } : what),
     reply: (fields) => new Verdict(0, { reply: fields }),
     kv: {

@@ -164,6 +164,7 @@ local function put(v)
     native.putNumber(slots.kind, kind_of(what.message))
   end
   if what.sentAt then native.putTime(ms(what.sentAt)) end
+  if what.ttl then native.putTTL(ms(math.min(what.ttl, 1 << 53))) end
   return v.answer
 end
 
@@ -175,6 +176,7 @@ local function say(handler)
   for i = 1, count do
     local v = verdict_of(handler(event, connection_of(1 + i, i)))
     local byte = 0
+    if v.answer == 6 then error("moot.hold is for onSayReceive", 0) end
     if v.answer == 1 or v.answer == 5 then
       byte = 1
     elseif v.answer == 2 then
@@ -228,6 +230,7 @@ function moot.allow() return allowed end
 function moot.allowEnd() return verdict(4) end
 function moot.deny(reason, code) return verdict(1, { reason = reason or "", code = code }) end
 function moot.drop() return verdict(5) end
+function moot.hold(reason, options) return verdict(6, { reason = reason or "", ttl = options and options.ttl }) end
 function moot.rewrite(what) return verdict(2, type(what) == "string" and { message = what } or what) end
 function moot.reply(reply) return verdict(0, { reply = reply }) end
 local function found(what, n) if n ~= -1 then return check(what, n) end end

@@ -11,6 +11,8 @@ const commands = {
   end: () => moot.allowEnd(),
   deny: (_, why) => moot.deny(why, 7),
   drop: () => moot.drop(),
+  hold: (_, why) => (why === "" ? moot.hold() : moot.hold(why, { ttl: 60_000.4 })),
+  ever: () => moot.hold("ever", { ttl: Infinity }),
   rewrite: (_, text) => moot.rewrite(text.toUpperCase()),
   envelope: () => moot.rewrite({ room: "other", from: "0", sentAt: 1234, extra: { lang: "de", n: [1, 2.5, null, true] } }),
   json: () => moot.rewrite({ message: { a: ["ü", "\n"], b: {} } }),
@@ -59,6 +61,7 @@ moot.on("join", (event, connection) => {
 moot.on("leave", (event) => moot.log("left by", event.cause));
 moot.on("say", (event, receiver) => {
   if (receiver.locale === "xx") return moot.drop();
+  if (receiver.locale === "hold") return moot.hold("at say");
   if (receiver.locale === "de") return moot.rewrite({ message: "hallo", extra: { lang: "de" } });
 });
 moot.action("greet", { description: "says hello", speech: true, inputs: { name: { required: true, description: "name" } } }, (event) =>

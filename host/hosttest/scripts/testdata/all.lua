@@ -17,6 +17,8 @@ local commands = {
   ["end"] = function() return moot.allowEnd() end,
   deny = function(_, why) return moot.deny(why, 7) end,
   drop = function() return moot.drop() end,
+  hold = function(_, why) if why == "" then return moot.hold() end; return moot.hold(why, { ttl = 60000.4 }) end,
+  ever = function() return moot.hold("ever", { ttl = math.huge }) end,
   rewrite = function(_, text) return moot.rewrite(text:upper()) end,
   envelope = function() return moot.rewrite({ room = "other", from = "0", sentAt = 1234, extra = { lang = "de", n = { 1, 2.5, moot.null, true } } }) end,
   json = function() return moot.rewrite({ message = { a = { "ü", "\n" }, b = {} } }) end,
