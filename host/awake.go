@@ -8,14 +8,15 @@ import (
 )
 
 // A pool is awake while it has instances. It has none after a load. The first event that needs an instance starts one,
-// which takes from some microseconds to some milliseconds. The pool loses its instances when it was not used for
-// idleAfter, or earlier when other pools need the memory.
+// which takes from some microseconds to some milliseconds. The pool loses its instances when it was not used for a
+// while, or earlier when other pools need the memory.
 
-// idleAfter is the time after which an unused instance is closed.
+// idleAfter is the time after which an unused instance is closed whose module has no image: a new one takes milliseconds.
+// An unused instance with an image is closed after stealAfter.
 const idleAfter = time.Minute
 
 // sweepEvery is the interval between two sweeps, while there are instances.
-const sweepEvery = idleAfter / 4
+const sweepEvery = stealAfter / 4
 
 // awake is the set of pools that are awake.
 type awake struct {
@@ -64,11 +65,15 @@ func (a *awake) start() {
 	a.armed = true
 }
 
-// sweep removes the idle instances of pools that were not used for idleAfter at time t, and closes the spare instances
-// that were not. It restarts the timer if pools or spare instances are left.
+// sweep removes the idle instances of pools that were not used for their idle time at time t, and closes the spare
+// instances that were not used for idleAfter. It restarts the timer if pools or spare instances are left.
 func (a *awake) sweep(t int64) {
 	for _, p := range a.list() {
-		if t-p.used.Load() >= int64(idleAfter) {
+		idle := idleAfter
+		if p.imaged.Load() {
+			idle = stealAfter
+		}
+		if t-p.used.Load() >= int64(idle) {
 			p.drain()
 		}
 	}

@@ -28,11 +28,11 @@ func TestInstancesComeAndGoWithUse(t *testing.T) {
 		if alive(h, "t0") != 1 || alive(h, "t1") != 0 || used(h, "t0") != 1536<<10 {
 			t.Errorf("after a message: %d and %d instances, %d bytes", alive(h, "t0"), alive(h, "t1"), used(h, "t0"))
 		}
-		h.memory.awake.sweep(now() + int64(idleAfter) - int64(time.Minute)/2)
+		h.memory.awake.sweep(now() + int64(stealAfter)/2)
 		if alive(h, "t0") != 1 {
-			t.Error("an instance that was used half a minute ago is closed")
+			t.Error("an instance that was used five seconds ago is closed")
 		}
-		h.memory.awake.sweep(now() + int64(idleAfter))
+		h.memory.awake.sweep(now() + int64(stealAfter))
 		if alive(h, "t0") != 0 || used(h, "t0") != 0 || len(h.memory.awake.list()) != 0 {
 			t.Errorf("when it is idle: %d instances, %d bytes, %d pools", alive(h, "t0"), used(h, "t0"), len(h.memory.awake.list()))
 		}

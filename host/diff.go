@@ -61,7 +61,8 @@ func (in *instance) diff() *diff {
 	return d
 }
 
-// runs returns the words that differ from the image; false if they are too many.
+// runs returns the words that differ from the image; false if they are too many. It gives pages that do not differ back to the
+// system: moot_init has written to them and has restored them, or has made a heap larger than it needs.
 func (l *linear) runs() (runs []byte, ok bool) {
 	b, was := l.bytes(), l.image.bytes
 	zeros := make([]byte, pageSize)
@@ -72,7 +73,13 @@ func (l *linear) runs() (runs []byte, ok bool) {
 		if at < len(was) {
 			old = was[at : at+pageSize]
 		}
-		if len(buf) > maxDiff || bytes.Equal(page, old) {
+		switch {
+		case bytes.Equal(page, old):
+			if l.image.mapped() {
+				l.region.restore(uint64(at), uint64(at+pageSize))
+			}
+			return
+		case len(buf) > maxDiff:
 			return
 		}
 		for from := 0; from < pageSize; {

@@ -79,9 +79,15 @@ func (r *region) load(f *frozen) error {
 	return err
 }
 
+// restore gives the pages of a range back to the system: the range has the bytes of the file again, and zeros where there
+// is no file. It returns false, and changes nothing, if the system refuses.
+func (r *region) restore(from, to uint64) bool {
+	return unix.Madvise(r.b[from:to], unix.MADV_DONTNEED) == nil
+}
+
 // clear makes a range zero whose pages are of no file, and gives the pages back to the system.
 func (r *region) clear(from, to uint64) {
-	if unix.Madvise(r.b[from:to], unix.MADV_DONTNEED) != nil {
+	if !r.restore(from, to) {
 		clear(r.b[from:to])
 	}
 }

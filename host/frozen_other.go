@@ -19,6 +19,9 @@ func (f *frozen) close() { f.bytes = nil }
 // load makes f the beginning of a region of which nothing is in use.
 func (r *region) load(f *frozen) error { return r.copy(f) }
 
+// restore is not available on this system.
+func (*region) restore(_, _ uint64) bool { return false }
+
 // clear makes a range zero.
 func (r *region) clear(from, to uint64) { clear(r.b[from:to]) }
 

@@ -61,7 +61,7 @@ func writesMemory(more func(m *asm.Module), start, hook asm.Code) []byte {
 }
 
 // TestModulesWithoutAnImage checks that a module has no image if an instance could miss a part of its state or see that
-// of another tenant, that the reason is known, and that the module runs all the same.
+// of another tenant, that the reason is known, that the module runs all the same, and that its instances are kept longer.
 func TestModulesWithoutAnImage(t *testing.T) {
 	nothing := func(*asm.Module) {}
 	importing := func(name, signature string) func(*asm.Module) {
@@ -99,6 +99,10 @@ func TestModulesWithoutAnImage(t *testing.T) {
 			}
 			if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 				t.Errorf("%+v\n%s", v, log)
+			}
+			h.memory.awake.sweep(now() + int64(stealAfter))
+			if n := alive(h, "t"); (n == 0) != (c.why == "") {
+				t.Errorf("%d instances after ten idle seconds", n)
 			}
 		})
 	}

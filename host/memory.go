@@ -147,17 +147,23 @@ func (l *linear) dropReady() {
 	l.ready = 0
 }
 
-// untouched is the size up to which the guest may be the first to touch the pages of its memory. The first touch of a
-// page takes the system 0.5 to 2 us, in which nothing can stop the guest, so pages beyond this size are touched by the
-// host.
-const untouched = 2 << 20
+// The first touch of a page takes the system 0.5 to 2 us, in which nothing can stop the guest, so pages beyond a size are
+// touched by the host. Pages below it take no memory until the guest uses them.
+const (
+	untouched       = 2 << 20       // of a memory that begins empty
+	untouchedImaged = 2 * untouched // of one that begins as an image: instances of Go have 4 MiB, of which they use a few pages
+)
 
 // touch touches new pages, those from the given offset on, and yields to other goroutines regularly. It stops when the
 // call has no time left: the guest asks for fuel right after it has grown, and is ended then.
 func (l *linear) touch(from uint64) {
 	const page, step = 4 << 10, 256 << 10
+	least := uint64(untouched)
+	if l.image != nil {
+		least = untouchedImaged
+	}
 	b := l.bytes()
-	for at := max(from, untouched); at < l.size; at += page {
+	for at := max(from, least); at < l.size; at += page {
 		if at%step == 0 {
 			runtime.Gosched()
 			if l.late != nil && l.late() {
@@ -172,7 +178,7 @@ func (l *linear) touch(from uint64) {
 func (l *linear) touchImage() {
 	const step = 256 << 10
 	b, was := l.bytes(), l.image.bytes
-	for at := 2 * untouched; at < len(was); at += pageSize {
+	for at := untouchedImaged; at < len(was); at += pageSize {
 		if at%step == 0 {
 			runtime.Gosched()
 		}

@@ -29,6 +29,7 @@ type pool struct {
 	failed  atomic.Pointer[broadcast] // passes to waiting calls why the only instance could not be made
 	waiting atomic.Int32              // number of calls that wait at idle
 	resting atomic.Bool               // returned instances are closed
+	imaged  atomic.Bool               // the last instance has started from an image
 	wakes   *histogram.Histogram      // the time of making each first instance; nil: not counted
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed
@@ -189,6 +190,7 @@ func (p *pool) put(in *instance) {
 // adopt adds an instance that was made outside of the pool. The pool must be empty.
 func (p *pool) adopt(in *instance) {
 	p.used.Store(now())
+	p.imaged.Store(in.linear.image != nil)
 	p.alive.Add(1)
 	p.ready.Add(1)
 	p.note()
@@ -367,6 +369,7 @@ func (p *pool) makeOne() (*instance, *failure) {
 	in, f := p.make(first)
 	if f == nil {
 		p.ready.Add(1)
+		p.imaged.Store(in.linear.image != nil)
 		if first && p.wakes != nil {
 			p.wakes.Observe(time.Duration(now() - begin))
 		}
