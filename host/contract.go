@@ -172,23 +172,28 @@ func checkCapabilities(want []string, given grants) (errs []error) {
 	return errs
 }
 
-// checkUses returns errors about capabilities that a script uses and the entry does not grant. Those that its manifest
-// asks for are left to checkCapabilities. A use that the text of the script does not show fails when it happens.
+// checkUses returns errors about capabilities that a script uses and does not declare: only its manifest says what the
+// script needs, because its runner imports everything. Grants of declared ones are left to checkCapabilities. A use
+// that the text of the script does not show fails when it happens, if it is not granted.
 func checkUses(p *script.Program, declared []string, given grants) (errs []error) {
 	if p == nil {
 		return nil
 	}
 	for _, use := range p.Uses {
 		name, property, _ := strings.Cut(use.Capability, ":")
-		if given.has(name) && (property == "" || slices.Contains(given.properties, property)) || asksFor(declared, name, property) {
+		if asksFor(declared, name, property) {
 			continue
+		}
+		todo := "declare and grant"
+		if given.has(name) && (property == "" || slices.Contains(given.properties, property)) {
+			todo = "declare"
 		}
 		if property == "" {
 			name = grantFor(name)
 		} else {
 			name = use.Capability
 		}
-		errs = append(errs, fmt.Errorf("%s: %s needs the capability %q: declare and grant %s", p.Place(use), use.What(), name, name))
+		errs = append(errs, fmt.Errorf("%s: %s needs the capability %q: %s %s", p.Place(use), use.What(), name, todo, name))
 	}
 	return errs
 }

@@ -14,10 +14,12 @@ func luaUses(source []byte) (uses []Use) {
 	}
 	all := luaTokens(source)
 	var calls []luaToken
+	var names luaScopes
 	for i, t := range all {
+		names.step(all, i)
 		before, after := at(all, i-1), at(all, i+1)
 		switch {
-		case t.is(luaName, "moot") && (before.text != "." && before.text != ":" || at(all, i-2).is(luaName, "_G")):
+		case t.is(luaName, "moot") && isGlobal(all, i, names.hasOwn()):
 			member := at(all, i+2)
 			if (after.text == "." && member.kind == luaName || after.text == "[" && member.kind == luaString && at(all, i+3).text == "]") && isCapability(member.text) {
 				add(member.text, t)
@@ -33,6 +35,18 @@ func luaUses(source []byte) (uses []Use) {
 		add(capabilityToSet(calls[i+1].text), calls[i])
 	}
 	return uses
+}
+
+// isGlobal reports whether the name at all[i] is that of a global variable. own reports whether there is a local variable
+// of this name.
+func isGlobal(all []luaToken, i int, own bool) bool {
+	switch at(all, i-1).text {
+	case ".":
+		return at(all, i-2).is(luaName, "_G")
+	case ":":
+		return false
+	}
+	return !own
 }
 
 // argument returns the first argument of a call whose arguments begin at all[i], if it is a text and no expression follows it.

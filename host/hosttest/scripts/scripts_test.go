@@ -338,29 +338,36 @@ func TestAnswersPerReceiver(t *testing.T) {
 	})
 }
 
-// TestUsesNeedGrants checks that a script does not load if it uses a capability that its entry does not grant, and that the
-// error names the place of the use.
-func TestUsesNeedGrants(t *testing.T) {
+// TestUsesMustBeDeclaredAndGranted checks that a script does not load if it uses a capability that it does not declare, or that
+// its entry does not grant, and that the error names the place of the use.
+func TestUsesMustBeDeclaredAndGranted(t *testing.T) {
 	for _, c := range []struct {
 		file, text string
-		want       string
+		place      string // of the use, and what the error says about it
+		grant      string
+		declare    string // added to the text
 		grants     []string
 	}{
 		{"rule.js", "moot.on('join', (e, c) => {\n  if (moot.kv.get('k')) return moot.deny('no');\n});",
-			`rule.js:2:7: moot.kv needs the capability "kv": declare and grant kv`, []string{"kv"}},
+			`rule.js:2:7: moot.kv needs the capability "kv": `, "kv", "\nmoot.declare({ capabilities: ['kv'] });", []string{"kv"}},
 		{"rule.ts", "interface T { kv: string }\n\nmoot.on('join', (e, c) => c.setProperty('mood', 1));",
-			`rule.ts:3:29: setProperty needs the capability "properties:mood": declare and grant properties:mood`, []string{"properties:role,mood"}},
+			`rule.ts:3:29: setProperty needs the capability "properties:mood": `, "properties:mood",
+			"\nmoot.declare({ capabilities: ['properties:role,mood'] });", []string{"properties:role,mood"}},
 		{"rule.lua", "moot.on('join', function(e, c)\n  moot.emit({ room = 'r', message = 'x' })\nend)",
-			`rule.lua:2:3: moot.emit needs the capability "emit": declare and grant emit`, []string{"emit"}},
+			`rule.lua:2:3: moot.emit needs the capability "emit": `, "emit", "\nmoot.declare({ capabilities = { 'emit' } })", []string{"emit"}},
 		{"rule.lua", "moot.on('join', function(e, c) c:setProperty(e.room, 1) end)",
-			`rule.lua:1:34: setProperty needs the capability "properties:NAME": declare and grant properties:NAME`, []string{"properties:x"}},
+			`rule.lua:1:34: setProperty needs the capability "properties:NAME": `, "properties:NAME",
+			"\nmoot.declare({ capabilities = { 'properties:x' } })", []string{"properties:x"}},
 	} {
-		if got := refused(t, rule{file: c.file, text: c.text}); !strings.HasSuffix(got, ": "+c.want) {
-			t.Errorf("%s: %s, want %s", c.file, got, c.want)
+		if got, want := refused(t, rule{file: c.file, text: c.text}), c.place+"declare and grant "+c.grant; !strings.HasSuffix(got, ": "+want) {
+			t.Errorf("%s: %s, want %s", c.file, got, want)
 		}
-		open(t, rule{file: c.file, text: c.text, grants: c.grants})
+		if got, want := refused(t, rule{file: c.file, text: c.text, grants: c.grants}), c.place+"declare "+c.grant; !strings.HasSuffix(got, ": "+want) {
+			t.Errorf("%s, granted: %s, want %s", c.file, got, want)
+		}
+		open(t, rule{file: c.file, text: c.text + c.declare, grants: c.grants})
 	}
-	missing := refused(t, rule{file: "all.js", config: `{"capabilities":["kv"]}`, grants: []string{"rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"}})
+	missing := refused(t, rule{file: "all.js", grants: []string{"rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"}})
 	if missing != `config.yaml:9: module rule: it needs the capability "kv": add it to the entry's grants` {
 		t.Errorf("a capability that is declared and not granted: %s", missing)
 	}

@@ -2,7 +2,7 @@
 moot.declare({
   version: "1.2.3",
   reads: ["room", "tenant", "from", "message", "cause", "id", "user", "locale", "connectedAt", "joinedAt", "params", "properties.mood"],
-  capabilities: moot.config.capabilities ?? [],
+  capabilities: moot.config.capabilities ?? ["kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"],
 });
 
 const commands = {

@@ -2,7 +2,7 @@
 moot.declare({
   version = "1.2.3",
   reads = { "room", "tenant", "from", "message", "cause", "id", "user", "locale", "connectedAt", "joinedAt", "params", "properties.mood" },
-  capabilities = moot.config.capabilities or {},
+  capabilities = moot.config.capabilities or { "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood" },
 })
 
 local function words(...)
