@@ -50,11 +50,13 @@ func (f files) Add(key [32]byte, content io.Reader) error {
 // Delete implements wazero's filecache.Cache. The next Add replaces the entry.
 func (f files) Delete([32]byte) error { return nil }
 
-// compilations returns a wazero cache that uses c. wazero's own cache is a directory whose files
-// it does not verify: a flipped bit changes machine code, and an empty file or a full disk is an
-// error of the module. wazero has no public interface for another cache, so it is set in the
-// unexported field; with a wazero without that field modules are compiled without a cache.
-func compilations(cache Cache, log *slog.Logger) wazero.CompilationCache {
+// Compilations returns a cache for runtimes of wazero that keeps machine code in memory and in cache; nil: in memory
+// alone. The caller closes it after the runtimes.
+//
+// wazero's own cache is a directory whose files it does not verify: a flipped bit changes machine code, and an empty
+// file or a full disk is an error of the module. wazero has no public interface for another cache, so it is set in the
+// unexported field. With a wazero without that field modules are compiled without a cache, and log has a warning.
+func Compilations(cache Cache, log *slog.Logger) wazero.CompilationCache {
 	c := wazero.NewCompilationCache()
 	if cache == nil {
 		return c

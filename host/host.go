@@ -93,7 +93,7 @@ func New(cfg Config) (*Host, error) {
 		h.codes, h.memory = a.host.codes, a.host.memory
 		return h, nil
 	}
-	h.codes = newCodes(compilations(cfg.Cache, cfg.Log), h.memory)
+	h.codes = newCodes(Compilations(cfg.Cache, cfg.Log), h.memory)
 	return h, nil
 }
 

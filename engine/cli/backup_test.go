@@ -30,7 +30,7 @@ func TestBackupCommandsSaveStoredValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir, out := t.TempDir(), ""
-	sanctions, err := sqlite.Open(ctx, filepath.Join(dir, "data"))
+	sanctions, err := sqlite.Open(ctx, filepath.Join(dir, "data"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestBackupCommandsSaveStoredValues(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "moderation-backup.db"), filepath.Join(data, "moderation.db")); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := sqlite.Open(ctx, data)
+	kept, err := sqlite.Open(ctx, data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,11 +15,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/moderation"
 	sanctionmemory "github.com/mootchat/moot/engine/moderation/memory"
 	sanctionredis "github.com/mootchat/moot/engine/moderation/redis"
 	sanctionfile "github.com/mootchat/moot/engine/moderation/sqlite"
+	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/store"
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
@@ -33,11 +35,12 @@ type backend struct {
 	close     func() error // called after the engine has ended
 }
 
-func (n *Node) openBackend(ctx context.Context) (*backend, error) {
+// openBackend opens the backend of the configuration. cache keeps the machine code of SQLite.
+func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backend, error) {
 	if n.cfg.Cluster.Backend == "memory" {
 		b := &backend{cluster: memory.New().Node(n.name), sanctions: &volatile{log: n.log}, close: func() error { return nil }}
 		if dir := n.cfg.Data; dir.Written != "" {
-			file, err := sanctionfile.Open(ctx, dir.Absolute)
+			file, err := sanctionfile.Open(ctx, dir.Absolute, host.Compilations(cache, n.log))
 			if err != nil {
 				return nil, fmt.Errorf("data: %w", err)
 			}

@@ -23,7 +23,7 @@ func TestRedisOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := (&Node{cfg: cfg, name: "n", redis: new(telemetry.RoundTrips), log: slog.New(slog.DiscardHandler)}).openBackend(t.Context())
+		g, err := (&Node{cfg: cfg, name: "n", redis: new(telemetry.RoundTrips), log: slog.New(slog.DiscardHandler)}).openBackend(t.Context(), nil)
 		if err == nil {
 			err = g.close()
 		}

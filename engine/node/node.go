@@ -148,18 +148,18 @@ func (n *Node) start(ctx context.Context) error {
 	defer n.shutdown.track("traces")()
 	defer closeTraces(ctx, n.traces, n.log)
 	defer n.shutdown.track("cluster")()
-	b, err := n.openBackend(ctx)
+	from := newSources(cfg.Cache, n.log)
+	b, err := n.openBackend(ctx, from.cache)
 	if err != nil {
 		return redacted(cfg, err)
 	}
-	return redacted(cfg, errors.Join(n.serve(ctx, &loader, b), b.close()))
+	return redacted(cfg, errors.Join(n.serve(ctx, &loader, b, from), b.close()))
 }
 
 // serve loads the rules, makes the engine and the server API, and runs them.
-func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend) error {
+func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, from *sources) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
 	n.keys = auth.NewKeySets(nil, log)
-	from := newSources(cfg.Cache, log)
 	defer n.shutdown.track("modules")()
 	rules, loaded, err := loadRules(ctx, cfg, log, sizes, b.store, n.keys, from)
 	if err != nil {

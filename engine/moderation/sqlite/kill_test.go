@@ -15,22 +15,27 @@ import (
 
 const writerName = "moderation-writer"
 
-// TestMain also runs the process that TestAnsweredChangesSurviveAKill kills.
+// TestMain also runs the processes of TestAnsweredChangesSurviveAKill and TestSQLiteIsCompiledOnce.
 func TestMain(m *testing.M) {
-	if os.Args[0] == writerName {
-		if err := write(os.Args[1], os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	var err error
+	switch os.Args[0] {
+	case writerName:
+		err = write(os.Args[1], os.Args[2])
+	case openerName:
+		err = openCounted(os.Args[1], os.Args[2], os.Stdout)
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // write sets and removes sanctions until the process is killed, and prints each change after the store has answered.
 func write(dir, round string) error {
 	ctx := context.Background()
-	s, err := Open(ctx, dir)
+	s, err := Open(ctx, dir, nil)
 	if err != nil {
 		return err
 	}
@@ -83,7 +88,7 @@ func TestAnsweredChangesSurviveAKill(t *testing.T) {
 			last = user
 		}
 		_ = cmd.Wait() // it was killed
-		s, err := Open(t.Context(), dir)
+		s, err := Open(t.Context(), dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/ncruces/go-sqlite3"
 	_ "github.com/ncruces/go-sqlite3/embed" // SQLite, as WebAssembly
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 
 	"github.com/mootchat/moot/engine/moderation"
 )
@@ -25,8 +28,12 @@ const (
 
 // Open opens the store of a directory, which it creates if needed. It fails if another process uses the directory, if
 // the file is damaged, or if a newer version of the program wrote it; the error says what to do. It reads the whole file
-// to find damage. SQLite is compiled first, which takes about a second of processor time.
-func Open(ctx context.Context, dir string) (*Store, error) {
+// to find damage.
+//
+// The first call in a process compiles SQLite, which takes about a second of processor time, or takes its machine code
+// from the compilation cache, if that has it. The cache must not be closed; later calls ignore theirs. nil: no cache.
+func Open(ctx context.Context, dir string, compilations wazero.CompilationCache) (*Store, error) {
+	configure.Do(func() { sqlite3.RuntimeConfig = runtimeConfig(compilations) })
 	s := &Store{path: filepath.Join(dir, fileName), turn: make(chan struct{}, 1), followers: map[string]map[*follower]struct{}{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -43,6 +50,21 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		return nil, explain(s.path, err)
 	}
 	return s, nil
+}
+
+// configure guards sqlite3.RuntimeConfig, which the library reads when it compiles SQLite, once in a process.
+var configure sync.Once
+
+// maxPages limits the memory of one connection: 256 MiB, in pages of 64 KiB. It is the default of the library on systems
+// of 64 bits.
+const maxPages = 4096
+
+// runtimeConfig returns the default configuration of the library, with a cache; nil: without one.
+func runtimeConfig(compilations wazero.CompilationCache) wazero.RuntimeConfig {
+	if compilations == nil {
+		return nil
+	}
+	return wazero.NewRuntimeConfig().WithMemoryLimitPages(maxPages).WithCoreFeatures(api.CoreFeaturesV2).WithCompilationCache(compilations)
 }
 
 func (s *Store) open(ctx context.Context) error {

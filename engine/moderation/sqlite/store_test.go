@@ -18,7 +18,7 @@ import (
 
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), dir)
+	s, err := Open(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestSanctionsOutliveTheStore(t *testing.T) {
 func TestADirectoryHasOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, err := Open(t.Context(), dir); !errors.Is(err, errInUse) || !strings.HasPrefix(err.Error(), dir+": another process uses this data directory") {
+	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, errInUse) || !strings.HasPrefix(err.Error(), dir+": another process uses this data directory") {
 		t.Errorf("the second one receives %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -166,7 +166,7 @@ func TestADamagedFileIsRefused(t *testing.T) {
 		if err := os.WriteFile(file, broken, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		opened, err := Open(t.Context(), dir)
+		opened, err := Open(t.Context(), dir, nil)
 		if err == nil {
 			if got := opened.users(t); got != want {
 				t.Errorf("%s: the file is accepted, with %d bytes of users", name, len(got))
@@ -259,7 +259,7 @@ func TestAFileOfAnotherVersion(t *testing.T) {
 		t.Errorf("after the conversion the store has %+v, %v", page, err)
 	}
 	s.Close()
-	_, err = Open(t.Context(), dir)
+	_, err = Open(t.Context(), dir, nil)
 	if err == nil || !strings.Contains(err.Error(), "the file has version 2, and this program knows versions up to 1: a newer version of the program wrote it") {
 		t.Errorf("a newer file: %v", err)
 	}
@@ -272,7 +272,7 @@ func TestAFileOfAnotherVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		db.Close()
-		if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("after %s: %v", c.sql, err)
 		}
 	}
@@ -284,7 +284,7 @@ func TestAPlaceWithoutADirectory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), file); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := Open(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file as the directory: %v", err)
 	}
 }
@@ -340,7 +340,7 @@ func heapOf(b *testing.B, dir string) int64 {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	s, err := Open(b.Context(), dir)
+	s, err := Open(b.Context(), dir, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
