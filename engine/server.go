@@ -113,7 +113,7 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 	if limit < 1 || limit > maxMembersListed {
 		limit = maxMembersListed
 	}
-	members, next, err := e.cluster.Presence.Members(ctx, id, cursor, limit)
+	members, next, err := e.pageOfMembers(ctx, id, cursor, limit)
 	if err != nil {
 		return RoomStatus{}, err
 	}
@@ -124,6 +124,25 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 		}
 	}
 	return s, nil
+}
+
+// maxPieces is the maximum number of pages of the cluster in one page of a room's status.
+const maxPieces = 16
+
+// pageOfMembers reads pages of the cluster, which may end with the members of one node, until it has
+// limit members: clients of ActionHero know no cursors.
+func (e *Engine) pageOfMembers(ctx context.Context, id cluster.RoomID, cursor string, limit int) (page []cluster.MemberRecord, next string, err error) {
+	next = cursor
+	for range maxPieces {
+		piece, then, err := e.cluster.Presence.Members(ctx, id, next, limit-len(page))
+		if err != nil {
+			return nil, "", err
+		}
+		if page, next = append(page, piece...), then; next == "" || len(page) >= limit {
+			break
+		}
+	}
+	return page, next, nil
 }
 
 // Members returns the number of members on all nodes. It returns ErrNoRoom if there is no
