@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/moderation"
@@ -42,7 +43,7 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 		got, err = e.readMissed(ctx, m, since, several)
 	}
 	if err != nil {
-		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
+		e.warnUnread(ctx, "history cannot be read", m, err)
 		return recovery{}
 	}
 	frames, err := e.historyFrames(ctx, m, got.messages)
@@ -52,13 +53,20 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 	return recovery{frames, got.whole, got.at, got.former}
 }
 
+// warnUnread logs a failure to read a room for a member, unless its client has gone.
+func (e *Engine) warnUnread(ctx context.Context, what string, m *member, err error) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		e.log.Warn(what, "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
+	}
+}
+
 // placeOf is recovery in a room without history. since is the position up to which the client has
 // counted messages. Nothing is missing if the gate holds each message after it. The count of a
 // shadowed client is not used, because it includes messages that only this client received.
 func (e *Engine) placeOf(ctx context.Context, m *member, since *cluster.Position) recovery {
 	got, err := e.readMissed(ctx, m, nil, 1)
 	if err != nil {
-		e.log.Warn("the position of a room cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
+		e.warnUnread(ctx, "the position of a room cannot be read", m, err)
 		return recovery{}
 	}
 	r := recovery{at: m.Gate.Before(got.at), former: got.former}

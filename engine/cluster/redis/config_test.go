@@ -150,3 +150,16 @@ func TestReadmeNamesTheLeastUser(t *testing.T) {
 		}
 	}
 }
+
+// TestAStartedNodeDoesNotSayThatItHasNotStarted checks a call whose client has gone.
+func TestAStartedNodeDoesNotSayThatItHasNotStarted(t *testing.T) {
+	n := &Node{started: make(chan struct{})}
+	close(n.started)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if err := n.awaitStart(gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
