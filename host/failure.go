@@ -72,7 +72,7 @@ var refused = &failure{Open, errors.New("breaker is open")}
 func (in *instance) late(place string) *failure {
 	limit, whose := time.Duration(in.timeout), "the entry's timeout"
 	if limit == 0 {
-		limit, whose = in.generation.host.cfg.StartTimeout, "the limit of a start"
+		limit, whose = in.generation.startTimeout(), "the limit of a start"
 	}
 	after := time.Duration(in.deadline - in.began).Round(time.Millisecond / 10)
 	if place != "" {

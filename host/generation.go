@@ -48,6 +48,8 @@ type generation struct {
 	users        atomic.Int64 // number of revisions that use it
 	charged      int64        // bytes of memory that declared uses
 	diff         *keptDiff    // guarded by codes.diffs; nil: none
+
+	startLimit atomic.Int64 // ns, while a load starts it: the limit of the round; 0: Config.StartTimeout
 }
 
 // compile compiles the code, unless another generation has done so, and creates the pool.

@@ -181,12 +181,13 @@ func (is *images) make(g *generation, first bool) (im *image, reason string) {
 	}
 	starter := &generation{host: g.host, name: g.name, code: g.code, gate: g.gate, memory: g.memory, counters: g.counters,
 		binding: binding{memory: maxImage}, pool: g.pool}
+	starter.startLimit.Store(g.startLimit.Load())
 	in, f := starter.instance(nil, first)
 	if f != nil {
 		return nil, ""
 	}
 	defer in.close()
-	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	in.begin(in.mark+int64(g.startTimeout()), g.name, 0, nil)
 	in.from = now()
 	defer in.end()
 	if f = in.initialize(); f == nil {

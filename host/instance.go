@@ -85,7 +85,7 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 		g.gate.spend(end, end-begin)
 		return nil, f
 	}
-	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	in.begin(in.mark+int64(g.startTimeout()), g.name, 0, nil)
 	in.from = now()
 	defer in.end()
 	f = in.startOrApply()

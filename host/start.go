@@ -4,11 +4,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
@@ -128,30 +125,14 @@ func (s *source) checkImports(given grants) []error {
 	return errs
 }
 
-// startAll starts the new generations, several at a time. While rules are in use, it leaves half of the processors to
-// them.
+// startAll starts the new generations.
 func (l *loader) startAll() {
-	errs := make([][]error, len(l.starting))
 	l.host.progress.expect(len(l.starting))
 	l.host.accepted.begin(len(l.starting), l.old.bindings())
-	var all errgroup.Group
-	all.SetLimit(runtime.GOMAXPROCS(0))
-	if l.old != nil {
-		all.SetLimit(max(1, runtime.GOMAXPROCS(0)/2))
-	}
-	for i, g := range l.starting {
-		all.Go(func() error {
-			if l.ctx.Err() == nil {
-				errs[i] = l.start(g)
-				l.host.progress.check()
-			}
-			return nil
-		})
-	}
-	_ = all.Wait() // the errors are in errs
-	for i, g := range l.starting {
-		if len(errs[i]) > 0 || l.ctx.Err() != nil {
-			l.failed[g] = errs[i]
+	errs := l.startRounds()
+	for _, g := range l.starting {
+		if len(errs[g]) > 0 || l.ctx.Err() != nil {
+			l.failed[g] = errs[g]
 			g.close()
 			continue
 		}
@@ -166,8 +147,10 @@ func (l *loader) startAll() {
 // It closes the instance, unless Config.Awake is set or the tenant's module has instances now.
 func (l *loader) start(g *generation) []error {
 	_ = json.Unmarshal(g.config, &g.settings) // a config that is not an object has no settings
-	if err := l.compile(g); err != nil {
-		return []error{err}
+	if g.pool == nil {                        // this is its first round
+		if err := l.compile(g); err != nil {
+			return []error{err}
+		}
 	}
 	remembered := l.host.accepted
 	key := acceptedKey{}
@@ -255,7 +238,7 @@ func (g *generation) selfTest(known *declarations) (in *instance, manifest []byt
 	manifest = g.code.module.Manifest
 	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil && manifest == nil {
 		in.mark = now()
-		in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+		in.begin(in.mark+int64(g.startTimeout()), g.name, 0, nil)
 		defer in.end()
 		if manifest, f = in.text(fn, abi.MaxManifest); f != nil {
 			return in, nil, []error{fmt.Errorf("its manifest cannot be read: %w", f)}

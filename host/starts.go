@@ -1,0 +1,132 @@
+package host
+
+import (
+	"cmp"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A load starts the modules in rounds. The starts of a round have a limit of time, and those that exceed it
+// are repeated in the next round, after all others. So modules that never start cannot use up the time of
+// a load before the modules of other tenants have started.
+
+// firstLimits are the limits of the rounds before the last one, which has [Config.StartTimeout].
+var firstLimits = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond}
+
+const (
+	maxLate  = 4                // starts of a tenant that exceed the limit, in one round; its further ones wait for the next round
+	lateTime = 10 * time.Second // for starts that exceed the limit of a later round, together in one load
+	patient  = 6                // times that, for a load while no rules are in use
+)
+
+var errNotStarted = errors.New("it was not started, as other modules of this load did not start in time: correct those first")
+
+// rounds starts the generations of a loader.
+type rounds struct {
+	*loader
+	errs    map[*generation][]error
+	budget  time.Duration  // for starts that exceed a limit, after the first round
+	mu      sync.Mutex     // guards the other fields during a round
+	late    map[string]int // by tenant: starts of the round that exceeded the limit
+	waiting []*generation  // for the next round
+	spent   time.Duration  // of budget
+}
+
+// startRounds starts the new generations and returns their errors.
+func (l *loader) startRounds() map[*generation][]error {
+	r := &rounds{loader: l, errs: make(map[*generation][]error, len(l.starting)), budget: l.host.lateTime}
+	if l.old == nil {
+		r.budget *= patient
+	}
+	full := l.host.cfg.StartTimeout
+	these := l.starting
+	for _, limit := range firstLimits {
+		if limit < full && len(these) > 0 {
+			these = r.round(these, limit, limit == firstLimits[0], false)
+		}
+	}
+	r.round(these, full, false, true)
+	return r.errs
+}
+
+// round starts generations, several at a time, and returns those that exceeded the limit. While rules are
+// in use, it leaves half of the processors to them.
+func (r *rounds) round(these []*generation, limit time.Duration, first, last bool) (next []*generation) {
+	r.late, r.waiting = make(map[string]int), nil
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	if r.old != nil {
+		all.SetLimit(max(1, runtime.GOMAXPROCS(0)/2))
+	}
+	for _, g := range these {
+		all.Go(func() error {
+			if r.ctx.Err() == nil {
+				r.one(g, limit, first, last)
+			}
+			return nil
+		})
+	}
+	_ = all.Wait() // the errors are in errs
+	return inTurn(r.waiting)
+}
+
+// one starts a generation.
+func (r *rounds) one(g *generation, limit time.Duration, first, last bool) {
+	tenant := g.binding.tenant
+	r.mu.Lock()
+	over := r.late[tenant] >= maxLate || !first && r.spent >= r.budget
+	r.mu.Unlock()
+	var errs []error
+	late, begin := over, now()
+	if over {
+		errs = []error{errNotStarted}
+	} else {
+		g.startLimit.Store(int64(limit))
+		errs = r.start(g)
+		g.startLimit.Store(0)
+		late = exceeds(errs)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if late && !over {
+		r.late[tenant]++
+		if !first {
+			r.spent += time.Duration(now() - begin)
+		}
+	}
+	if late && !last {
+		r.waiting = append(r.waiting, g)
+		return
+	}
+	r.errs[g] = errs
+	r.host.progress.check()
+}
+
+// exceeds reports whether a start was stopped because it took too long.
+func exceeds(errs []error) bool {
+	return slices.ContainsFunc(errs, func(err error) bool {
+		f := (*failure)(nil)
+		return errors.As(err, &f) && f.kind == Deadline
+	})
+}
+
+// inTurn orders generations so that each tenant has its first one before any tenant has its second one.
+func inTurn(all []*generation) []*generation {
+	seen, turn := make(map[string]int), make(map[*generation]int, len(all))
+	for _, g := range all {
+		turn[g] = seen[g.binding.tenant]
+		seen[g.binding.tenant]++
+	}
+	slices.SortStableFunc(all, func(a, b *generation) int { return cmp.Compare(turn[a], turn[b]) })
+	return all
+}
+
+// startTimeout returns the time that a start of an instance may take.
+func (g *generation) startTimeout() time.Duration {
+	return cmp.Or(time.Duration(g.startLimit.Load()), g.host.cfg.StartTimeout)
+}
