@@ -55,6 +55,7 @@ func TestAReloadKeepsEqualEntries(t *testing.T) {
 	for name, change := range map[string]func(*Entry){
 		"nothing":  func(*Entry) {},
 		"policy":   func(e *Entry) { e.OnError = AllowOnError },
+		"expiry":   func(e *Entry) { e.OnExpire = ReleaseOnExpire },
 		"priority": func(e *Entry) { e.Priority, e.Rooms, e.Timeout = 7, []string{"r"}, time.Second },
 	} {
 		next := entry

@@ -172,6 +172,7 @@ func TestProblemsOfAChainEntry(t *testing.T) {
 		{"module: mask, grants: [network]", `.grants[0]: "network" is not a capability: use kv, rate, emit, rooms, sanctions, members, identity or properties:NAME`},
 		{"module: mask, grants: ['properties:']", `.grants[0]: "properties:" is not a valid capability: name properties, such as "properties:role,locale"`},
 		{"module: mask, onError: drop", `.onError: "drop" is not supported: use deny or allow`},
+		{"module: mask, onExpire: deny", `.onExpire: "deny" is not supported: use reject or release`},
 		{"module: mask, mode: shade", `.mode: "shade" is not supported: did you mean "shadow"?`},
 		{"module: mask, timeout: 11s", `.timeout: "11s" is out of range: use 1ms to 10s`},
 		{"module: mask, memory: 1KiB", `.memory: "1KiB" is out of range: use 64KiB to 64MiB`},

@@ -15,3 +15,12 @@ func TestIsolationOfAnEntry(t *testing.T) {
 		}
 	}
 }
+
+// TestExpiryOfAnEntry checks that the host gets what happens to a held message that expires.
+func TestExpiryOfAnEntry(t *testing.T) {
+	for setting, want := range map[string]host.Expiry{"": host.RejectOnExpire, "reject": host.RejectOnExpire, "release": host.ReleaseOnExpire} {
+		if got := entryOf(config.Entry{OnExpire: setting}, "").OnExpire; got != want {
+			t.Errorf("%q: %v", setting, got)
+		}
+	}
+}

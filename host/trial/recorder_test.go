@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
@@ -315,5 +317,32 @@ func BenchmarkCall(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestAHoldIsRecorded checks the line of a hold: its reason is redacted like that of a denial, and of its effects it has those that
+// apply. A replay that answers the same compares as the same.
+func TestAHoldIsRecorded(t *testing.T) {
+	mute := hook.Effect{Sanction: &hook.Sanction{Set: moderation.Sanction{User: "ann", Kind: moderation.Mute, Rooms: "*"}, TTL: time.Second}}
+	emit := hook.Effect{Emit: &hook.Emit{Room: "r", Message: wire.Message{Text: "psst"}}}
+	trace := &host.Trace{Module: "rule@0123#4567", Event: &hook.Event{Hook: hook.OnSayReceive, Tenant: "acme", Room: "r", Message: wire.Message{Text: "hi"}},
+		Answer: host.Answer{Verdict: abi.Hold, Reason: "Ann 42", TTL: 5 * time.Second, Effects: []hook.Effect{emit, mute}}}
+	for text, reason := range map[bool]string{true: "Ann 42", false: "Xxx 00"} {
+		var c Recorded
+		if err := json.Unmarshal(lineOf(trace, text), &c); err != nil {
+			t.Fatal(err)
+		}
+		a := &c.Answer
+		if a.Verdict != "hold" || a.Reason != reason || a.TTL != 5000 || len(a.Emits) != 0 || len(a.Sanctions) != 1 {
+			t.Errorf("%+v", a)
+		}
+		again, other := AnswerOf(trace), *a
+		if again, other = c.Compared(again), c.Compared(other); text != again.Same(&other) {
+			t.Errorf("%+v compares to %+v", again, other)
+		}
+		other.TTL = 6000
+		if again.Same(&other) {
+			t.Error("another time to live compares as the same")
+		}
 	}
 }
