@@ -193,10 +193,12 @@ func (e *Engine) applyAll(ctx context.Context, t *tenant, c *Connection, effects
 }
 
 func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
-	if m.Room != "" {
+	if m.Connection == "" { // a message for a user goes to all nodes, as one for a room
 		if err := t.mayPublish(); err != nil {
 			return err
 		}
+	}
+	if m.Room != "" {
 		_, err := e.send(ctx, t, m.Room, outgoing{from: system, message: m.Message, caused: true})
 		return err
 	}

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -207,5 +208,20 @@ func TestAModuleEmitsToAUser(t *testing.T) {
 			c.hears(`{"alert":1,"context":"api"}`)
 		}
 		bob.hears()
+	})
+}
+
+// TestEmitsToUsersAreLimited checks that a message for a user, which asks all nodes, counts as a message of the tenant.
+func TestEmitsToUsersAreLimited(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", takes(people, false), func(c *engine.Config) { c.Tenants[0].MessagesPerSecond = 2 })
+		ann, bob := n.as("ann"), n.as("bob").do(roomAdd("r"))
+		n.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict {
+			return allow(slices.Repeat([]hook.Effect{{Emit: &hook.Emit{User: "ann", Message: jsonMessage(`1`)}}}, 16)...)
+		})
+		bob.do(say("r", "help"))
+		if got := len(ann.heard()); got != 3 {
+			w.Errorf("%d messages arrived, want those of a burst of 4 that the say has left", got)
+		}
 	})
 }
