@@ -118,8 +118,12 @@ func (t *Tokens) Check(ctx context.Context, token string) (engine.Identity, erro
 	return id, err
 }
 
-// maxTries limits the keys that are tried for one token: each try costs processor time.
-const maxTries = 8
+// Limits of the keys that are tried for one token: each try costs processor time, also for a
+// token that is forged.
+const (
+	maxTries = 8
+	maxCost  = 32 // see key.cost; one key is always tried
+)
 
 func (t *Tokens) verify(ctx context.Context, token *jwt.JSONWebToken) error {
 	header := token.Headers[0] // the compact form has exactly one
@@ -127,12 +131,23 @@ func (t *Tokens) verify(ctx context.Context, token *jwt.JSONWebToken) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range candidates[:min(len(candidates), maxTries)] {
+	for _, k := range affordable(candidates) {
 		if token.Claims(k.value) == nil {
 			return nil
 		}
 	}
 	return errSignature
+}
+
+// affordable returns the first keys that may be tried for one token.
+func affordable(keys []key) []key {
+	cost := 0
+	for i, k := range keys {
+		if cost += k.cost(); i == maxTries || i > 0 && cost > maxCost {
+			return keys[:i]
+		}
+	}
+	return keys
 }
 
 func (t *Tokens) valid(c jwt.Claims) error {

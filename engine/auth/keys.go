@@ -115,11 +115,26 @@ func publicKey(block *pem.Block) (key, error) {
 	return keyOf(value)
 }
 
-// Limits of an RSA key, in bits. Verification with a larger key takes too long.
+// Limits of an RSA key. Verification with a larger key takes too long.
 const (
-	minRSA = 2048
-	maxRSA = 8192
+	minRSA      = 2048 // bits
+	maxRSA      = 8192
+	maxExponent = 65537
 )
+
+// cost returns about how much longer a verification takes than one with an RSA key of 2048 bits.
+func (k key) cost() int {
+	switch v := k.value.(type) {
+	case *rsa.PublicKey:
+		n := (v.N.BitLen() + minRSA - 1) / minRSA
+		return n * n
+	case *ecdsa.PublicKey:
+		if v.Curve != elliptic.P256() {
+			return 8
+		}
+	}
+	return 1
+}
 
 // keyOf returns a public key with its algorithms.
 func keyOf(value any) (key, error) {
@@ -127,6 +142,9 @@ func keyOf(value any) (key, error) {
 	case *rsa.PublicKey:
 		if bits := k.N.BitLen(); bits < minRSA || bits > maxRSA {
 			return key{}, fmt.Errorf("the RSA key has %d bits: use %d to %d", bits, minRSA, maxRSA)
+		}
+		if k.E > maxExponent {
+			return key{}, fmt.Errorf("the RSA key has the public exponent %d: use %d", k.E, maxExponent)
 		}
 		return key{value: k, algorithms: rsas}, nil
 	case *ecdsa.PublicKey:
