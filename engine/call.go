@@ -45,6 +45,8 @@ const (
 
 	callSendUser  = "sendUser"
 	callCloseUser = "closeUser"
+
+	callOutcome = "outcome" // of a held message
 )
 
 // answer is the answer of a node to a call.
@@ -200,6 +202,10 @@ func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error
 	}
 	if c.Do == callSendUser || c.Do == callCloseUser {
 		return e.answerUser(t, c)
+	}
+	if c.Do == callOutcome {
+		e.sendOutcome(t, c)
+		return nil, nil
 	}
 	if c.Do == callHandOver {
 		var claim sessionClaim

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -37,7 +38,7 @@ func (s *chainStats) snapshot() (all []ChainStats) {
 // the outcome is Failed for every answer, so that nothing begins for a client that has
 // gone. Leaves and disconnects keep their answer.
 func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
-	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
+	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) && (ev.After == nil || !e.middleware.Asks(ev.Hook, ev.Tenant, cmp.Or(ev.After.Room, ev.Room))) {
 		return hook.Verdict{}
 	}
 	at, begun := ev.Hook, time.Now()

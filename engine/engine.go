@@ -54,6 +54,7 @@ import (
 	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -67,6 +68,7 @@ type Config struct {
 	Operator   Operator         // nil: questions from operators of other nodes fail
 	Tracer     Tracer           // nil: verbs are not traced
 	Moderation moderation.Store // nil: there are no sanctions
+	Review     review.Store     // nil: no messages are held, and a rule that holds one denies it
 
 	// Grace is the time for which a lost connection may be resumed. 0 disables sessions.
 	Grace time.Duration
@@ -83,6 +85,7 @@ type Engine struct {
 	operator   Operator
 	tracer     Tracer
 	moderation moderation.Store
+	review     review.Store
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    *fanout.Writers
@@ -112,6 +115,7 @@ func New(cfg Config) (*Engine, error) {
 		operator:    cfg.Operator,
 		tracer:      cfg.Tracer,
 		moderation:  cfg.Moderation,
+		review:      cfg.Review,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		connections: map[string]*Connection{},
@@ -162,6 +166,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	if err == nil {
 		close(e.ready)
+		if e.review != nil {
+			running.Go(func() { e.runReview(ctx) })
+		}
 		<-ctx.Done()
 	}
 	hurry := time.AfterFunc(hardCloseTime, e.die)

@@ -116,7 +116,7 @@ func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte 
 	}
 	answer := d.Answers[k]
 	if answer.At = p.at; !m.conn.actionHero {
-		answer.ID, answer.User = payload.ID, payload.User
+		answer.ID, answer.User, answer.Held = payload.ID, payload.User, payload.Held
 	}
 	return wire.AppendPayload(nil, answer)
 }

@@ -37,6 +37,7 @@ type usedKey struct {
 	At      time.Time `json:"at"`
 	Unknown bool      `json:"unknown,omitempty"` // the message was possibly published
 	ID      string    `json:"id,omitempty"`      // of the message; "": it has none, or it is unknown
+	Held    string    `json:"held,omitempty"`    // the id under which it was held
 }
 
 // usedKeys returns the keys of the connection. Only Do may call it.
@@ -58,11 +59,11 @@ func (k *keys) once(key string, f func() (accepted, error)) (accepted, error) {
 		if u.Unknown {
 			return accepted{}, cluster.ErrUnknown
 		}
-		return accepted{id: u.ID}, nil
+		return accepted{id: u.ID, held: u.Held, again: true}, nil
 	}
 	a, err := f()
 	if unknown := errors.Is(err, cluster.ErrUnknown); err == nil || unknown {
-		k.remember(usedKey{key, time.Now(), unknown, a.id})
+		k.remember(usedKey{key, time.Now(), unknown, a.id, a.held})
 	}
 	return a, err
 }

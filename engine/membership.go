@@ -40,6 +40,7 @@ type joinOptions struct {
 	recover bool // in a room with history, the client asks for its position and for missed messages
 	place   bool // in a room without history, the client asks for its position
 	watch   bool // the client asks for notices of joins and leaves
+	inform  bool // the client asks for the outcomes of its held messages
 }
 
 // join makes c a member of the room. If a connection joins a room several times at once,
@@ -63,7 +64,7 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, options j
 	if options.recover && keep.Messages > 0 || options.place && !keep.Ephemeral {
 		m.Gate.Hold()
 	}
-	m.watches = options.watch && settings.Presence
+	m.watches, m.informed = options.watch && settings.Presence, options.inform
 	effects, err := e.admit(ctx, m)
 	c.endStage(m, err != nil)
 	if err != nil {

@@ -13,6 +13,9 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/review"
+	"github.com/mootchat/moot/engine/review/memory"
 )
 
 // TestProtocol runs the conversations in PROTOCOL.md, each on its own engine.
@@ -28,12 +31,19 @@ func TestProtocol(t *testing.T) {
 	for _, b := range blocks {
 		inWorld(t, func(w *world) {
 			n := w.node("one", resumes, func(c *engine.Config) {
-				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched", "orders"}
+				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched", "orders", "moderated"}
+				c.Review = &memory.Store{}
 				c.Tenants[0].Rooms = []engine.RoomSettings{
 					{Match: func(r string) bool { return r == "kept" }, Retention: cluster.Retention{Messages: 10, For: time.Hour}},
 					{Match: func(r string) bool { return r == "watched" }, Presence: true},
 					{Match: func(r string) bool { return r == "orders" }, JSON: true},
 				}
+			})
+			n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
+				if ev.Room == "moderated" && ev.After == nil {
+					return holdAt(100, false)
+				}
+				return hook.Verdict{}
 			})
 			talk := conversation{n: n, clients: map[string]*client{}, heard: map[string][]string{}, names: map[string]string{}}
 			for line := range strings.Lines(b[1]) {
@@ -56,7 +66,7 @@ type conversation struct {
 }
 
 // secrets matches values that have a placeholder on the page.
-var secrets = regexp.MustCompile(`"(session|epoch)":"([^"]+)"`)
+var secrets = regexp.MustCompile(`"(session|epoch|held)":"([^"]+)"`)
 
 func (t *conversation) line(line string) {
 	t.n.w.Helper()
@@ -71,6 +81,10 @@ func (t *conversation) line(line string) {
 		t.names["<"+who+">"] = t.clients[who].ID()
 	case '!':
 		t.clients[who].HangUp()
+	case ':': // a moderator
+		if _, err := t.n.decides(t.names["<held>"], review.Action(text)); err != nil {
+			t.n.w.Error(err)
+		}
 	case '>':
 		t.silence()
 		for name, is := range t.names {

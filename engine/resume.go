@@ -103,7 +103,7 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection, sinces map[strin
 	c.keys = old.keys
 	for _, m := range moved {
 		next := newMember(c, m.room)
-		next.joinedAt, next.watches, next.awaySince, next.stage = m.joinedAt, m.watches, m.awaySince, joined
+		next.joinedAt, next.watches, next.informed, next.awaySince, next.stage = m.joinedAt, m.watches, m.informed, m.awaySince, joined
 		next.hold(sinces)
 		m.room.replace(m, next) // replaces the member before leave can find next in c
 		members = append(members, next)
@@ -223,7 +223,7 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom, sinc
 		c.tenant.release(r)
 		return nil, err
 	}
-	m.joinedAt, m.watches, m.awaySince = room.JoinedAt, room.Watches, room.Since
+	m.joinedAt, m.watches, m.informed, m.awaySince = room.JoinedAt, room.Watches, room.Informed, room.Since
 	m.hold(sinces)
 	evicted := r.evictions()
 	if err = c.refusedBy(moderation.Ban, r.id.Room); err == nil {

@@ -37,6 +37,7 @@ type member struct {
 	conn      *Connection
 	room      *room
 	watches   bool             // the member receives notices of joins and leaves
+	informed  bool             // the client asked for the outcomes of its held messages
 	awaySince cluster.Position // the position of the last message that was sent before the connection was away
 	joinedAt  int64            // in ms since 1970; set when the member is joined
 

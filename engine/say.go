@@ -31,6 +31,9 @@ type outgoing struct {
 	from    string
 	message wire.Message
 	caused  bool // a module's emit caused it
+
+	mayBeHeld bool   // it is a say of a client
+	key       string // its idempotency key; "": none
 }
 
 // silenced returns the error for a sender that is muted or banned in the room, or nil.
@@ -58,11 +61,13 @@ func (c *Connection) messageOf(r *wire.Request) (wire.Message, error) {
 // accepted is a message that was accepted. The caller applies the effects.
 type accepted struct {
 	id      string // "" in an ephemeral room
+	held    string // the id under which the message is held; "": it is not held
+	again   bool   // the answer to an earlier say with the same key
 	effects []hook.Effect
 }
 
-// say publishes a message of a member.
-func (e *Engine) say(ctx context.Context, c *Connection, room string, message wire.Message) (accepted, error) {
+// say publishes a message of a member, or holds it.
+func (e *Engine) say(ctx context.Context, c *Connection, room string, message wire.Message, key string) (accepted, error) {
 	if room == "" || message.Text == "" {
 		return accepted{}, &VerbError{"both room and message are required"}
 	}
@@ -75,7 +80,7 @@ func (e *Engine) say(ctx context.Context, c *Connection, room string, message wi
 	if err := c.tenant.mayPublish(); err != nil {
 		return accepted{}, err
 	}
-	return e.publish(ctx, c.tenant, room, outgoing{conn: c, from: c.ID(), message: message})
+	return e.publish(ctx, c.tenant, room, outgoing{conn: c, from: c.ID(), message: message, mayBeHeld: true, key: key})
 }
 
 // send publishes a message, applies its effects and returns its id.
@@ -140,8 +145,10 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	if v.Outcome == hook.Dropped {
 		return a, nil
 	}
-	if err := refusal(&v); err != nil {
-		return a, err
+	if v.Outcome != hook.Held {
+		if err := refusal(&v); err != nil {
+			return a, err
+		}
 	}
 	to := cluster.RoomID{Tenant: r.id.Tenant, Room: ev.Room}
 	if to != r.id {
@@ -156,6 +163,12 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		if err := s.silenced(ev.Room); err != nil {
 			return a, err
 		}
+	}
+	if v.Outcome == hook.Held {
+		held, err := e.hold(ctx, t, &s, &ev, &v, r.id.Room, a.id)
+		return accepted{held: held}, err
+	}
+	if s.conn != nil && s.conn.sanctioned() {
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
 			a.effects = e.moderate(t, unnoticed(ev.Conn, v.Effects))
 			return a, e.sayShadowed(ctx, t, payloadOf(&ev, a.id, s.user(&ev, &settings)), ev.Conn, shadow)
@@ -223,8 +236,9 @@ type delivery struct {
 	to      *memberSnapshot
 	payload []byte
 	answers []wire.Payload // of the say chain
-	id      string         // of the answers, like user
+	id      string         // of the answers, like user and held
 	user    string
+	held    string
 	at      cluster.Position
 	shown   cluster.Position // the position that members receive; zero: none
 	delay   time.Duration    // the time that the message may wait for others
@@ -241,7 +255,7 @@ func (d *delivery) frame(answer, plain int32) *wire.Frame {
 	}
 	p := d.answers[answer]
 	if p.At = d.shown; plain == 0 {
-		p.ID, p.User = d.id, d.user
+		p.ID, p.User, p.Held = d.id, d.user, d.held
 	}
 	return wire.NewFrame(0, func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
 }
@@ -255,7 +269,7 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 	if v.Release != nil {
 		defer v.Release()
 	}
-	d.answers, d.id, d.user = v.Answers, p.ID, p.User
+	d.answers, d.id, d.user, d.held = v.Answers, p.ID, p.User, p.Held
 	switch {
 	case v.For != nil && len(v.For) != len(d.to.members):
 		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)

@@ -179,7 +179,7 @@ func (e *Engine) index(s Settings) *settings {
 			e.allTenants[cfg.Name] = t
 		}
 		t.gone = nil
-		cfg.Limits = cfg.Limits.ofTenant(next.limits)
+		cfg.Limits, cfg.Held = cfg.Limits.ofTenant(next.limits), cfg.Held.WithDefaults()
 		t.config.Store(&cfg)
 		next.tenants[cfg.Name] = t
 		for _, host := range cfg.Hosts {

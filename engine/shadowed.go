@@ -67,7 +67,7 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 	if v.Release != nil {
 		defer v.Release()
 	}
-	d.answers, d.id, d.user = v.Answers, p.ID, p.User
+	d.answers, d.id, d.user, d.held = v.Answers, p.ID, p.User, p.Held
 	for i, one := range members {
 		answer := v.All
 		if i < len(v.For) {

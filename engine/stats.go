@@ -7,6 +7,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/review"
 )
 
 type stats struct {
@@ -19,6 +20,7 @@ type stats struct {
 	mutes, bans, shadowed atomic.Uint64 // refused by sanctions
 	setByPeople           atomic.Uint64 // sanctions
 	setByModules          atomic.Uint64
+	held                  heldStats
 }
 
 func (s *stats) countSanction(kind moderation.Kind) {
@@ -66,6 +68,7 @@ type Stats struct {
 	Removals       uint64 // clients that modules removed from rooms or disconnected
 	SetByPeople    uint64 // sanctions that people set on this node
 	SetByModules   uint64 // sanctions that modules set on this node
+	Held           review.Stats
 
 	// Closed are the numbers of connections that have ended, by the code of the [Close].
 	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
@@ -93,7 +96,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, IncomingMemory: e.writers.Incoming(), OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), Held: s.held.snapshot(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

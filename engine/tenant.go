@@ -15,6 +15,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/fanout"
+	"github.com/mootchat/moot/engine/review"
 )
 
 // TenantConfig configures a tenant, which has its own rooms and connections.
@@ -40,8 +41,9 @@ type TenantConfig struct {
 	// Paths apply. Connections that are open stay.
 	Faulty bool
 
-	Limits            Limits  // zero fields: the node's limits apply
-	MessagesPerSecond float64 // from clients and modules, on this node, with a burst of twice that; 0: no limit
+	Held              review.Limits // of held messages
+	Limits            Limits        // zero fields: the node's limits apply
+	MessagesPerSecond float64       // from clients and modules, on this node, with a burst of twice that; 0: no limit
 }
 
 // RoomSettings are the settings of the rooms that Match selects.
@@ -81,11 +83,12 @@ type tenant struct {
 
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
-	changes   backlog      // of sanctions, by modules
-	removals  backlog      // of members and connections, by modules
-	pages     pageTurns    // to encode
-	reads     pageTurns    // to read from the backend
-	keys      atomic.Int64 // idempotency keys of its connections
+	queued    atomic.Pointer[review.Count] // held messages in the store; nil: none, or another node looks after the tenant
+	changes   backlog                      // of sanctions, by modules
+	removals  backlog                      // of members and connections, by modules
+	pages     pageTurns                    // to encode
+	reads     pageTurns                    // to read from the backend
+	keys      atomic.Int64                 // idempotency keys of its connections
 
 	mu        sync.Mutex
 	rooms     map[string]*room

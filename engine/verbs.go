@@ -41,6 +41,10 @@ func verbFuncOf(name string) verbFunc {
 		return (*Connection).roomHistory
 	case "say":
 		return (*Connection).say
+	case "heldView":
+		return (*Connection).heldView
+	case "heldWithdraw":
+		return (*Connection).heldWithdraw
 	case "detailsView":
 		return (*Connection).detailsView
 	case "auth":
@@ -236,7 +240,7 @@ func named(r *wire.Request) string {
 }
 
 func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
-	m, effects, err := c.engine.join(ctx, c, r.Room, joinOptions{recover: true, place: r.Since != nil, watch: r.Presence})
+	m, effects, err := c.engine.join(ctx, c, r.Room, joinOptions{recover: true, place: r.Since != nil, watch: r.Presence, inform: r.Moderation})
 	res := result{data: done, effects: effects}
 	if err == nil && m.Gate.Holding() {
 		c.engine.recover(ctx, m, r.Since, &res)
@@ -257,14 +261,21 @@ func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	publish := func() (accepted, error) { return c.engine.say(ctx, c, r.Room, message) }
+	publish := func() (accepted, error) { return c.engine.say(ctx, c, r.Room, message, r.Key) }
 	once := publish
 	if r.Key != "" {
 		once = func() (accepted, error) { return c.usedKeys().once(r.Key, publish) }
 	}
 	a, err := once()
+	if a.again && a.held != "" {
+		a, err = c.answerAgain(ctx, a)
+	}
 	res := result{effects: a.effects}
-	if a.id != "" && !c.actionHero {
+	switch {
+	case c.actionHero:
+	case a.held != "":
+		res.reply = json.RawMessage(`{"held":"` + a.held + `"}`)
+	case a.id != "":
 		res.reply = json.RawMessage(`{"id":"` + a.id + `"}`)
 	}
 	return res, err
@@ -346,7 +357,7 @@ type inputDoc struct {
 func (c *Connection) documentation(context.Context, *wire.Request) (result, error) {
 	doc := documented{Actions: map[string]actionDoc{}}
 	listed := map[wire.Listed]bool{wire.Always: true, wire.WithTokens: c.tenant.cfg().Tokens != nil,
-		wire.WithSessions: c.session.secret != "", wire.OnSocket: c.dialect == wire.Socket}
+		wire.WithSessions: c.session.secret != "", wire.OnSocket: c.dialect == wire.Socket, wire.WithReview: c.engine.review != nil}
 	for i := range wire.Verbs {
 		if v := &wire.Verbs[i]; listed[v.Listed] {
 			doc.Verbs = append(doc.Verbs, v.Name)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/mootchat/moot/engine/review"
 )
 
 // Operators can read the data of connections on all nodes, and of tenants on this node.
@@ -107,6 +109,8 @@ type TenantStats struct {
 	Rooms       int    `json:"rooms"`       // with members on this node
 	OutboxBytes int    `json:"outboxBytes"` // bytes that wait for its connections
 	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
+	Held        int    `json:"held"`        // messages that wait for a decision, if this node looks after the tenant; else 0
+	HeldSince   int64  `json:"heldSince"`   // when the oldest of them was said, in ms since 1970; 0: there is none
 }
 
 // TenantCount returns the number of tenants in the current settings.
@@ -147,6 +151,9 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 		}
 		s := TenantStats{Name: name, Messages: t.messages.Load()}
 		s.Connections, s.OutboxBytes = e.waiting(t)
+		if q := t.queued.Load(); q != nil && q.Items > 0 {
+			s.Held, s.HeldSince = q.Items, review.TimeOf(q.Oldest).UnixMilli()
+		}
 		t.mu.Lock()
 		s.Rooms = len(t.rooms)
 		t.mu.Unlock()

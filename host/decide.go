@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -39,7 +40,13 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	}
 	run := run{ctx: ctx, ev: ev, timeout: r.chain}
 	asked := ev.Room
-	run.start(t.chain(ev.Hook, ev.Room, ev.Action))
+	if ev.After != nil {
+		asked = cmp.Or(ev.After.Room, asked)
+	}
+	run.start(t.chain(ev.Hook, asked, ev.Action))
+	if run.verdict.Outcome == hook.Held && ev.Room != asked && !run.moved {
+		run.verdict.Hold.At.Room = asked
+	}
 	if ev.Room != asked && run.verdict.Outcome == hook.Allowed && !h.cfg.Alone {
 		run.moved = true
 		run.chain(t.chain(ev.Hook, ev.Room, ""), 0)

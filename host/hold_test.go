@@ -233,3 +233,22 @@ func TestAHoldInAMovedRoom(t *testing.T) {
 		t.Errorf("it is moved again: %+v %s", v, ev.Room)
 	}
 }
+
+// TestAHoldBehindAMove checks the release of a message that was held by an entry behind the one that moved it to another room, in
+// the chain of the first room: the rest of that chain and the whole chain of the other room are called.
+func TestAHoldBehindAMove(t *testing.T) {
+	in := func(room string, e Entry) Entry {
+		e.Rooms = []string{room}
+		return e
+	}
+	h, _ := start(t, Config{}, in("r", at(1, "room-b")), in("r", at(2, "code-6")), in("r", at(3, "allow-a")), in("b", at(0, "allow-b")))
+	v, ev := decide(h, "x")
+	want := hook.Place{Priority: 2, Module: "code-6", Room: "r"}
+	if v.Outcome != hook.Held || ev.Room != "b" || v.Hold.At != want {
+		t.Fatalf("%+v %s %+v", v, ev.Room, v.Hold)
+	}
+	ev.After = &v.Hold.At
+	if v = h.Decide(context.Background(), ev); v.Outcome != hook.Allowed || calls(h)["allow-a"] != 1 || calls(h)["allow-b"] != 1 || calls(h)["room-b"] != 1 {
+		t.Errorf("%+v %v", v, calls(h))
+	}
+}

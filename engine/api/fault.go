@@ -13,6 +13,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/review"
 )
 
 // Fault is an error of the API: {"error":{"code","message"}}.
@@ -40,6 +41,7 @@ const (
 	CodeNoNode         = "no_node"         // no such node in the cluster
 	CodeNotFound       = "not_found"       // another thing that the request names does not exist
 	CodeExists         = "exists"          // the room exists
+	CodeDecided        = "decided"         // somebody has decided about the held message before; the message says who and how
 	CodeRefused        = "refused"         // by a rule or a limit, which the message names
 	CodeTimeout        = "timeout"         // a node did not answer; the message names it
 	CodeTryAgain       = "try_again"       // the breaker of a module is open; nothing was done; try again after Retry-After
@@ -75,6 +77,7 @@ var kinds = []struct {
 	{cluster.ErrCursor, http.StatusUnprocessableEntity, CodeInvalid},
 	{cluster.ErrNoNode, http.StatusNotFound, CodeNoNode},
 	{engine.ErrNoModeration, http.StatusNotImplemented, CodeUnavailable},
+	{review.ErrNoStore, http.StatusNotImplemented, CodeUnavailable},
 	{cluster.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable},
 	{cluster.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},
 	{moderation.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},

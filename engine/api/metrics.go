@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/host/report"
 )
 
@@ -100,6 +101,7 @@ func (c *collector) node(m sample) {
 	for source, n := range map[string]uint64{"person": st.SetByPeople, "module": st.SetByModules} {
 		m.counter("moot_sanctions_set_total", "Sanctions that were set on this node.", float64(n), "source", source)
 	}
+	m.held(&st.Held)
 	m.counter("moot_removals_total", "Clients that modules removed from rooms or disconnected.", float64(st.Removals))
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
 	if closed := c.server.cfg.PendingClosed; closed != nil {
@@ -137,7 +139,31 @@ func (m sample) tenant(t *engine.TenantStats) {
 	m.gauge("moot_connections", "Connections of this node.", float64(t.Connections), "tenant", t.Name)
 	m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)
 	m.gauge("moot_outbox_bytes", "Bytes that wait for connections of this node.", float64(t.OutboxBytes), "tenant", t.Name)
+	m.gauge("moot_held_messages", "Messages that wait for a decision of a moderator, on the node that looks after the tenant; 0 on the others.", float64(t.Held), "tenant", t.Name)
+	age := 0.0
+	if t.HeldSince > 0 {
+		age = time.Since(time.UnixMilli(t.HeldSince)).Seconds()
+	}
+	m.gauge("moot_held_age_seconds", "Age of the oldest message that waits for a decision, on the node that looks after the tenant; 0 on the others.", age, "tenant", t.Name)
 	m.counter("moot_tenant_messages_total", "Messages published by this node, by tenant.", float64(t.Messages), "tenant", t.Name)
+}
+
+// held emits the counters of held messages.
+func (m sample) held(h *review.Stats) {
+	const name, help = "moot_held_total", "What happened to held messages on this node: held, refused because too many were held, released, rejected, withdrawn, expired, " +
+		"or failed if a release was refused."
+	for result, n := range map[string]uint64{"held": h.Held, "refused": h.Refused, "failed": h.Failed} {
+		m.counter(name, help, float64(n), "result", result)
+	}
+	for outcome, n := range h.Decided {
+		m.counter(name, help, float64(n), "result", string(outcome))
+	}
+	waited := report.HistogramOf(&h.Waited)
+	waited.Sum *= review.WaitScale
+	for i := range waited.Bounds {
+		waited.Bounds[i] *= review.WaitScale
+	}
+	m.histogram("moot_held_wait_seconds", "Time that held messages waited for their decision.", waited, buckets{from: 7, step: 2})
 }
 
 // usage emits what all modules use.

@@ -18,6 +18,7 @@ func (s *Server) operations() {
 	s.connectionOperations()
 	s.userOperations()
 	s.sanctionOperations()
+	s.heldOperations()
 	s.moduleOperations()
 	s.usageOperations()
 	s.valueOperations()

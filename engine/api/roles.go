@@ -13,7 +13,7 @@ type Role string
 // The roles.
 const (
 	viewer    Role = "viewer"    // see nodes, tenants, rooms and modules
-	moderator Role = "moderator" // see connections and decisions; remove people, and set sanctions
+	moderator Role = "moderator" // see connections and decisions; remove people, set sanctions, and decide about held messages
 	author    Role = "author"    // of rules: try and record modules, and change what they store
 	operator  Role = "operator"  // everything
 )
@@ -56,6 +56,10 @@ var leastRoles = map[string]Role{
 	"listSanctions":       moderator,
 	"setSanction":         moderator,
 	"removeSanction":      moderator,
+	"listHeld":            moderator,
+	"getHeld":             moderator,
+	"releaseHeld":         moderator,
+	"rejectHeld":          moderator,
 	"listDecisions":       moderator,
 	"listTenantDecisions": moderator,
 
@@ -73,6 +77,7 @@ var leastRoles = map[string]Role{
 	"sendMessage":   operator,
 	"sendToUser":    operator,
 	"setProperties": operator,
+	"eraseReview":   operator,
 	"reload":        operator,
 	"rollback":      operator,
 }

@@ -51,6 +51,10 @@ func (s *tenantSeries) choose(tenants []engine.TenantStats) (shown []engine.Tena
 		rest.Rooms += t.Rooms
 		rest.OutboxBytes += t.OutboxBytes
 		rest.Messages += t.Messages
+		rest.Held += t.Held
+		if rest.HeldSince == 0 || t.HeldSince > 0 && t.HeldSince < rest.HeldSince {
+			rest.HeldSince = t.HeldSince
+		}
 	}
 	if left {
 		rest.Messages = s.other.of("messages", rest.Messages)

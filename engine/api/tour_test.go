@@ -21,6 +21,8 @@ import (
 	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/histogram"
 	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/engine/review"
+	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/report"
 )
 
@@ -122,6 +124,9 @@ func (p *program) Record(ctx context.Context, q api.RecordQuery, f func([]byte) 
 func (p *program) use(c *api.Config) {
 	c.Rules, c.Modules, c.Decisions, c.Values, c.Trials, c.Recorder = p, p, p, p, p, p
 }
+
+// unlimited lets a key send as many requests as a tour has.
+func unlimited(c *api.Config) { c.RequestsPerSecond = 1000 }
 
 // tour calls all operations of the API of a node, and counts the calls.
 type tour struct {
@@ -244,6 +249,7 @@ func (r *tour) all(c *enginetest.Client) {
 	c.Await(`{"alert":1,"context":"api"}`)
 
 	r.sanctions(acme + "/sanctions")
+	r.held("acme", "den", c)
 	r.users(acme)
 
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
@@ -367,20 +373,56 @@ func (r *tour) sanctions(path string) {
 	r.ask("GET", path+"?user=bob", "", 200, `"sanctions":[]`)
 }
 
+// held calls the operations for held messages of a member of a room.
+func (r *tour) held(tenant, room string, c *enginetest.Client) {
+	r.t.Helper()
+	path := "/api/tenants/" + tenant + "/held"
+	hold := func(user, text string) string {
+		now := time.Now()
+		one := review.Item{ID: review.NewID(now), Tenant: tenant, At: now.UnixMilli(), Until: now.Add(time.Hour).UnixMilli(), User: user, Connection: "n-1", Address: "192.0.2.7",
+			Room: room, Said: room, MessageID: "m1", Message: wire.Message{Text: text}, From: "n-1", Context: "user", SentAt: now.UnixMilli(), Reason: "a link", Rule: "links@1#1"}
+		stored, _, err := review.Hold(r.t.Context(), &r.review, one, review.Limits{})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return stored.ID
+	}
+	first, second := hold("ann", "one"), hold("bob", "two")
+	list := r.ask("GET", path, "", 200, `"held":[{"id":`)
+	if !strings.Contains(list, first) || !strings.Contains(list, second) || !strings.Contains(list, `"state":"open","outcome":"waiting","room":"den","user":"ann","connection":"n-1","address":"192.0.2.7","message":"one"`) {
+		r.t.Errorf("held are %s", list)
+	}
+	r.ask("GET", path+"?user=bob&room=den&limit=1", "", 200, `"id":"`+second+`"`)
+	r.ask("GET", path+"?cursor=*", "", 422, "not a cursor")
+	r.ask("GET", path+"/"+first, "", 200, `"rule":"links@1#1","reason":"a link"`)
+	r.ask("GET", path+"/none", "", 404, `"not_found"`)
+	r.ask("POST", path+"/"+first+"/release", `{"reason":"fine"}`, 200, `"state":"decided","outcome":"released"`)
+	c.Await(`"held":"` + first + `"`)
+	r.ask("POST", path+"/"+first+"/reject", `{}`, 409, `"decided"`)
+	r.ask("POST", path+"/"+first+"/release", `{}`, 409, "release by admin")
+	r.ask("POST", path+"/"+second+"/reject", `{"reason":"`+strings.Repeat("x", 257)+`"}`, 422, `"invalid"`)
+	r.ask("POST", path+"/"+second+"/reject", `{"reason":"no"}`, 200, `"decision":{"action":"reject","by":"admin","reason":"no"`)
+	r.ask("POST", path+"/none/reject", `{}`, 404, `"not_found"`)
+	r.ask("GET", path+"?decided=true&user=bob", "", 200, `"outcome":"rejected"`)
+	r.ask("DELETE", "/api/tenants/"+tenant+"/users/bob/review", "", 200, `{"erased":1}`)
+	r.ask("GET", path+"/"+second, "", 404, `"not_found"`)
+	r.ask("GET", "/api/tenants/none/held", "", 404, `"no_tenant"`)
+}
+
 func TestEveryEndpointOnOneNode(t *testing.T) {
-	n := alone(t, newProgram().use)
+	n := alone(t, newProgram().use, unlimited)
 	newTour(n).all(n.client("acme"))
 }
 
 func TestEveryEndpointOnTwoNodes(t *testing.T) {
 	hub := memory.New()
-	one, two := start(t, hub.Node("one"), newProgram().use), start(t, hub.Node("two"), newProgram().use)
+	one, two := start(t, hub.Node("one"), newProgram().use, unlimited), start(t, hub.Node("two"), newProgram().use)
 	newTour(one).all(two.client("acme"))
 }
 
 func TestEveryEndpointOnTwoNodesOverRedis(t *testing.T) {
 	server := redistest.Start(t)
-	one, two := start(t, onRedis(t, server, "one"), newProgram().use), start(t, onRedis(t, server, "two"), newProgram().use)
+	one, two := start(t, onRedis(t, server, "one"), newProgram().use, unlimited), start(t, onRedis(t, server, "two"), newProgram().use)
 	newTour(one).all(two.client("acme"))
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	sanctionmemory "github.com/mootchat/moot/engine/moderation/memory"
+	reviewmemory "github.com/mootchat/moot/engine/review/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +43,7 @@ type node struct {
 	t      testing.TB
 	engine *engine.Engine
 	api    *api.Server
+	review reviewmemory.Store
 }
 
 // start runs a node of the cluster until the test ends; change may change its configuration.
@@ -54,7 +56,7 @@ func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantCon
 	t.Helper()
 	n := &node{t: t}
 	n.engine = enginetest.New(t, func(c *engine.Config) {
-		c.Tenants, c.Cluster, c.Moderation = tenants, cluster, &sanctionmemory.Store{}
+		c.Tenants, c.Cluster, c.Moderation, c.Review = tenants, cluster, &sanctionmemory.Store{}, &n.review
 		c.Middleware = new(enginetest.Middleware).On(hook.OnSayReceive, func(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} })
 		c.Operator = func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) }
 	})

@@ -44,6 +44,7 @@ type program struct {
 	Rollback    rollbackCommand    `cmd:"" help:"Make a running server use the rules from before the last reload."`
 	Decisions   decisionsCommand   `cmd:"" help:"Show the latest decisions of the modules of a running server."`
 	Sanction    sanctionCommand    `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`
+	Held        heldCommand        `cmd:"" help:"List, release and reject the messages that rules hold."`
 	Module      moduleCommand      `cmd:"" help:"Create, build, inspect, test and measure a module."`
 	Record      recordCommand      `cmd:"" help:"Record the calls to modules of a running server, with their answers."`
 	Replay      replayCommand      `cmd:"" help:"Repeat recorded calls with another module and show the answers that differ."`

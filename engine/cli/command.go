@@ -33,6 +33,7 @@ type validator interface{ Validate() error }
 //   - name is the name; without it, the name of the field in lower case with hyphens.
 //   - help is the description. In it, ${NAME} is replaced by vars[NAME], and ${enum} by the values of enum.
 //   - default is the value of a flag or an argument that is not given. An argument without default is required.
+//     The last argument may be a []string: one value or more.
 //   - short is the letter of a flag, env the environment variable that sets it, placeholder the name of its value in help texts,
 //     and enum the list of its values, separated by commas. required:"" makes a flag required. Of all flags with the same xor at
 //     most one may be given; if they are required, exactly one.
@@ -91,7 +92,11 @@ type argument struct {
 
 // usage returns the argument as the usage line shows it.
 func (a argument) usage() string {
-	if name := strings.ToUpper(a.name); !a.optional {
+	name := strings.ToUpper(a.name)
+	switch {
+	case a.value.Kind() == reflect.Slice:
+		return name + "..."
+	case !a.optional:
 		return name
 	}
 	return "[" + strings.ToUpper(a.name) + "]"
@@ -112,7 +117,9 @@ func (b *builder) add(v reflect.Value) {
 			b.cmd.AddCommand(b.commands[len(b.commands)-1])
 		case isArgument:
 			def, optional := f.Tag.Lookup("default")
-			value.SetString(def)
+			if value.Kind() == reflect.String {
+				value.SetString(def)
+			}
 			b.arguments = append(b.arguments, argument{name, b.help(f), optional, value})
 		default:
 			b.addFlag(f, name, value)
@@ -219,6 +226,9 @@ func placeholder(f reflect.StructField) string {
 func (b *builder) setArguments(_ *cobra.Command, args []string) error {
 	for i, a := range b.arguments {
 		switch {
+		case i < len(args) && a.value.Kind() == reflect.Slice:
+			a.value.Set(reflect.ValueOf(args[i:]))
+			return nil
 		case i < len(args):
 			a.value.SetString(args[i])
 		case !a.optional:

@@ -312,6 +312,13 @@ type TenantLimits struct {
 	ModuleCPU           Share    `yaml:"moduleCPU" default:"0" min:"0" max:"1"`
 	OutboxBytes         ByteSize `yaml:"outboxBytes" default:"0" min:"0" max:"1GiB"`
 	HistoryBytes        ByteSize `yaml:"historyBytes" default:"0" min:"0" max:"1GiB"`
+
+	// Of held messages, on all nodes.
+	HeldMessages  int           `yaml:"heldMessages" default:"10000" min:"1" max:"1000000"` // that wait for a decision
+	HeldPerAuthor int           `yaml:"heldPerAuthor" default:"100" min:"1" max:"1000000"`  // of one user, or of one address without a user
+	HeldBytes     ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`  // of the messages that wait
+	HeldFor       time.Duration `yaml:"heldFor" default:"24h" min:"1s" max:"720h"`          // time until a message expires for which its rule sets none
+	HeldRetention time.Duration `yaml:"heldRetention" default:"720h" min:"1m" max:"8760h"`  // time for which decided messages are kept
 }
 
 // Entry is a module's place in a tenant's chain.

@@ -196,6 +196,7 @@ type Place struct {
 	Module   string `json:"module"`          // the name of the module in the configuration
 	Index    int    `json:"index,omitempty"` // the number of earlier entries with this priority and module
 	Moved    bool   `json:"moved,omitempty"` // another chain moved the message to its room: no entry may move it again
+	Room     string `json:"room,omitempty"`  // the room of the chain, if an entry before the place moved the message to another; "": the message's
 }
 
 // Effect is a change that a module requested. Exactly one field is set.

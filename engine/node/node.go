@@ -170,7 +170,7 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	n.reloader = newReloader(ctx, n.source, loader, loaded, rules, n.keys, from, log, n.level)
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
-		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Moderation: b.sanctions, Grace: cfg.Sessions.Grace}
+		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Moderation: b.sanctions, Review: b.review, Grace: cfg.Sessions.Grace}
 	if n.traces != nil {
 		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
 	}

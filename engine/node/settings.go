@@ -9,6 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/host"
 )
 
@@ -68,7 +69,7 @@ func tenantSettings(name string, t config.Tenant, tokens engine.Tokens) (engine.
 		Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
 		ClientsMayCreate: t.Rooms.ClientsMayCreate, MaxRooms: t.Limits.Rooms,
 		Limits: tenantLimits(t.Limits), MessagesPerSecond: float64(t.Limits.MessagesPerSecond),
-		Tokens: tokens, TokenRequired: t.Auth.JWT.Required,
+		Tokens: tokens, TokenRequired: t.Auth.JWT.Required, Held: heldLimits(t.Limits),
 	}
 	for _, s := range t.Rooms.Settings {
 		g, err := glob.Compile(s.Match)
@@ -86,6 +87,10 @@ func tenantLimits(l config.TenantLimits) engine.Limits {
 		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
 		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), HistoryBytes: int64(l.HistoryBytes),
 	}
+}
+
+func heldLimits(l config.TenantLimits) review.Limits {
+	return review.Limits{Items: l.HeldMessages, Bytes: int64(l.HeldBytes), OfOwner: l.HeldPerAuthor, Retention: l.HeldRetention, HeldFor: l.HeldFor}
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {

@@ -14,7 +14,8 @@ var (
 	ErrExists    = errors.New("the item exists")
 	ErrConflict  = errors.New("the item has changed")
 	ErrDecided   = errors.New("it was decided already")
-	ErrUnknown   = errors.New("outcome unknown") // the change may have been made, or may be lost
+	ErrNoStore   = errors.New("the node keeps no held messages and reports") // of a node without a Store
+	ErrUnknown   = errors.New("outcome unknown")                             // the change may have been made, or may be lost
 	ErrFull      = errors.New("too many items of the tenant wait for a decision")
 	ErrFullBytes = errors.New("the items of the tenant that wait for a decision have too many bytes")
 	ErrOwnerFull = errors.New("too many of your items wait for a decision")
@@ -26,6 +27,7 @@ type Limits struct {
 	Bytes     int64         // of these items, by Item.Size; 0: 64 MiB
 	OfOwner   int           // items of one Item.Owner that are not decided; 0: 100
 	Retention time.Duration // time for which decided items are kept; 0: 30 days
+	HeldFor   time.Duration // time after which a held message expires whose rule sets none; 0: a day. Stores do not use it
 
 	// Decided items are removed before their time, the oldest first, while there are more of them than Items, or they have
 	// more than Bytes. They never make a store refuse an item.
@@ -37,6 +39,7 @@ func (l Limits) WithDefaults() Limits {
 	l.Bytes = cmp.Or(l.Bytes, 64<<20)
 	l.OfOwner = cmp.Or(l.OfOwner, 100)
 	l.Retention = cmp.Or(l.Retention, 30*24*time.Hour)
+	l.HeldFor = cmp.Or(l.HeldFor, 24*time.Hour)
 	return l
 }
 

@@ -9,6 +9,8 @@ const (
 	keyField
 	sinceField
 	presenceField
+	moderationField
+	heldField
 	limitField
 	cursorField
 	beforeField
@@ -54,7 +56,11 @@ func (r *Request) set(f field, value []byte) (want string) {
 	case sinceField:
 		return r.setSince(value)
 	case presenceField:
-		return r.setPresence(value)
+		return setBool(&r.Presence, value)
+	case moderationField:
+		return setBool(&r.Moderation, value)
+	case heldField:
+		return setString(&r.Held, value)
 	case limitField:
 		return r.setLimit(value)
 	case cursorField:
@@ -80,11 +86,11 @@ func (r *Request) setKey(value []byte) string {
 	return ""
 }
 
-func (r *Request) setPresence(value []byte) string {
+func setBool(dst *bool, value []byte) string {
 	if value[0] != 't' && value[0] != 'f' {
 		return "true or false"
 	}
-	r.Presence = value[0] == 't'
+	*dst = value[0] == 't'
 	return ""
 }
 

@@ -13,6 +13,7 @@ type Message struct {
 type Payload struct {
 	ID      string // identifies the message in its tenant; "": the message has none
 	User    string // the sender's user, in rooms that name users; "": none
+	Held    string // the id under which the message was held before its release; "": it was not held
 	Message Message
 	Room    string
 	From    string          // a connection's id, "0" for the system
@@ -21,9 +22,6 @@ type Payload struct {
 	At      Position        // in the room's history; the zero Position is omitted
 	Extra   json.RawMessage // a JSON object merged into the payload; nil: nothing added
 }
-
-// laterReserved are the reserved names of a payload that Extra could use in earlier versions.
-var laterReserved = [...]string{"id", "user", "held"}
 
 // reservedInExtra are the names that Extra must not use, beside reserved.
 var reservedInExtra = [...]string{"message", "id", "user", "held"}

@@ -12,8 +12,8 @@ import (
 // ErrPayload is the error that errors of ParsePayload wrap.
 var ErrPayload = errors.New("not a chat payload")
 
-// AppendPayload appends the JSON text of p: "message", "room", "from", "context", "sentAt", "id" and
-// "user" if they are not empty, the members of Extra, and "offset" and "epoch" if there is a
+// AppendPayload appends the JSON text of p: "message", "room", "from", "context", "sentAt", "id",
+// "user" and "held" if they are not empty, the members of Extra, and "offset" and "epoch" if there is a
 // position. It always appends one valid JSON object on one line. If the JSON of a Message is not valid, it becomes a string; if Extra is
 // not valid, it is omitted.
 func AppendPayload(dst []byte, p Payload) []byte {
@@ -29,13 +29,16 @@ func AppendPayload(dst []byte, p Payload) []byte {
 	if p.User != "" {
 		dst = AppendString(append(dst, `,"user":`...), p.User)
 	}
+	if p.Held != "" {
+		dst = AppendString(append(dst, `,"held":`...), p.Held)
+	}
 	if p.Extra != nil && CheckExtra(p.Extra) == nil {
 		dst = appendMembers(dst, p.Extra)
 	}
 	return append(appendPosition(dst, p.At), '}')
 }
 
-// AppendPlain is AppendPlaced without "id" and "user", for clients of ActionHero. payload must
+// AppendPlain is AppendPlaced without "id", "user" and "held", for clients of ActionHero. payload must
 // be one of AppendPayload.
 func AppendPlain(dst, payload []byte, at Position) []byte {
 	if len(payload) < 2 || payload[0] != '{' || payload[len(payload)-1] != '}' {
@@ -43,7 +46,7 @@ func AppendPlain(dst, payload []byte, at Position) []byte {
 	}
 	start := len(dst)
 	for w := walkInto(payload); !w.done(); {
-		if m := w.member(); string(m.key) != `"id"` && string(m.key) != `"user"` {
+		if m := w.member(); string(m.key) != `"id"` && string(m.key) != `"user"` && string(m.key) != `"held"` {
 			dst = append(append(append(append(dst, ','), m.key...), ':'), m.value...)
 		}
 	}
@@ -118,10 +121,10 @@ func ParsePayload(b []byte) (p Payload, err error) {
 		case "user":
 			_ = setString(&p.User, m.value)
 			continue
+		case "held":
+			_ = setString(&p.Held, m.value)
+			continue
 		default:
-			if slices.Contains(laterReserved[:], string(name)) {
-				continue
-			}
 			if isReserved(name) {
 				return p, fmt.Errorf("%w: it has the reserved member %q", ErrPayload, name)
 			}

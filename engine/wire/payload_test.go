@@ -44,12 +44,12 @@ func TestPayloads(t *testing.T) {
 		p    Payload
 		want string
 	}{
-		{Payload{"", "", Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, "r", "0", "user", 12, Position{}, nil},
+		{Payload{Message: Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, Room: "r", From: "0", Context: "user", SentAt: 12},
 			`{"message":"hi <b>&\u2028\"\\\n\u0001` + "\x7f\uFFFD" + `","room":"r","from":"0","context":"user","sentAt":12}`},
-		{Payload{"", "", Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, "r", "id", "user", -1, Position{}, raw(`{ "x" : [1] }`)},
+		{Payload{Message: Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, Room: "r", From: "id", Context: "user", SentAt: -1, Extra: raw(`{ "x" : [1] }`)},
 			`{"message":{"a":"\u2029"},"room":"r","from":"id","context":"user","sentAt":-1,"x" : [1]}`},
-		{Payload{ID: "i1", User: "an\"n", Message: Message{Text: "hi"}, Extra: raw(`{"x":1}`)},
-			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"id":"i1","user":"an\"n","x":1}`},
+		{Payload{ID: "i1", User: "an\"n", Held: "h1", Message: Message{Text: "hi"}, Extra: raw(`{"x":1}`)},
+			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"id":"i1","user":"an\"n","held":"h1","x":1}`},
 		{Payload{Message: Message{Text: "hi"}, At: Position{Epoch: "e\"1", Offset: 1 << 60}, Extra: raw(`{"x":1}`)},
 			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"x":1,"offset":1152921504606846976,"epoch":"e\"1"}`},
 		{Payload{Message: Message{Text: "{", JSON: true}, Extra: raw(`{"room":"other"}`)}, // neither is valid
@@ -65,9 +65,9 @@ func TestPayloads(t *testing.T) {
 
 func TestPayloadRoundTrip(t *testing.T) {
 	for _, p := range []Payload{
-		{"i1", "ann \"a\"", Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, Position{}, nil},
-		{"", "ann", Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, Position{}, raw(`{"x":1,"y":{"z":"é"}}`)},
-		{"i2", "", Message{Text: "null", JSON: true}, "", "", "", -5, Position{}, nil},
+		{ID: "i1", User: "ann \"a\"", Held: "h\"1", Message: Message{Text: "hi \"you\"\u2028"}, Room: "r", From: "0", Context: "user", SentAt: 1700000000000},
+		{User: "ann", Message: Message{Text: `{"a":[1,2.50]}`, JSON: true}, Room: "r", From: "0", Context: "other", SentAt: 1, Extra: raw(`{"x":1,"y":{"z":"é"}}`)},
+		{ID: "i2", Message: Message{Text: "null", JSON: true}, SentAt: -5},
 	} {
 		got, err := ParsePayload(AppendPayload(nil, p))
 		if err != nil || !reflect.DeepEqual(got, p) {
@@ -117,7 +117,7 @@ func TestPayloadsOfEarlierVersions(t *testing.T) {
 	const good = `"message":"m","room":"r","from":"0","context":"user","sentAt":1`
 	for text, want := range map[string]Payload{
 		`{` + good + `}`: {},
-		`{` + good + `,"user":"ann","id":"i","held":"h"}`:       {ID: "i", User: "ann"},
+		`{` + good + `,"user":"ann","id":"i","held":"h"}`:       {ID: "i", User: "ann", Held: "h"},
 		`{` + good + `,"user":{"name":"ann"},"id":7,"held":[]}`: {},
 		`{` + good + `,"id":null,"x":1}`:                        {Extra: raw(`{"x":1}`)},
 	} {
@@ -188,7 +188,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add("", "\"\\", "{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
 	f.Add("i", "", "hi", false, "r", "0", "user", int64(5), `{"": []}`)
 	f.Fuzz(func(t *testing.T, id, user, text string, isJSON bool, room, from, context string, at int64, extra string) {
-		first := AppendPayload(nil, Payload{id, user, Message{text, isJSON}, room, from, context, at, Position{}, raw(extra)})
+		first := AppendPayload(nil, Payload{ID: id, User: user, Held: id, Message: Message{text, isJSON}, Room: room, From: from, Context: context, SentAt: at, Extra: raw(extra)})
 		checkLine(t, first)
 		p, err := ParsePayload(first)
 		if err != nil {
@@ -208,9 +208,9 @@ func FuzzPayload(f *testing.F) {
 		}
 		checkLine(t, placed)
 		checkLine(t, AppendPlaced(nil, first, position))
-		// Only the id and the user are left out for clients of ActionHero.
+		// Only the id, the user and held are left out for clients of ActionHero.
 		plain := p
-		plain.ID, plain.User = "", ""
+		plain.ID, plain.User, plain.Held = "", "", ""
 		if got := AppendPlain(nil, second, position); string(got) != string(AppendPayload(nil, plain)) {
 			t.Fatalf("%s\nbecame %s", second, got)
 		}
@@ -234,7 +234,7 @@ func FuzzAppendString(f *testing.F) {
 }
 
 func BenchmarkAppendPayload(b *testing.B) {
-	p := Payload{"", "", Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, nil}
+	p := Payload{Message: Message{Text: strings.Repeat("Hello you. ", 13)}, Room: "lobby", From: "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", Context: "user", SentAt: 1700000000000}
 	dst := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -243,7 +243,7 @@ func BenchmarkAppendPayload(b *testing.B) {
 }
 
 func BenchmarkParsePayload(b *testing.B) {
-	text := AppendPayload(nil, Payload{"", "", Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, raw(`{"x":1}`)})
+	text := AppendPayload(nil, Payload{Message: Message{Text: strings.Repeat("Hello you. ", 13)}, Room: "lobby", From: "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", Context: "user", SentAt: 1700000000000, Extra: raw(`{"x":1}`)})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ParsePayload(text); err != nil {

@@ -45,17 +45,21 @@ type Request struct {
 	// change.
 	Params json.RawMessage
 
-	// Limit is the page size of roomView or roomHistory; 0 is the engine's default.
-	// Cursor selects the page of roomView, and the offset Before selects the page of
+	// Limit is the page size of roomView, roomHistory or heldView; 0 is the engine's default.
+	// Cursor selects the page of roomView and heldView, and the offset Before selects the page of
 	// roomHistory. The zero values select the first page.
 	Limit  int
 	Cursor string
 	Before uint64
 
-	// Since and Presence are fields of roomAdd. Since is the last position that the
+	// Since, Presence and Moderation are fields of roomAdd. Since is the last position that the
 	// client has; if it is nil, the client gets no missed messages.
-	Since    *Position
-	Presence bool
+	Since      *Position
+	Presence   bool
+	Moderation bool
+
+	// Held is the id of a held message, the field of heldWithdraw and heldView.
+	Held string
 
 	// Token is the field of auth.
 	Token string

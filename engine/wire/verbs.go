@@ -39,6 +39,7 @@ const (
 	Always       Listed = iota
 	WithTokens          // the tenant has tokens
 	WithSessions        // the connection has a session
+	WithReview          // the node keeps held messages
 	OnSocket            // the transport is the socket; on others the verb does not exist
 )
 
@@ -46,11 +47,14 @@ const (
 // change the table. The engine has a function for each verb except action, quit and
 // exit, which it handles separately.
 var Verbs = [...]Verb{
-	{Name: "roomAdd", Price: 1, Fields: []Field{{Name: "since", kind: sinceField}, {Name: "presence", kind: presenceField}}},
+	{Name: "roomAdd", Price: 1, Fields: []Field{{Name: "since", kind: sinceField}, {Name: "presence", kind: presenceField}, {Name: "moderation", kind: moderationField}}},
 	{Name: "roomLeave", Price: 1},
 	{Name: "roomView", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
 	{Name: "roomHistory", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "before", kind: beforeField}}},
 	{Name: "say", Price: 1, structured: true, Fields: []Field{{Name: "key", kind: keyField}}},
+	{Name: "heldView", Price: 1, Listed: WithReview, argument: heldField,
+		Fields: []Field{{Name: "held", kind: heldField}, {Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
+	{Name: "heldWithdraw", Price: 1, Listed: WithReview, argument: heldField, Fields: []Field{{Name: "held", kind: heldField}}},
 	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it repeatedly
 	{Name: "documentation", Price: 1},
 	{Name: "quit", Price: 1},

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine/review"
+)
+
+// Each node looks after a share of the tenants that have held messages: it ends messages that have expired, and carries out the
+// decisions of nodes that have died. The shares change every minute, because a node may run a version that knows no held
+// messages. A tenant without items costs nothing.
+
+const (
+	dueInterval  = 5 * time.Second
+	shareTime    = time.Minute
+	dueTenants   = 500 // tenants of one turn; the next turn continues behind them
+	dueItems     = 100 // items of one tenant in one turn
+	maxDueAtOnce = 8   // tenants at a time
+)
+
+// runReview looks after the items that are due until ctx ends.
+func (e *Engine) runReview(ctx context.Context) {
+	tick := time.NewTicker(dueInterval)
+	defer tick.Stop()
+	last := "" // the last tenant of the turn before
+	var seen, before map[*tenant]bool
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if last == "" { // a round begins: tenants that the last one did not reach are in the shares of other nodes
+			for t := range before {
+				if !seen[t] {
+					t.queued.Store(nil)
+				}
+			}
+			seen, before = map[*tenant]bool{}, seen
+		}
+		tenants, next, err := e.dueTenants(ctx, last)
+		if err == nil {
+			err = e.concludeDue(ctx, tenants)
+		}
+		if err != nil && ctx.Err() == nil {
+			e.log.Warn("held messages that are due were not read", "error", err)
+		}
+		for _, t := range tenants {
+			seen[t] = true
+		}
+		last = next
+	}
+}
+
+// concludeDue looks after tenants.
+func (e *Engine) concludeDue(ctx context.Context, tenants []*tenant) error {
+	var working errgroup.Group
+	working.SetLimit(maxDueAtOnce)
+	for _, t := range tenants {
+		working.Go(func() error { return e.concludeTenant(ctx, t) })
+	}
+	return working.Wait()
+}
+
+// dueTenants returns the tenants of this node's share behind the tenant last, and the last of them; "" if none follow.
+func (e *Engine) dueTenants(ctx context.Context, last string) (tenants []*tenant, next string, err error) {
+	names, err := e.review.Tenants(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	nodes, err := e.Nodes(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	slices.Sort(names)
+	minute := uint64(time.Now().UnixNano() / int64(shareTime))
+	for _, name := range names {
+		if name <= last || nodes[(share(name)+minute)%uint64(len(nodes))] != e.Self() {
+			continue
+		}
+		if t := e.settings.Load().tenants[name]; t != nil { // else it was removed, or this node does not have it yet
+			tenants = append(tenants, t)
+		}
+		if len(tenants) == dueTenants {
+			return tenants, name, nil
+		}
+	}
+	return tenants, "", nil
+}
+
+// share returns a number that is the same for a tenant on all nodes.
+func share(tenant string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(tenant)) // never fails
+	return h.Sum64()
+}
+
+// concludeTenant carries out what is due in a tenant.
+func (e *Engine) concludeTenant(ctx context.Context, t *tenant) error {
+	due, err := e.review.Due(ctx, t.name, time.Now().UnixMilli(), dueItems)
+	if err != nil {
+		return err
+	}
+	for _, one := range due {
+		if one.Kind != review.Held {
+			continue
+		}
+		one, err := review.Claim(ctx, e.review, one, e.Self(), t.heldLimits())
+		switch {
+		case errors.Is(err, review.ErrConflict), errors.Is(err, review.ErrNone): // another node has it
+			continue
+		case err != nil:
+			return err
+		}
+		action := string(one.Decision.Action)
+		if _, err := e.conclude(ctx, t, one); err != nil {
+			e.log.Info("the decision about a held message was not carried out", "tenant", t.name, "held", one.ID, "action", action, "error", err)
+		}
+	}
+	all, err := e.review.Summary(ctx, t.name)
+	if err == nil {
+		t.queued.Store(&all.Held)
+	}
+	return err
+}

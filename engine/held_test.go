@@ -1,0 +1,427 @@
+package engine_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
+	sanctions "github.com/mootchat/moot/engine/moderation/memory"
+	"github.com/mootchat/moot/engine/review"
+	"github.com/mootchat/moot/engine/review/memory"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// holding has the nodes of a test share stores, and their rules hold messages.
+type holding struct {
+	w         *world
+	review    *memory.Store
+	sanctions *sanctions.Store
+	again     func(ev *hook.Event) hook.Verdict // the entries behind the one that holds; nil: they allow
+	first     func(ev *hook.Event)              // rewrites the event before it is held; nil: it does not
+	release   bool                              // onExpire
+}
+
+func (w *world) holding() *holding {
+	return &holding{w: w, review: &memory.Store{}, sanctions: &sanctions.Store{}}
+}
+
+// node starts a node whose rules hold texts that begin with "hold".
+func (h *holding) node(name string, change ...func(*engine.Config)) *node {
+	n := h.w.node(name, append([]func(*engine.Config){moderated(h.sanctions), func(c *engine.Config) { c.Review = h.review }}, change...)...)
+	n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
+		switch {
+		case ev.After != nil && h.again != nil:
+			return h.again(ev)
+		case ev.After != nil || !strings.HasPrefix(ev.Message.Text, "hold"):
+			return hook.Verdict{}
+		}
+		if h.first != nil {
+			h.first(ev)
+		}
+		return holdAt(100, h.release)
+	})
+	return n
+}
+
+func holdAt(priority int, release bool) hook.Verdict {
+	return hook.Verdict{Outcome: hook.Held, Reason: "new here", Module: "newcomers@1#1", Hold: &hook.Hold{Release: release, At: hook.Place{Priority: priority, Module: "newcomers"}}}
+}
+
+// holds runs a say and returns the id under which it is held.
+func (c *client) holds(request string) string {
+	c.n.w.Helper()
+	<-c.Begin(request)
+	var answer struct{ Status, Held, ID string }
+	heard := c.heardIDs()
+	if len(heard) != 1 || json.Unmarshal([]byte(heard[0]), &answer) != nil || answer.Status != "OK" || answer.Held == "" || answer.ID != "" {
+		c.n.w.Fatalf("received %s, want a held message", heard)
+	}
+	return answer.Held
+}
+
+// decides decides about a held message.
+func (n *node) decides(id string, action review.Action) (review.Item, error) {
+	one, err := n.DecideHeld(n.w.Context(), "default", id, review.Decision{Action: action, By: "mia", Reason: "so be it"})
+	synctest.Wait()
+	return one, err
+}
+
+// releases releases a held message without an error.
+func (n *node) releases(id string) review.Item {
+	n.w.Helper()
+	one, err := n.decides(id, review.Release)
+	n.w.must(err, nil)
+	return one
+}
+
+// released returns a released message as members receive it.
+func released(room, from, text, held string) string {
+	return strings.TrimSuffix(chat(room, from, text), "}") + fmt.Sprintf(`,"held":%q}`, held)
+}
+
+// TestAHeldMessageReachesMembersAfterItsRelease checks the whole way over two nodes: the order is that of the release, the time
+// that of the say, and the author receives the outcome on all connections.
+func TestAHeldMessageReachesMembersAfterItsRelease(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		one, two := h.node("one"), h.node("two")
+		a, phone := one.as("ann"), two.as("ann")
+		b := two.client().do(roomAdd("r"))
+		a.do(`{"event":"roomAdd","room":"r","moderation":true,"messageId":1}`)
+		id := a.holds(say("r", "hold this"))
+		b.hears()
+		a.says(say("r", "between"), ok, chat("r", a.ID(), "between"))
+		b.hears(chat("r", a.ID(), "between"))
+
+		item := two.releases(id)
+		want := released("r", a.ID(), "hold this", id)
+		b.hears(want)
+		heard := a.heardIDs()
+		notice := fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"released","reason":"so be it","id":%q}`, id, item.MessageID)
+		slices.Sort(heard)
+		if len(heard) != 2 || heard[0] != notice || messageID.ReplaceAllString(heard[1], "") != want || !strings.Contains(heard[1], item.MessageID) {
+			w.Errorf("the author received %s", heard)
+		}
+		phone.hears(messageID.ReplaceAllString(notice, ""))
+		if item.State != review.Decided || item.Decision.By != "mia" || item.Outcome() != review.Released {
+			w.Errorf("the item is %+v", item)
+		}
+		if got := one.Stats().Held; got.Held != 1 || two.Stats().Held.Decided[review.Released] != 1 {
+			w.Errorf("counted %+v", got)
+		}
+	})
+}
+
+// TestARejectedMessageReachesNobody checks the outcomes for the author: rejected with the reason, and withdrawn.
+func TestARejectedMessageReachesNobody(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n")
+		a, b := n.as("ann").do(`{"event":"roomAdd","room":"r","moderation":true,"messageId":1}`), n.as("bob").do(roomAdd("r"))
+		first, second := a.holds(say("r", "hold 1")), a.holds(say("r", "hold 2"))
+		view := func(ids ...string) string {
+			all := []string{}
+			for i, id := range ids {
+				all = append(all, fmt.Sprintf(`{"held":%q,"room":"r","message":"hold %d","sentAt":%s,"heldAt":%[3]s,"until":946771200000,"outcome":"waiting"}`, id, 2-len(ids)+i+1, now))
+			}
+			return fmt.Sprintf(`{"status":"OK","context":"response","data":{"held":[%s]},"messageId":1}`, strings.Join(all, ","))
+		}
+		ids := []string{first, second}
+		slices.Sort(ids)
+		if slices.Equal(ids, []string{first, second}) {
+			a.says(event("heldView"), view(first, second))
+		}
+		b.says(event("heldView"), view())
+		b.says(event("heldWithdraw", fmt.Sprintf(`"held":%q`, first)), strings.Replace(failed("no such held message"), `"data":{}`, fmt.Sprintf(`"data":{"held":%q}`, first), 1))
+
+		_, err := n.decides(first, review.Reject)
+		w.must(err, nil)
+		a.hears(fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"rejected","reason":"so be it"}`, first))
+		a.says(event("heldView"), view(second))
+		a.says(event("heldWithdraw", fmt.Sprintf(`"held":%q`, second)), fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"withdrawn"}`, second), isTrue)
+		a.says(event("heldWithdraw", fmt.Sprintf(`"held":%q`, second)), strings.Replace(failed("the message is withdrawn already"), `"data":{}`, fmt.Sprintf(`"data":{"held":%q}`, second), 1))
+		a.says(event("heldView"), view())
+		b.hears()
+		if _, err := n.decides(second, review.Release); !errors.Is(err, review.ErrDecided) {
+			w.Errorf("the release of a withdrawn message returned %v", err)
+		}
+	})
+}
+
+// TestAKeyAnswersTheSameHeldMessage checks that a repeated say holds nothing, also after a resume on another node, and what it
+// answers after the decision.
+func TestAKeyAnswersTheSameHeldMessage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		one, two := h.node("one", resumes), h.node("two", resumes)
+		a := one.client().do(roomAdd("r"))
+		secret := a.secret()
+		id := a.holds(sayUnder("k", "hold"))
+		if again := a.holds(sayUnder("k", "hold")); again != id {
+			w.Errorf("the key answers %s, want %s", again, id)
+		}
+		time.Sleep(3 * time.Minute) // the connection has forgotten the key
+		if again := a.holds(sayUnder("k", "hold")); again != id {
+			w.Errorf("after three minutes the key answers %s, want %s", again, id)
+		}
+		a.HangUp()
+		b := two.client().do(fmt.Sprintf(`{"event":"resume","session":%q,"messageId":1}`, secret))
+		if again := b.holds(sayUnder("k", "hold")); again != id {
+			w.Errorf("after a resume the key answers %s, want %s", again, id)
+		}
+		item := one.releases(id)
+		b.heard()
+		<-b.Begin(sayUnder("k", "hold"))
+		if heard := b.heardIDs(); len(heard) != 1 || !strings.Contains(heard[0], fmt.Sprintf(`"id":%q`, item.MessageID)) {
+			w.Errorf("after the release the key answers %s", heard)
+		}
+		other := b.holds(sayUnder("x", "hold it"))
+		_, err := one.decides(other, review.Reject)
+		w.must(err, nil)
+		b.says(sayUnder("x", "hold it"), failedWith("rejected: so be it", "x", "hold it"))
+	})
+}
+
+// TestTwoModeratorsMakeOneDecision checks decisions at the same time on two nodes.
+func TestTwoModeratorsMakeOneDecision(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		nodes := []*node{h.node("one"), h.node("two")}
+		a, b := nodes[0].client().do(roomAdd("r")), nodes[1].client().do(roomAdd("r"))
+		for range 20 {
+			id := a.holds(say("r", "hold"))
+			var mu sync.Mutex
+			won, firsts := 0, map[string]bool{}
+			var all sync.WaitGroup
+			for i := range 8 {
+				all.Go(func() {
+					one, err := nodes[i%2].DecideHeld(w.Context(), "default", id, review.Decision{Action: review.Release, By: fmt.Sprint("m", i)})
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err == nil:
+						won++
+					case !errors.Is(err, review.ErrDecided):
+						w.Errorf("a decision returned %v", err)
+					}
+					if one.Decision != nil {
+						firsts[one.Decision.By] = true
+					}
+				})
+			}
+			all.Wait()
+			if won != 1 || len(firsts) != 1 {
+				w.Errorf("%d decisions succeeded, and the first was of %v", won, firsts)
+			}
+			b.hears(released("r", a.ID(), "hold", id))
+			a.heard()
+			time.Sleep(0)
+		}
+	})
+}
+
+// lossy is a broker that fails while it publishes released messages: before the message is published, or after that.
+type lossy struct {
+	cluster.Broker
+	before, after error
+}
+
+// PublishOnce implements cluster.Broker.
+func (l *lossy) PublishOnce(ctx context.Context, room cluster.RoomID, id string, payload []byte, keep cluster.Retention) (cluster.Position, error) {
+	if l.before != nil {
+		return cluster.Position{}, l.before
+	}
+	at, err := l.Broker.PublishOnce(ctx, room, id, payload, keep)
+	return at, cmp.Or(err, l.after)
+}
+
+// TestAReleaseIsRepeatedByAnotherNode checks that another node carries out a decision whose node did not, and that members
+// receive the message once, also if the rules have changed in between.
+func TestAReleaseIsRepeatedByAnotherNode(t *testing.T) {
+	for name, l := range map[string]*lossy{"before": {before: cluster.ErrUnavailable}, "after": {after: cluster.ErrUnknown}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				h := w.holding()
+				one := h.node("one", func(c *engine.Config) { l.Broker, c.Cluster.Broker = c.Cluster.Broker, l })
+				two := h.node("two")
+				a, b := one.client().do(roomAdd("r")), two.client().do(roomAdd("r"))
+				id := a.holds(say("r", "hold"))
+				if _, err := one.decides(id, review.Release); !errors.Is(err, cmp.Or(l.before, l.after)) {
+					w.Errorf("the release returned %v", err)
+				}
+				if _, err := two.decides(id, review.Reject); !errors.Is(err, review.ErrDecided) {
+					w.Errorf("another decision returned %v", err)
+				}
+				h.again = func(*hook.Event) hook.Verdict { return deny("the rules have changed") }
+				l.before, l.after = nil, nil
+				time.Sleep(2 * time.Minute)
+				b.hears(released("r", a.ID(), "hold", id))
+				item, err := two.HeldMessage(w.Context(), "default", id)
+				if w.must(err, nil); item.Outcome() != review.Released {
+					w.Errorf("the message is %+v", item)
+				}
+			})
+		})
+	}
+}
+
+// TestARefusedReleaseWaitsAgain checks the reasons for which a release is refused, that the moderator receives them, and that
+// the message can be released when the reason is gone.
+func TestARefusedReleaseWaitsAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n")
+		a, b := n.as("ann").do(roomAdd("r")), n.client().do(roomAdd("r"))
+		id := a.holds(say("r", "hold"))
+		mute := sanction(moderation.Mute, "ann", "*", time.Hour)
+		var set moderation.Sanction
+		for _, c := range []struct {
+			do   func()
+			undo func()
+			want string
+		}{
+			{func() { h.again = func(*hook.Event) hook.Verdict { return deny("no links") } }, func() { h.again = nil }, "denied by : no links"},
+			{func() { h.again = func(*hook.Event) hook.Verdict { return holdAt(200, false) } }, func() { h.again = nil }, "held again by newcomers@1#1: new here"},
+			{func() { h.again = func(*hook.Event) hook.Verdict { return hook.Verdict{Outcome: hook.Failed} } }, func() { h.again = nil }, "middleware error"},
+			{func() { h.again = func(ev *hook.Event) hook.Verdict { ev.Room = "nowhere"; return hook.Verdict{} } }, func() { h.again = nil }, `rewritten to room "nowhere": room does not exist`},
+			{func() { set = n.sanctions(mute) }, func() { n.RemoveSanction(w.Context(), "default", set.ID, "mia") }, "the author is muted until 2000-01-01T01:00:00Z: be kind"},
+			{func() { w.must(n.DestroyRoom(w.Context(), in("r")), nil) }, func() { w.must(n.CreateRoom(w.Context(), in("r")), nil) }, "room does not exist"},
+		} {
+			c.do()
+			synctest.Wait()
+			b.heard()
+			_, err := n.decides(id, review.Release)
+			w.must(err, errors.New(c.want))
+			item, err := n.HeldMessage(w.Context(), "default", id)
+			if w.must(err, nil); item.State != review.Open || !strings.Contains(c.want, strings.TrimPrefix(item.Failure, "rewritten")) {
+				w.Errorf("after %q the message is %s with the failure %q", c.want, item.State, item.Failure)
+			}
+			if strings.Contains(c.want, "again") && item.Place.Priority != 200 {
+				w.Errorf("the message is held at %+v", item.Place)
+			}
+			b.hears()
+			c.undo()
+			synctest.Wait()
+		}
+		b.do(roomAdd("r"))
+		n.releases(id) // the author is not a member any more
+		b.hears(released("r", a.ID(), "hold", id))
+	})
+}
+
+// TestAReleaseContinuesTheEvent checks what the later entries see, and the room to which an earlier entry has moved the message.
+func TestAReleaseContinuesTheEvent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n", func(c *engine.Config) { c.Tenants[0].Rooms = []engine.RoomSettings{{Users: true}} })
+		a := n.as("ann").do(roomAdd("r"))
+		b, c := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
+		h.first = func(ev *hook.Event) {
+			ev.Room, ev.Message, ev.Extra = "q", wire.Message{Text: "masked"}, json.RawMessage(`{"color":"red"}`)
+		}
+		var seen hook.Event
+		h.again = func(ev *hook.Event) hook.Verdict {
+			seen = *ev
+			return allow(property("seen", "1"), emit("r", "told"))
+		}
+		id := a.holds(say("r", "hold"))
+		a.HangUp()
+		time.Sleep(time.Hour)
+		n.releases(id)
+		c.hears(fmt.Sprintf(`{"message":"masked","room":"q","from":%q,"context":"user","sentAt":%s,"user":"ann","held":%q,"color":"red"}`, a.ID(), now, id))
+		b.hears(strings.Replace(chat("r", "0", "told"), now, fmt.Sprint(time.Now().UnixMilli()), 1))
+		if seen.Room != "q" || seen.Conn.User != "ann" || seen.Conn.ID != a.ID() || seen.JoinedAt == 0 || *seen.After != (hook.Place{Priority: 100, Module: "newcomers"}) {
+			w.Errorf("the later entries saw %+v of %+v", seen, seen.Conn)
+		}
+	})
+}
+
+// TestTheMessageOfAShadowedAuthorReachesOnlyTheAuthor checks the answer to the say, and the release.
+func TestTheMessageOfAShadowedAuthorReachesOnlyTheAuthor(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n")
+		a, b := n.as("ann").do(roomAdd("r")), n.client().do(roomAdd("r"))
+		n.sanctions(sanction(moderation.Shadow, "ann", "*", 0))
+		id := a.holds(say("r", "hold"))
+		item := n.releases(id)
+		a.hears(released("r", a.ID(), "hold", id))
+		b.hears()
+		if item.Outcome() != review.Released {
+			w.Errorf("the message is %+v", item)
+		}
+	})
+}
+
+// TestAHeldMessageExpires checks both settings of onExpire, and a release that is refused at the end.
+func TestAHeldMessageExpires(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n", func(c *engine.Config) { c.Tenants[0].Held.HeldFor = time.Minute })
+		a, b := n.as("ann").do(`{"event":"roomAdd","room":"r","moderation":true,"messageId":1}`), n.client().do(roomAdd("r"))
+		id := a.holds(say("r", "hold"))
+		time.Sleep(59 * time.Second)
+		a.hears()
+		time.Sleep(10 * time.Second)
+		a.hears(fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"expired"}`, id))
+
+		h.release = true
+		sent := fmt.Sprint(time.Now().UnixMilli())
+		id = a.holds(say("r", "hold"))
+		time.Sleep(70 * time.Second)
+		want := strings.Replace(released("r", a.ID(), "hold", id), now, sent, 1)
+		b.hears(want)
+		heard := a.heard()
+		slices.Sort(heard) // the notice may be before or behind the message
+		a.compare(heard, []string{fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"released"}`, id), want})
+
+		h.again = func(*hook.Event) hook.Verdict { return deny("no links") }
+		id = a.holds(say("r", "hold"))
+		time.Sleep(70 * time.Second)
+		a.hears(fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"expired"}`, id))
+		b.hears()
+		item, err := n.HeldMessage(w.Context(), "default", id)
+		if w.must(err, nil); item.Failure != "denied by : no links" {
+			w.Errorf("the failure is %q", item.Failure)
+		}
+	})
+}
+
+// TestHeldMessagesHaveBounds checks the bound of an author, and that messages of the server and without a store are denied.
+func TestHeldMessagesHaveBounds(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n", func(c *engine.Config) { c.Tenants[0].Held.OfOwner = 2 })
+		a := n.as("ann").do(roomAdd("r"))
+		first := a.holds(say("r", "hold"))
+		a.holds(say("r", "hold"))
+		a.says(say("r", "hold"), refused("too many of your items wait for a decision", unsaid("hold"), 0))
+		n.releases(first)
+		a.heard()
+		a.holds(say("r", "hold"))
+		if _, err := n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hold"`)); err == nil || err.Error() != "denied" {
+			w.Errorf("a message of the server returned %v", err)
+		}
+		if _, err := n.Broadcast(w.Context(), in("r"), a.ID(), json.RawMessage(`"hold"`)); err == nil || err.Error() != "denied" {
+			w.Errorf("a message on behalf of the connection returned %v", err)
+		}
+		bare := w.node("bare")
+		bare.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict { return holdAt(1, false) })
+		bare.client().do(roomAdd("r")).says(say("r", "hold"), refused("denied", unsaid("hold"), 0))
+		if _, err := bare.DecideHeld(w.Context(), "default", first, review.Decision{}); !errors.Is(err, review.ErrNoStore) {
+			w.Errorf("a node without a store returned %v", err)
+		}
+	})
+}

@@ -1,0 +1,51 @@
+package review
+
+import (
+	"time"
+
+	"github.com/mootchat/moot/engine/histogram"
+)
+
+// Outcome is what has become of a held message.
+type Outcome string
+
+// The outcomes.
+const (
+	Waiting   Outcome = "waiting" // for a decision
+	Released  Outcome = "released"
+	Rejected  Outcome = "rejected"
+	Withdrawn Outcome = "withdrawn"
+	Expired   Outcome = "expired" // nobody has decided in time, and the message was not released
+)
+
+// Outcome returns the outcome of a held message.
+func (i *Item) Outcome() Outcome {
+	if i.State != Decided {
+		return Waiting
+	}
+	switch d := i.Decision; {
+	case d.Action == Release, d.Action == Expire && d.To != "":
+		return Released
+	case d.Action == Withdraw:
+		return Withdrawn
+	case d.Action == Expire:
+		return Expired
+	}
+	return Rejected
+}
+
+// Stats counts what happened to held messages on a node since it started.
+type Stats struct {
+	Held    uint64 // messages that rules held
+	Refused uint64 // messages that were refused because too many were held
+	Failed  uint64 // releases that a rule, the room or a sanction refused
+
+	Decided map[Outcome]uint64 // messages by outcome: released, rejected, withdrawn, expired
+	Waited  histogram.Snapshot // time from the say to the decision, divided by WaitScale
+}
+
+// WaitScale divides the times of Stats.Waited, whose histogram is for times up to 17 s, so that they reach 19 hours.
+const WaitScale = 4096
+
+// Wait returns the time that a message has waited for its decision.
+func (i *Item) Wait() time.Duration { return time.Duration(i.Decision.At-i.At) * time.Millisecond }
