@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,7 @@ type Server struct {
 	handler http.Handler
 	streams streamCount
 	keys    *keyring
+	history *history
 
 	seen    atomic.Pointer[nodesSeen]
 	looking singleflight.Group // of seen
@@ -77,6 +79,7 @@ func New(cfg Config) *Server {
 	s.cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 100)
 	s.keys = newKeyring(s.cfg.RequestsPerSecond, cfg.Keys...)
 	s.cfg.Keys = nil
+	s.history = &history{read: s.measure}
 	mux := http.NewServeMux()
 	s.api = humago.New(mux, describe(cfg.Version))
 	s.api.OpenAPI().OnAddOperation = append(s.api.OpenAPI().OnAddOperation, showRole)
@@ -107,7 +110,7 @@ const (
 	maxSockets    = 512
 )
 
-// Serve answers requests on l until ctx ends. Requests in progress then have one more second. Serve closes l.
+// Serve answers requests on l until ctx ends, and measures the node for the history. Requests in progress then have one more second. Serve closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	web := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -116,6 +119,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(&limited{Listener: l}) }()
+	ctx, stop := context.WithCancel(ctx)
+	var measuring sync.WaitGroup
+	measuring.Go(func() { s.history.run(ctx) })
+	defer measuring.Wait()
+	defer stop()
 	select {
 	case err := <-ended:
 		return err

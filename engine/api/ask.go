@@ -25,6 +25,7 @@ type question struct {
 	Tenants   []string               `json:"tenants,omitempty"` // tenants that the answer is about; none: all
 	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
 	Usage     *report.UsageQuery     `json:"usage,omitempty"`
+	History   *historyQuery          `json:"history,omitempty"`
 }
 
 // The number after a name is the version of the answer. A node with another version of the program refuses the question, so
@@ -37,6 +38,7 @@ const (
 	askReload    = "reload"
 	askRollback  = "rollback"
 	askDecisions = "decisions/2"
+	askHistory   = "history"
 )
 
 // Answer answers a question of another node. It is an engine.Operator.
@@ -65,6 +67,8 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 		return s.here(q.Tenants...), nil
 	case q.Ask == askUsage && s.cfg.Modules != nil && q.Usage != nil:
 		return s.cfg.Modules.Usage(*q.Usage), nil
+	case q.Ask == askHistory && q.History != nil:
+		return s.history.since(q.History.Span, q.History.Since), nil
 	case q.Ask == askReload && s.cfg.Rules != nil:
 		return s.cfg.Rules.Reload(ctx), nil
 	case q.Ask == askRollback && s.cfg.Rules != nil:

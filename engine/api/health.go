@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -102,6 +104,16 @@ func (s *Server) readiness(ctx context.Context, checks []Check) readinessAnswer 
 		r.Checks[c.Name] = state
 	}
 	return r
+}
+
+// failing returns the checks that fail, sorted.
+func (a *readinessAnswer) failing() (all []failedCheck) {
+	for _, name := range slices.Sorted(maps.Keys(a.Checks)) {
+		if c := a.Checks[name]; !c.OK {
+			all = append(all, failedCheck{name, c.Detail})
+		}
+	}
+	return all
 }
 
 func (s *Server) engineReady(context.Context) error { return s.cfg.Engine.Accepting() }

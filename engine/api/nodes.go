@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,6 +30,21 @@ type Node struct {
 	Faults        []TenantFault `json:"faults,omitempty" doc:"The first 100 tenants that are not configured correctly."`
 	FaultyTenants int           `json:"faultyTenants" doc:"The number of tenants that are not configured correctly."`
 	NeedsRestart  []string      `json:"needsRestart,omitempty" doc:"Changed settings in the files of the node that need a restart."`
+	Revisions     int           `json:"revisions" doc:"Earlier revisions to which rollbacks can return; 0: a rollback is refused."`
+	Failing       []failedCheck `json:"failing,omitempty" doc:"The checks of /health/ready that fail."`
+	Certificates  []certificate `json:"certificates,omitempty" doc:"The certificates of listeners with TLS."`
+}
+
+// failedCheck is a check of a node that fails.
+type failedCheck struct {
+	Check  string `json:"check"`
+	Detail string `json:"detail"`
+}
+
+// certificate is the certificate of a listener.
+type certificate struct {
+	Listener  string      `json:"listener" doc:"The setting of the listener, such as http."`
+	ExpiresAt millis.Time `json:"expiresAt" format:"unix-ms"`
 }
 
 // maxFaults is the number of tenants that are not configured correctly in a Node.
@@ -56,14 +73,21 @@ func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) 
 }
 
 func (s *Server) status(ctx context.Context) Node {
-	stats := s.cfg.Engine.Stats()
+	stats, ready := s.cfg.Engine.Stats(), s.readiness(ctx, s.checks())
 	n := Node{
 		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: millis.TimeOf(s.started.Truncate(time.Millisecond)),
-		Ready: s.readiness(ctx, s.checks()).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
-		Tenants: s.cfg.Engine.TenantCount(),
+		Ready: ready.Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
+		Tenants: s.cfg.Engine.TenantCount(), Failing: ready.failing(),
+	}
+	if s.cfg.Certificates != nil {
+		all := s.cfg.Certificates()
+		for _, listener := range slices.Sorted(maps.Keys(all)) {
+			n.Certificates = append(n.Certificates, certificate{listener, millis.TimeOf(all[listener])})
+		}
 	}
 	if s.cfg.Rules != nil {
 		n.Revision, n.LastReload, n.NeedsRestart = s.cfg.Rules.Revision(), s.cfg.Rules.Last(), s.cfg.Rules.NeedsRestart()
+		n.Revisions = s.cfg.Rules.Kept()
 		faults := s.cfg.Rules.Faults()
 		n.Faults, n.FaultyTenants = faults[:min(len(faults), maxFaults)], len(faults)
 	}

@@ -46,11 +46,13 @@ var leastRoles = map[string]Role{
 	"listModules":       viewer,
 	"listTenantModules": viewer,
 	"getUsage":          viewer,
+	"getHistory":        viewer,
 
 	"listConnections":     moderator,
 	"getConnection":       moderator,
 	"disconnect":          moderator,
 	"removeMember":        moderator,
+	"listMessages":        moderator,
 	"getUser":             moderator,
 	"disconnectUser":      moderator,
 	"listSanctions":       moderator,

@@ -40,6 +40,8 @@ type Room struct {
 type roomQuery struct {
 	InTenant
 	Prefix string `query:"prefix" maxLength:"200" doc:"Only rooms whose names begin with this."`
+	Search string `query:"search" maxLength:"200" doc:"Only rooms whose names contain this, in upper or lower case."`
+	Sort   string `query:"sort" enum:"name,members" default:"name" doc:"The order: members lists the rooms with most members first, with membersCount. Only the first 20,000 rooms by name are sorted; while members join and leave, a room may be on two pages or on none."`
 	Counts bool   `query:"counts" doc:"Add membersCount."`
 	Cursor string `query:"cursor" maxLength:"300" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
@@ -47,8 +49,9 @@ type roomQuery struct {
 
 type roomList struct {
 	Body struct {
-		Rooms  []Room `json:"rooms" doc:"Sorted by the bytes of their names."`
-		Cursor string `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
+		Rooms   []Room `json:"rooms" doc:"Sorted by the bytes of their names, if sort is not members."`
+		Cursor  string `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
+		Partial bool   `json:"partial,omitempty" doc:"With sort=members: the tenant has more rooms than are sorted."`
 	}
 }
 
@@ -98,38 +101,6 @@ func (s *Server) roomOperations() {
 	huma.Register(s.api, s.operation("addMember", http.MethodPut, room+"/members/{connection}", 204, "Add a connection to a room, through the rules of the room"), s.addMember)
 	huma.Register(s.api, s.operation("removeMember", http.MethodDelete, room+"/members/{connection}", 204, "Remove a connection from a room"), s.removeMember)
 	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 200, "Send a message to a room, through the rules of the room"), s.broadcast)
-}
-
-func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
-	names, more, err := s.cfg.Engine.Rooms(ctx, in.Tenant, cluster.RoomQuery{Prefix: in.Prefix, After: in.Cursor, Limit: in.Limit})
-	if err != nil {
-		return nil, s.faultOf(err)
-	}
-	out := &roomList{}
-	out.Body.Rooms = make([]Room, len(names))
-	for i, name := range names {
-		out.Body.Rooms[i].Name = name
-	}
-	if more {
-		out.Body.Cursor = names[len(names)-1]
-	}
-	if in.Counts {
-		err = s.count(ctx, in.Tenant, out.Body.Rooms)
-	}
-	return out, s.faultOf(err)
-}
-
-// count sets the number of members of each room; 0 for a room that was deleted meanwhile.
-func (s *Server) count(ctx context.Context, tenant string, rooms []Room) error {
-	ids := make([]cluster.RoomID, len(rooms))
-	for i := range rooms {
-		ids[i] = cluster.RoomID{Tenant: tenant, Room: rooms[i].Name}
-	}
-	counts, err := s.cfg.Engine.MemberCounts(ctx, ids)
-	for i := range counts {
-		rooms[i].MembersCount = &counts[i]
-	}
-	return err
 }
 
 func (s *Server) getRoom(ctx context.Context, in *InRoom) (*oneRoom, error) {

@@ -19,6 +19,8 @@ type Rules interface {
 	Reload(ctx context.Context) Reload
 	// Rollback puts the rules from before the last reload into use again.
 	Rollback(ctx context.Context) Reload
+	// Kept returns the number of earlier revisions to which rollbacks can return, one after the other.
+	Kept() int
 	// NeedsRestart returns the settings, such as http.listen, that need a restart because their values in the files differ
 	// from the values at the start. Callers must not change the result.
 	NeedsRestart() []string

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,6 +20,7 @@ type Tenant struct {
 	Connections int    `json:"connections"`
 	Rooms       int    `json:"rooms" doc:"Rooms that exist."`
 	OutboxBytes int    `json:"outboxBytes" doc:"Bytes that wait for its connections."`
+	Messages    uint64 `json:"messages" doc:"Messages that the nodes have published since their starts."`
 }
 
 type tenantList struct {
@@ -81,14 +85,61 @@ func pageOf(names []string, q *tenantQuery) (page []string, cursor string) {
 	return page, cursor
 }
 
-func (s *Server) listTenants(ctx context.Context, in *tenantQuery) (*tenantList, error) {
-	names, cursor := s.selected(keyIn(ctx).tenants, in)
+// sortedTenants is a tenantQuery with an order. huma finds no parameters in an embedded type that is not exported.
+type sortedTenants struct {
+	Tenants []string `query:"tenants" maxItems:"100" doc:"Only the tenants with these names, separated by commas."`
+	Search  string   `query:"search" maxLength:"63" doc:"Only tenants whose names contain this."`
+	Cursor  string   `query:"cursor" maxLength:"63" doc:"The cursor of the page before; none: the first page."`
+	Limit   int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Number of tenants."`
+	Sort    string   `query:"sort" enum:"name,connections,rooms,outboxBytes,messages" default:"name" doc:"The order; other than name: the largest first. An order other than name reads the numbers of all tenants; while they change, a tenant may be on two pages or on none."`
+}
+
+// order returns the number by which tenants are sorted.
+func (q *sortedTenants) order(t *Tenant) uint64 {
+	switch q.Sort {
+	case "connections":
+		return uint64(t.Connections)
+	case "rooms":
+		return uint64(t.Rooms)
+	case "outboxBytes":
+		return uint64(t.OutboxBytes)
+	}
+	return t.Messages
+}
+
+func (s *Server) listTenants(ctx context.Context, in *sortedTenants) (*tenantList, error) {
+	if in.Sort != "name" {
+		return s.largestTenants(ctx, in)
+	}
+	names, cursor := s.selected(keyIn(ctx).tenants, &tenantQuery{in.Tenants, in.Search, in.Cursor, in.Limit})
 	tenants, lost, err := s.tenants(ctx, names)
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
 	out := &tenantList{}
 	out.Body.Tenants, out.Body.Unreachable, out.Body.Cursor = tenants, lost, cursor
+	return out, nil
+}
+
+// largestTenants returns a page of the tenants in an order other than by name. The cursor is the number of tenants
+// before the page.
+func (s *Server) largestTenants(ctx context.Context, in *sortedTenants) (*tenantList, error) {
+	from, err := strconv.Atoi(cmp.Or(in.Cursor, "0"))
+	if err != nil || from < 0 {
+		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.cursor is not a cursor of sort=%s: use the cursor of the page before", in.Sort)
+	}
+	names, _ := s.selected(keyIn(ctx).tenants, &tenantQuery{Tenants: in.Tenants, Search: in.Search, Limit: math.MaxInt})
+	all, lost, err := s.tenants(ctx, names)
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	slices.SortStableFunc(all, func(a, b Tenant) int { return cmp.Compare(in.order(&b), in.order(&a)) })
+	out := &tenantList{}
+	end := min(from+in.Limit, len(all))
+	out.Body.Tenants, out.Body.Unreachable = all[min(from, end):end], lost
+	if end < len(all) {
+		out.Body.Cursor = strconv.Itoa(end)
+	}
 	return out, nil
 }
 
@@ -131,6 +182,7 @@ func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost [
 			if i, ok := at[t.Name]; ok {
 				all[i].Connections += t.Connections
 				all[i].OutboxBytes += t.OutboxBytes
+				all[i].Messages += t.Messages
 			}
 		}
 	}

@@ -47,6 +47,7 @@ func (p *program) change(by int) api.Reload {
 
 func (p *program) Reload(context.Context) api.Reload        { return p.change(1) }
 func (p *program) Rollback(context.Context) api.Reload      { return p.change(-1) }
+func (p *program) Kept() int                                { return 1 }
 func (p *program) NeedsRestart() []string                   { return []string{"http.listen"} }
 func (p *program) Last() *api.Reload                        { return nil }
 func (p *program) Counts() (taken, partial, refused uint64) { return 3, 2, 1 }
@@ -123,6 +124,7 @@ func (p *program) Record(ctx context.Context, q api.RecordQuery, f func([]byte) 
 
 func (p *program) use(c *api.Config) {
 	c.Rules, c.Modules, c.Decisions, c.Values, c.Trials, c.Recorder = p, p, p, p, p, p
+	c.RequestsPerSecond = 200
 }
 
 // unlimited lets a key send as many requests as a tour has.
@@ -222,6 +224,7 @@ func (r *tour) all(c *enginetest.Client) {
 	r.ask("GET", acme+"/rooms/den/members?cursor=no%20cursor", "", 422, `"invalid"`)
 	r.ask("GET", acme+"/rooms/none/members", "", 404, `"no_room"`)
 
+	r.ask("GET", acme+"/rooms/den/messages", "", 200, `"messages":[],"kept":false`)
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":"from the system"}`, 200, `"id":"`)
 	c.Await(`"message":"from the system"`)
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":{"big":12345678901234567890},"from":"`+c.ID()+`"}`, 200, `"id":"`)
@@ -263,6 +266,8 @@ func (r *tour) all(c *enginetest.Client) {
 	c.Await("bye removed by the server")
 
 	r.ask("GET", "/api/modules", "", 200, `"version":"gate@0a1b2c3d#r1"`)
+	r.ask("GET", "/api/history?span=2h", "", 200, `"stepTime":30000`)
+	r.ask("GET", "/api/history?span=1y", "", 422, `"invalid"`)
 	r.ask("GET", "/api/usage", "", 200, `"memory":{"limit":1073741824,"code":5242880,"instances":3145728`)
 	if answer := r.ask("GET", acme+"/modules", "", 200, `"errors":{"trap":2}`); strings.Contains(answer, "gate") {
 		r.t.Errorf("the tenant's modules are %s", answer)
@@ -456,6 +461,7 @@ func TestATenantsKeyIsShownItsTenantAlone(t *testing.T) {
 		"/api/tenants/none":                                       403,
 		"/api/modules":                                            403,
 		"/api/decisions":                                          403,
+		"/api/history":                                            403,
 		"/api/usage":                                              403,
 		"/api/nodes":                                              403,
 		"/api/tenants/default/connections/" + other.ID():          403,

@@ -32,6 +32,8 @@ func TestRequestsOfTheAPIPage(t *testing.T) {
 		"/rooms/lounge":          `"name":"lounge"`,
 		"/rooms/lounge/messages": `^{"id":"[0-9a-v]{20}"}\s*$`,
 		"/api/reload":            `"revision":"`,
+		"span=2h'":               `"stepTime":30000`,
+		"/messages?limit=10'":    `"kept":false`,
 		"by=memory&top=3'":       `"memory":\{"limit":[1-9]`,
 		"/sanctions":             `"user":"bob","kind":"mute"`,
 		"/sanctions?user=bob'":   `"reason":"be kind"`,

@@ -41,6 +41,7 @@ type reloader struct {
 	current atomic.Pointer[config.Config]                       // in use
 	kept    atomic.Pointer[map[string]map[string]config.Module] // see loaded
 	watched atomic.Pointer[config.Loader]                       // the files of the configuration in use, and of the last refused one
+	older   atomic.Int32                                        // the length of past
 	unseen  atomic.Bool                                         // the file system did not answer at the last look at the files
 	first   []fileState                                         // states of the watched files at the start
 
@@ -99,6 +100,7 @@ func (r *reloader) attempt(ctx context.Context, what string, change func(context
 	if out.Partial {
 		out.Faults = *r.faults.Load()
 	}
+	r.older.Store(int32(len(r.past)))
 	r.report(what, &out)
 	return out
 }

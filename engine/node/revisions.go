@@ -25,6 +25,9 @@ func (r *reloader) Counts() (taken, partial, refused uint64) {
 // Faults implements api.Rules.
 func (r *reloader) Faults() []api.TenantFault { return *r.faults.Load() }
 
+// Kept implements api.Rules.
+func (r *reloader) Kept() int { return int(r.older.Load()) }
+
 // NeedsRestart implements api.Rules.
 func (r *reloader) NeedsRestart() []string {
 	if paths := r.restart.Load(); paths != nil {
