@@ -7,6 +7,7 @@ import { chromium } from "playwright-core";
 import { start } from "../../../compat/nodetest/server.mjs";
 
 const timeout = 120_000; // of one test, in ms
+const patience = Number(process.env.PATIENCE || timeout / 2); // with one element, in ms
 const ofDefault = "a-tenant-key-for-tests";
 const ofViewer = "a-viewer-key-for-tests";
 const ofModerators = "a-key-of-two-tenants-for-tests";
@@ -29,7 +30,7 @@ decisions: { text: true }
 
 tenants:
   default:
-    rooms: { starting: [lobby, "<b>odd</b>"] }
+    rooms: { starting: [lobby, "<b>odd</b>"], settings: [{ match: "<b>odd</b>", history: 20 }] }
     chain: [ { module: rule, timeout: 10s, hooks: [onSayReceive], config: { loud: HEY } } ]
   other: { match: { host: [other.test] }, chain: [ { module: loop, timeout: 100ms } ] }
 `);
@@ -62,7 +63,7 @@ afterEach(async () => {
 
 async function look(key, view = "overview") {
   const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  page.setDefaultTimeout(timeout / 2);
+  page.setDefaultTimeout(patience);
   const complaints = [];
   page.on("pageerror", (err) => complaints.push(err.message));
   page.on("console", (m) => m.type() === "error" && !/the server responded with a status of 4/.test(m.text()) && complaints.push(m.text()));
@@ -72,6 +73,11 @@ async function look(key, view = "overview") {
   await page.getByLabel("Key").fill(key);
   await page.keyboard.press("Enter");
   return page;
+}
+
+// rounds waits until the page was updated n times.
+async function rounds(page, n) {
+  for (; n > 0; n--) await page.waitForFunction((old) => document.getElementById("clock").textContent !== old, await page.getByTestId("clock").textContent());
 }
 
 // photograph writes a screenshot to the folder $SCREENSHOTS if it is set.
@@ -90,6 +96,7 @@ async function talk(room, ...texts) {
     socket.onerror = reject;
     socket.onmessage = ({ data }) => {
       const frame = JSON.parse(data);
+      (window.received ??= []).push(frame);
       if (frame.context === "response") answered.get(frame.messageId)?.(frame);
     };
     window.ask = (frame) => new Promise((done) => {
@@ -101,12 +108,22 @@ async function talk(room, ...texts) {
   }), room);
   const say = (message) => page.evaluate((frame) => window.ask(frame), { event: "say", room, message });
   for (const text of texts) await say(text);
+  say.page = page;
   return say;
 }
 
+// listen joins a room, creating it, and returns a function that waits for a message.
+async function listen(room) {
+  await admins("PUT", `/api/tenants/default/rooms/${room}`);
+  const say = await talk(room);
+  return (of) => say.page.waitForFunction((text) => window.received.some((frame) => frame.message === text), of);
+}
+
+const admins = (method, path) => fetch(`http://${server.admin}${path}`, { method, headers: { Authorization: `Bearer ${admin}` } });
+
 test("a wrong key is refused, and a right one is asked for no more in this tab", { timeout }, async () => {
   const page = await look("a-key-that-is-not-one");
-  await page.getByRole("alert").filter({ hasText: "Refused" }).waitFor();
+  await page.getByRole("alert").filter({ hasText: "This key is not known." }).waitFor();
   await page.getByLabel("Key").fill(admin);
   await page.keyboard.press("Enter");
   await page.getByRole("table", { name: "Nodes" }).waitFor();
@@ -123,21 +140,29 @@ test("nodes, tenants and live charts", { timeout }, async () => {
   const page = await look(admin);
   await page.getByRole("table", { name: "Tenants" }).getByRole("row", { name: /default/ }).waitFor();
   assert.equal(await page.getByRole("table", { name: "Tenants" }).getByRole("row").count(), 3);
-  const rate = page.locator("section", { hasText: "Messages and deliveries" }).locator(".legend b");
+  const rate = page.getByRole("region", { name: "Messages and deliveries" }).locator(".legend b");
   let talking = true;
   const talked = (async () => { while (talking) { await say("good day"); await new Promise((r) => { setTimeout(r, 20); }); } })();
   await page.waitForFunction(() => /[1-9]/.test(document.querySelector(".legend b").textContent));
-  await page.locator("section", { hasText: "Calls of modules" }).locator(".legend b", { hasText: /µs|ms/ }).first().waitFor();
-  await new Promise((r) => { setTimeout(r, 7000); });
+  for (const name of ["Calls of modules", "Chains of rules", "Requests of clients"]) await page.getByRole("region", { name }).locator(".legend b", { hasText: /µs|ms/ }).first().waitFor();
+  await page.getByRole("region", { name: "Memory" }).locator(".legend b", { hasText: "MiB" }).first().waitFor();
+  await page.getByRole("table", { name: "Tenants" }).getByRole("row", { name: /default/ }).getByText(/[1-9].*\/s/).waitFor();
   assert.equal(await rate.count(), 2);
-  assert.equal(await page.locator(".chart canvas").count(), 3);
+  assert.equal(await page.locator(".chart canvas").count(), 8);
+  await page.getByLabel("Time").selectOption("2h");
   await photograph(page, "overview");
   talking = false;
   await talked;
-  // The focus stays on the link while the page is redrawn.
+  // Updates keep the elements of the page: the focus, the selection and what is scrolled stay.
   const link = page.getByRole("table", { name: "Tenants" }).getByRole("link").first();
   await link.focus();
-  await page.waitForFunction((old) => document.getElementById("state").textContent !== old, await page.getByTestId("state").textContent());
+  await page.evaluate(() => {
+    window.kept = document.activeElement;
+    getSelection().selectAllChildren(document.querySelector('[aria-label="Nodes"] tbody tr'));
+    window.selected = String(getSelection());
+  });
+  await rounds(page, 2);
+  assert.deepEqual(await page.evaluate(() => [document.activeElement === window.kept, window.kept.isConnected, String(getSelection()).split("\t")[0] === window.selected.split("\t")[0]]), [true, true, true]);
   await page.keyboard.press("Enter");
   await page.getByRole("table", { name: "Rooms" }).waitFor();
 });
@@ -145,6 +170,8 @@ test("nodes, tenants and live charts", { timeout }, async () => {
 test("modules: counters, reload and rollback with what came of them", { timeout }, async () => {
   await talk("lobby", "secret", "shout");
   const page = await look(admin, "modules");
+  await page.getByText("There is nothing to roll back").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Roll back all nodes" }).isDisabled());
   const row = page.getByRole("table", { name: "Modules", exact: true }).getByRole("row", { name: /rule/ });
   await row.getByText("closed").waitFor();
   const version = await row.locator("code").textContent();
@@ -159,31 +186,95 @@ test("modules: counters, reload and rollback with what came of them", { timeout 
   await writeFile(rules, `moot.on("onSayReceive", function(event)\n  not lua\nend)\n`);
   await page.getByRole("button", { name: "Reload all nodes" }).click();
   await page.getByTestId("result").getByText("refused by some nodes").waitFor();
-  assert.match(await page.getByTestId("result").textContent(), /rule\.lua:2/);
+  assert.match(await page.getByRole("table", { name: "Results" }).textContent(), /rule\.lua:2/);
   await page.getByRole("link", { name: "Overview" }).click();
-  await page.getByTestId("troubles").getByText("The last reload").waitFor();
+  await page.getByTestId("troubles").getByText("refused the last reload").waitFor();
+  assert.match(await page.getByTestId("troubles").innerText(), /rule\.lua:2/);
   await photograph(page, "troubles");
   await writeFile(rules, good);
 
   await page.getByRole("link", { name: "Modules" }).click();
   await page.getByRole("button", { name: "Roll back all nodes" }).click();
+  await page.getByTestId("question").getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("button", { name: "Roll back all nodes" }).click();
+  await page.getByTestId("question").getByRole("button", { name: "Roll back" }).click();
   await page.getByTestId("result").getByText(": done").waitFor();
   await page.getByRole("table", { name: "Modules", exact: true }).getByText(version).waitFor();
 });
 
 test("rooms and their members, by keyboard, whatever their names are", { timeout }, async () => {
-  await talk("<b>odd</b>");
+  await talk("<b>odd</b>", "one", "two <i>");
   const page = await look(admin, "rooms");
-  await page.getByRole("button", { name: "<b>odd</b>" }).focus();
+  await page.getByRole("link", { name: "<b>odd</b>" }).focus();
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "<b>odd</b>: 1 member" }).waitFor();
+  assert.match(page.url(), /#rooms\?tenant=default&room=/);
   assert.equal(await page.getByRole("table", { name: "Members of <b>odd</b>" }).getByRole("row").count(), 2);
+  await page.getByText("two <i>").waitFor();
   await photograph(page, "rooms");
-  await page.getByLabel("Name begins with").fill("lob");
+  await page.reload();
+  await page.getByRole("heading", { name: "<b>odd</b>: 1 member" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("heading", { name: "<b>odd</b>: 1 member" }).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "<b>odd</b>" }).click();
+  await page.getByRole("link", { name: "Close" }).click();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "<b>odd</b>");
+
+  await page.getByLabel("Name contains").fill("OBB");
   await page.waitForFunction(() => !document.body.textContent.includes("odd"));
+  await page.getByRole("link", { name: "lobby" }).waitFor();
   await page.getByLabel("Tenant", { exact: true }).fill("other");
   await page.keyboard.press("Enter");
-  await page.getByText("No room with this prefix.").waitFor();
+  await page.getByText("No rooms.").waitFor();
+});
+
+test("what an operator does with rooms, connections and values", { timeout }, async () => {
+  const heard = await listen("quiet");
+  const page = await look(admin, "rooms");
+  const result = page.getByTestId("result");
+  await page.getByLabel("New room").fill("made here");
+  await page.keyboard.press("Enter");
+  await result.getByText("made here exists.").waitFor();
+  await page.getByRole("link", { name: "quiet" }).click();
+  await page.getByLabel("Say as the system").fill("news");
+  await page.keyboard.press("Enter");
+  await page.getByText("The message is sent.").waitFor();
+  await heard("news");
+
+  // The panel of the connection, its property and a message to it.
+  await page.getByRole("table", { name: "Members of quiet" }).getByRole("link").first().click();
+  await page.getByLabel("Property", { exact: true }).fill("team");
+  await page.getByLabel("Value: JSON or text").fill("blue");
+  await page.getByRole("form", { name: "Set a property" }).getByRole("button", { name: "Set" }).click();
+  await page.getByRole("table", { name: "Its properties" }).getByText('"blue"').waitFor();
+  await page.getByLabel("Message to this connection").fill("for you");
+  await page.keyboard.press("Enter");
+  await heard("for you");
+  await photograph(page, "connection");
+
+  // Out of the room, which the panel of the room shows, then disconnected.
+  await page.getByRole("table", { name: "Its rooms" }).getByRole("link", { name: "quiet" }).click();
+  await page.getByRole("button", { name: /^Remove / }).click();
+  await photograph(page, "question");
+  await page.getByTestId("question").getByRole("button", { name: "Remove" }).click();
+  await page.getByText("is not in quiet any more.").waitFor();
+  await page.getByRole("heading", { name: "quiet: 0 members" }).waitFor();
+  await page.getByRole("button", { name: "Destroy the room" }).click();
+  await page.getByTestId("question").getByRole("button", { name: "Destroy" }).click();
+  await page.getByRole("link", { name: "quiet" }).waitFor({ state: "detached" });
+  await page.goBack();
+  await page.getByText("room does not exist").waitFor();
+
+  await page.getByRole("link", { name: "Modules" }).click();
+  await page.getByRole("link", { name: "rule" }).first().click();
+  await page.locator('input[name=key]').fill("word");
+  await page.getByLabel("Value", { exact: true }).fill("apple");
+  await page.getByRole("form", { name: "Set a key" }).getByRole("button", { name: "Set" }).click();
+  await page.getByText("word is set.").waitFor();
+  await page.getByRole("button", { name: "word" }).click();
+  await page.getByRole("button", { name: "Remove" }).click();
+  await page.getByTestId("question").getByRole("button", { name: "Remove" }).click();
+  await page.getByText("No stored values.").waitFor();
 });
 
 test("decisions, filtered", { timeout }, async () => {
@@ -274,7 +365,7 @@ test("a viewer sees what a viewer may do", { timeout }, async () => {
 
 test("a key of two tenants has the choice between them", { timeout }, async () => {
   const page = await look(ofModerators, "rooms");
-  await page.getByRole("button", { name: "lobby" }).waitFor();
+  await page.getByRole("link", { name: "lobby" }).waitFor();
   await page.getByLabel("Tenant", { exact: true }).fill("other");
   await page.keyboard.press("Enter");
   await page.getByText("No rooms.").waitFor();
@@ -287,8 +378,14 @@ test("a server that is gone is told, and found again", { timeout }, async () => 
   const page = await look(admin);
   await page.getByRole("table", { name: "Nodes" }).waitFor();
   await page.route("**/api/**", (route) => route.abort());
-  await page.getByText("the server cannot be reached").waitFor();
+  await page.getByTestId("troubles").getByText("The server cannot be reached.").waitFor();
+  assert.match(await page.getByTestId("troubles").innerText(), /data on this page is from \d\d:\d\d:\d\d/);
+  assert.ok(await page.locator("body.stale").isVisible());
+  assert.ok(await page.getByRole("table", { name: "Nodes" }).isVisible());
+  await photograph(page, "gone");
   await page.unroute("**/api/**");
+  await page.getByTestId("troubles").waitFor({ state: "hidden" });
   await page.getByTestId("state").filter({ hasText: "all tenants" }).waitFor();
+  assert.equal(await page.locator("body.stale").count(), 0);
   open.at(-1).complaints = open.at(-1).complaints.filter((text) => !/ERR_FAILED/.test(text));
 });

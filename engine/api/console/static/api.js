@@ -20,8 +20,9 @@ export class Fault extends Error {
 
 const timeout = 60_000; // ms; the server answers before that
 
-// ask sends a request. If signal aborts it, the promise never settles, because nobody waits for the answer.
-export async function ask(method, path, body, signal) {
+// ask sends a request. accepted are statuses besides those of success whose answer is no fault. If signal aborts the request, its
+// promise never settles, because nobody waits for the answer.
+export async function ask(method, path, body, { signal, accepted = [] } = {}) {
   const late = AbortSignal.timeout(timeout);
   let response;
   let text;
@@ -43,10 +44,10 @@ export async function ask(method, path, body, signal) {
   } catch {
     throw new Fault(response.status, `the server did not answer in JSON (${response.status})`);
   }
-  if (!response.ok) throw new Fault(response.status, answer.error?.message ?? `the server answered ${response.status}`);
+  if (!response.ok && !accepted.includes(response.status)) throw new Fault(response.status, answer.error?.message ?? `the server answered ${response.status}`);
   return answer;
 }
 
-export const get = (path) => ask("GET", path);
+export const get = (path, accepted) => ask("GET", path, undefined, { accepted });
 
 export const at = (...parts) => "/api/" + parts.map(encodeURIComponent).join("/");

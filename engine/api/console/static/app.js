@@ -1,62 +1,79 @@
 // The page with its key, views and updates.
 import { Fault, get, key, remember } from "./api.js";
 import { Feed } from "./feed.js";
-import { refocus } from "./html.js";
+import { showTroubles } from "./troubles.js";
+import { connections } from "./views/connections.js";
 import { decisions } from "./views/decisions.js";
+import { desk } from "./views/desk.js";
 import { modules } from "./views/modules.js";
 import { overview } from "./views/overview.js";
 import { playground } from "./views/playground.js";
 import { rooms } from "./views/rooms.js";
 
-const views = { overview, modules, rooms, decisions, playground };
+// Each view is a function of its place, the feed and the parameters of the address. It returns update(), which is called after
+// each round; end(), before another view; and go(parameters), when only these change. end and go may be missing.
+const views = { overview, desk, modules, rooms, connections, decisions, playground };
 const period = 2000; // ms between two updates
 
 const element = (id) => document.getElementById(id);
 const main = element("view");
 const feed = new Feed();
-let shown; // the current view: update() is called after each round, end() before the next view
+let name; // of the current view
+let shown; // the current view
 let timer;
 
-function state(text, bad = false) {
-  element("state").textContent = text;
-  element("state").className = bad ? "bad" : "";
-}
+const parameters = () => new URLSearchParams(location.hash.split("?")[1]);
+const titles = () => [...element("nav").querySelectorAll("a")];
 
 function route() {
-  const name = location.hash.slice(1).split("?")[0];
-  const links = [...element("nav").querySelectorAll("a")];
-  const open = links.some((link) => link.hash === `#${name}` && !link.hidden) ? name : "overview";
+  const asked = location.hash.slice(1).split("?")[0];
+  const links = titles();
+  const open = links.some((link) => link.hash === `#${asked}` && !link.hidden) ? asked : "overview";
+  if (open === name && shown?.go) return shown.go(parameters());
   for (const link of links) {
     if (link.hash === `#${open}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   shown?.end?.();
   main.replaceChildren();
-  document.title = `${open} · Moot console`;
-  shown = views[open](main, feed, new URLSearchParams(location.hash.split("?")[1]));
+  name = open;
+  document.title = `${links.find((link) => link.hash === `#${open}`).textContent} · Moot console`;
+  shown = views[open](main, feed, parameters());
   shown.update();
+  main.focus();
+}
+
+// state shows what the page is about, and when its data arrived. Only a change of the text is announced, not the clock.
+function state(text) {
+  if (element("scope").textContent !== text) element("scope").textContent = text;
+  element("clock").textContent = feed.at ? new Date(feed.at).toLocaleTimeString("en-GB") : "";
 }
 
 async function round() {
+  clearTimeout(timer);
   try {
     await feed.round();
-    state(`${feed.whole ? "all tenants" : `tenant ${feed.tenant.name}`} · ${new Date().toLocaleTimeString("en-GB")}`);
-    if (shown) redraw();
-  } catch (err) {
-    if (err.status === 401) return login("The server does not accept the key any more.");
-    state(err.message, true);
+  } catch { // the key is not known any more
+    return login("This key is not known any more.");
   }
+  const scope = feed.whole ? "all tenants" : `tenant ${feed.tenant?.name ?? ""}`;
+  state(feed.fault ? feed.fault.message : scope);
+  document.body.classList.toggle("stale", Boolean(feed.fault));
+  showTroubles(element("troubles"), feed);
+  shown?.update();
   timer = setTimeout(round, document.hidden ? period * 5 : period);
 }
-
-const redraw = () => refocus(main, () => shown.update());
 
 function login(why = "") {
   clearTimeout(timer);
   shown?.end?.();
-  shown = undefined;
+  shown = name = undefined;
   remember("");
+  feed.clear();
+  feed.at = 0;
   main.replaceChildren();
+  element("troubles").replaceChildren();
+  document.body.classList.remove("stale");
   state("");
   element("login-error").textContent = why;
   for (const id of ["nav", "leave"]) element(id).hidden = true;
@@ -69,17 +86,15 @@ async function enter() {
   try {
     feed.key = await get("/api/key");
   } catch (err) {
-    if (!(err instanceof Fault) || err.status === 401) return login(key ? `Refused: ${err.message}` : "");
-    return login(err.message);
+    if (!(err instanceof Fault) || err.status === 401) return login(key ? "This key is not known. Keys are in config.yaml: admin.key, admin.keys and admin.tenantKeys." : "");
+    return login(`The key was not checked: ${err.message}`);
   }
   element("login").hidden = true;
   for (const id of ["nav", "leave"]) element(id).hidden = false;
   for (const link of element("nav").querySelectorAll("[data-role]")) link.hidden = !feed.may(link.dataset.role);
   feed.clear();
   await round();
-  if (!element("login").hidden) return;
-  route();
-  main.focus();
+  if (element("login").hidden) route();
 }
 
 element("login").addEventListener("submit", (event) => {
@@ -88,12 +103,14 @@ element("login").addEventListener("submit", (event) => {
   enter();
 });
 element("leave").addEventListener("click", () => login());
-addEventListener("hashchange", () => {
-  if (!key || !element("login").hidden) return;
-  route();
+element("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address is that of the view
   main.focus();
 });
-addEventListener("unhandledrejection", (event) => state(String(event.reason?.message ?? event.reason), true));
+addEventListener("hashchange", () => {
+  if (key && element("login").hidden) route();
+});
+addEventListener("unhandledrejection", (event) => state(String(event.reason?.message ?? event.reason)));
 
 if (key) enter();
 else {

@@ -3,8 +3,8 @@ import { at, get } from "./api.js";
 const kept = 300; // points of a series: ten minutes
 const roles = ["viewer", "moderator", "author", "operator"];
 
-// Feed has the latest answers of the server and the data of the charts. A round costs the same with any number of
-// tenants: lists of tenants are requested by pages, by the views that show them.
+// Feed has the latest answers of the server. A round costs the same with any number of tenants: lists of tenants are
+// requested by pages, by the views that show them.
 export class Feed {
   nodes = [];
   usage = { nodes: [], tenants: [] }; // what the modules of each node use, with the tenants that cost most
@@ -14,6 +14,10 @@ export class Feed {
   tenant; // the first one of the key, if it does not reach all
   modules = []; // of this tenant
   self = "";
+  opened = []; // the latest decisions about breakers that opened
+  at = 0; // time of the latest answers
+  fault; // why the latest round failed; undefined: it did not
+  checks = {}; // of /health/ready, if the round failed and the server answers
   #before; // counters of the previous round
 
   constructor() {
@@ -21,9 +25,13 @@ export class Feed {
   }
 
   clear() {
-    this.series = { rate: [[], [], []], latency: [[], [], []], connections: [[], []] };
+    this.series = { latency: [[], [], []], connections: [[], []] }; // with the key of a tenant
     this.#before = undefined;
     this.whole = true;
+    this.nodes = [];
+    this.modules = [];
+    this.usage = { nodes: [], tenants: [] };
+    this.fault = undefined;
   }
 
   // may reports whether the key has at least the role.
@@ -31,10 +39,20 @@ export class Feed {
     return roles.indexOf(this.key.role) >= roles.indexOf(role);
   }
 
+  // round asks the server. If it fails, the data of the round before stays.
   async round() {
-    if (this.whole) await this.#all();
-    if (!this.whole) await this.#own();
-    this.#measure(performance.now() / 1000);
+    try {
+      if (this.whole) await this.#all();
+      if (!this.whole) await this.#own();
+      await this.#breakers();
+      this.at = Date.now();
+      this.fault = undefined;
+    } catch (err) {
+      if (err.status === 401) throw err;
+      this.fault = err;
+      this.checks = err.status > 0 ? await health() : {};
+    }
+    if (!this.whole) this.#measure();
   }
 
   async #all() {
@@ -55,22 +73,49 @@ export class Feed {
     ({ modules: this.modules, unreachable: this.unreachable = [] } = await get(at("tenants", this.tenant.name, "modules")));
   }
 
-  #measure(now) {
-    const counted = {
-      now,
-      nodes: new Map(this.nodes.map((node) => [`${node.name} ${node.startedAt}`, node])),
-      calls: new Map(this.whole ? this.usage.nodes.map((n) => [n.node, n.calls]) : this.modules.map((m) => [`${m.node} ${m.version}`, m.durations])),
-    };
+  // #breakers reads why breakers opened, if any is open and the key may read decisions.
+  async #breakers() {
+    const open = this.whole ? this.usage.nodes.some((n) => n.openBreakers > 0) : this.modules.some((m) => m.openBreakers > 0);
+    this.opened = [];
+    if (!open || !this.may("moderator")) return;
+    const path = this.whole ? "/api/decisions" : at("tenants", this.tenant.name, "decisions");
+    this.opened = (await get(`${path}?verdict=opened&limit=50`).catch(() => ({ decisions: [] }))).decisions;
+  }
+
+  // failing returns the modules with open breakers, each with its node and the cause if it is known.
+  failing() {
+    const all = this.whole
+      ? this.usage.nodes.flatMap((n) => (n.failing ?? []).map((f) => ({ ...f, node: n.node })))
+      : this.modules.filter((m) => m.openBreakers > 0).map((m) => ({ module: m.name, tenant: m.tenant, node: m.node }));
+    return all.map((f) => {
+      const cause = this.opened.find((d) => d.tenant === f.tenant && d.node === f.node && d.module.startsWith(`${f.module.split("@")[0]}@`));
+      return { ...f, module: f.module.split("@")[0], cause };
+    });
+  }
+
+  // #measure adds to the series of a tenant. Without an answer of the server they have a gap.
+  #measure() {
+    const time = Date.now() / 1000;
+    if (this.fault || !this.tenant) {
+      push(this.series.connections, time, null);
+      push(this.series.latency, time, null, null);
+      this.#before = undefined;
+      return;
+    }
+    const counted = new Map(this.modules.map((m) => [`${m.node} ${m.version}`, m.durations]));
     const before = this.#before;
     this.#before = counted;
-    const time = Date.now() / 1000;
-    push(this.series.connections, time, this.whole ? this.nodes.reduce((sum, n) => sum + (n.connections ?? 0), 0) : this.tenant.connections);
+    push(this.series.connections, time, this.tenant.connections);
     if (!before) return;
-    const grown = (field) => [...counted.nodes].reduce((sum, [id, node]) => sum + Math.max(0, node[field] - (before.nodes.get(id)?.[field] ?? node[field])), 0) / (now - before.now);
-    push(this.series.rate, time, grown("messages"), grown("deliveries"));
-    const calls = difference(counted.calls, before.calls);
+    const calls = difference(counted, before);
     push(this.series.latency, time, quantile(calls, 0.5), quantile(calls, 0.99));
   }
+}
+
+// health returns the checks of /health/ready, with details.
+async function health() {
+  const answer = await get("/health/ready", [503]).catch(() => undefined);
+  return answer?.checks ?? {};
 }
 
 function push(series, ...values) {

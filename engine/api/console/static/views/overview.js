@@ -1,68 +1,90 @@
 import { Chart } from "../chart.js";
 import { quantile } from "../feed.js";
-import { ago, bytes, duration, h, number, table } from "../html.js";
-import { tenantPages } from "../tenants.js";
+import { ago, bytes, duration, h, number, patch, perSecond, select, table } from "../html.js";
+import { address, pages } from "../lists.js";
+import { filled, Series } from "../series.js";
 
-// troubles returns sentences about problems that an operator must solve.
-function troubles(feed) {
-  const found = [];
-  for (const node of feed.nodes) {
-    if (node.error) found.push(`Node ${node.name} does not answer: ${node.error}`);
-    else if (!node.ready) found.push(`Node ${node.name} is not ready.`);
-    if (node.lastReload && !node.lastReload.ok) found.push(`Node ${node.name} refused the last reload: ${(node.lastReload.problems ?? []).join("; ")}`);
-  }
-  for (const name of feed.unreachable) found.push(`Node ${name} does not answer: its counters are missing.`);
-  const failing = feed.whole
-    ? feed.usage.nodes.flatMap((n) => (n.failing ?? []).map((f) => [f.module, f.tenant, n.node]))
-    : feed.modules.filter((m) => m.openBreakers > 0).map((m) => [m.name, m.tenant, m.node]);
-  for (const [module, tenant, node] of failing) found.push(`Module ${module} of tenant ${tenant} failed too often on node ${node}: its breaker is open.`);
-  for (const n of feed.whole ? feed.usage.nodes : []) {
-    const more = n.openBreakers - (n.failing ?? []).length;
-    if (more > 0) found.push(`Node ${n.node} has ${number(more)} more open breakers.`);
-  }
-  return [...new Set(found)];
-}
+const times = [["p50", "--first", duration], ["p99", "--second", duration]];
+const processors = (n) => n.toFixed(2);
+
+// The charts of the whole server: title, lines, smallest tick, and the names of the measures.
+const ofServer = [
+  ["Messages and deliveries", [["messages", "--first", perSecond], ["deliveries", "--second", perSecond]], 1, ["messages", "deliveries"]],
+  ["Connections", [["connections", "--first", number]], 1, ["connections"]],
+  ["Rate of requests", [["requests of clients", "--first", perSecond]], 1, ["verbs"]],
+  ["Requests of clients", times, 0.001, ["verbTimes.p50", "verbTimes.p99"]],
+  ["Chains of rules", times, 0.001, ["chainTimes.p50", "chainTimes.p99"]],
+  ["Calls of modules", times, 0.001, ["moduleTimes.p50", "moduleTimes.p99"]],
+  ["Processors", [["in use", "--first", processors]], 0.01, ["processors"]],
+  ["Memory", [["process", "--first", bytes], ["instances of modules", "--second", bytes]], 1 << 20, ["memory", "moduleMemory"]],
+];
+const ofTenant = [
+  ["Connections", [["connections", "--first", number]], 1, "connections"],
+  ["Calls of modules", times, 0.001, "latency"],
+];
 
 export function overview(main, feed) {
-  const perSecond = (n) => `${number(Math.round(n))}/s`;
-  const charts = [
-    ...(feed.whole ? [["rate", new Chart("Messages and deliveries", [["messages", "--first", perSecond], ["deliveries", "--second", perSecond]])]] : []),
-    ["latency", new Chart("Calls of modules", [["p50", "--first", duration], ["p99", "--second", duration]], 0.001)],
-    ["connections", new Chart("Connections", [["connections", "--first", number]])],
-  ];
-  const alerts = h("div", { role: "status", "data-testid": "troubles" });
+  const series = new Series();
+  const charts = (feed.whole ? ofServer : ofTenant).map(([title, lines, step, data]) => [new Chart(title, lines, step), data]);
   const tables = h("div", { class: "stack" });
-  const list = tenantPages("/api/tenants", 25, (page) => tenants(page.tenants));
-  main.append(alerts, h("div", { class: "grid" }, charts.map(([, chart]) => chart.element)), tables,
-    h("section", { class: "card" }, h("h2", {}, "Tenants"), list.element));
+  const rates = perRow((t) => t.name, (t) => t.messages);
+  const list = pages({ path: () => "/api/tenants", size: 25, find: "Tenant name contains", order: "name", show: (page, sort) => tenants(page.tenants, rates(page.tenants), sort) });
+  const nodeChoice = h("span", { class: "choice" });
+  const draw = () => charts.forEach(([chart, data]) => chart.set(feed.whole ? series.data(...data) : filled(feed.series[data])));
+
+  async function redraw() {
+    if (feed.whole && !feed.fault) await series.update().catch(() => {}); // the feed reports the fault
+    if (feed.whole && series.names.length > 1) patch(nodeChoice, select("Node", [["", "all"], ...series.names.map((n) => [n, n])], series.node, (node) => { series.node = node; draw(); }));
+    draw();
+  }
+
+  main.append(
+    ...(feed.whole ? [h("div", { class: "row" },
+      select("Time", [["10m", "the last 10 minutes"], ["2h", "the last 2 hours"], ["24h", "the last 24 hours"]], series.span, (span) => { series.choose(span); redraw(); }), nodeChoice)] : []),
+    h("div", { class: "grid" }, charts.map(([chart]) => chart.element)), tables,
+    h("section", { class: "card", "aria-label": "Tenants" }, h("h2", {}, "Tenants"), list.element));
   return {
     update() {
-      alerts.replaceChildren(...troubles(feed).map((text) => h("p", { class: "note" }, text)));
-      for (const [name, chart] of charts) chart.set(feed.series[name]);
-      tables.replaceChildren(...(feed.whole ? [nodes(feed), usage(feed), costs(feed)] : []));
-      list.update();
+      redraw();
+      patch(tables, feed.whole ? [nodes(feed), costs(feed), usage(feed)] : []);
+      if (!feed.fault) list.update();
     },
-    end: () => charts.forEach(([, chart]) => chart.end()),
+    end: () => charts.forEach(([chart]) => chart.end()),
   };
 }
 
-const nodes = (feed) => h("section", { class: "card" }, h("h2", {}, "Nodes"), table("Nodes", [
+// perRow returns a function that computes how fast a counter of each row grows between two calls.
+export function perRow(key, count) {
+  let before = new Map();
+  return (rows) => {
+    const now = performance.now() / 1000;
+    const next = new Map(rows.map((row) => {
+      const old = before.get(key(row));
+      const rate = old && now - old.at > 0.5 ? Math.max(0, count(row) - old.count) / (now - old.at) : undefined;
+      return [key(row), old && rate === undefined ? old : { at: now, count: count(row), rate: rate ?? old?.rate }];
+    }));
+    before = next;
+    return (row) => next.get(key(row))?.rate;
+  };
+}
+
+const nodes = (feed) => h("section", { class: "card", "data-key": "nodes", "aria-label": "Nodes" }, h("h2", {}, "Nodes"), table("Nodes", [
   ["node", (n) => [n.name, n.name === feed.self ? h("span", { class: "faint" }, " (answers)") : ""]],
   ["state", (n) => h("span", { class: n.ready ? "good" : "bad" }, n.error ? "does not answer" : n.ready ? "ready" : "not ready")],
   ["up", (n) => (n.startedAt ? ago(n.startedAt) : ""), "number"],
   ["connections", (n) => number(n.connections), "number"],
   ["messages", (n) => number(n.messages), "number"],
   ["deliveries", (n) => number(n.deliveries), "number"],
-  ["version", (n) => n.version],
+  ["version", (n) => n.version ?? ""],
   ["rules", (n) => h("code", { title: n.revision }, (n.revision ?? "").slice(0, 8))],
-], feed.nodes, "None."));
+], feed.nodes, "None.", { key: (n) => n.name }));
 
 const wakes = (n, share) => {
   const took = quantile(n.wakes, share);
   return took === null ? "" : duration(took);
 };
 
-const usage = (feed) => h("section", { class: "card" }, h("h2", {}, "Modules of each node"), table("Use of modules", [
+const usage = (feed) => h("section", { class: "card", "data-key": "usage", "aria-label": "Modules of each node" }, h("h2", {}, "Modules of each node"), table("Use of modules", [
   ["node", (n) => n.node],
   ["modules", (n) => number(n.modulesCount), "number"],
   ["bindings", (n) => number(n.bindings), "number"],
@@ -77,19 +99,21 @@ const usage = (feed) => h("section", { class: "card" }, h("h2", {}, "Modules of 
   ["wakes", (n) => `${n.wakesPerSecond.toFixed(1)}/s`, "number"],
   ["wake p50", (n) => wakes(n, 0.5), "number"],
   ["wake p99", (n) => wakes(n, 0.99), "number"],
-], feed.usage.nodes, "None."));
+], feed.usage.nodes, "None.", { key: (n) => n.node }));
 
-const costs = (feed) => h("section", { class: "card" }, h("h2", {}, "Tenants whose modules cost most"), table("Costs", [
+const costs = (feed) => h("section", { class: "card", "data-key": "costs", "aria-label": "Costs" }, h("h2", {}, "Tenants whose modules cost most"), table("Costs", [
   ["tenant", (t) => t.tenant],
   ["processors", (t) => t.cpu.toFixed(3), "number"],
   ["CPU time", (t) => duration(t.cpuTime), "number"],
   ["memory", (t) => bytes(t.memory), "number"],
   ["awake", (t) => number(t.awake), "number"],
-], feed.usage.tenants, "No module was used."));
+], feed.usage.tenants, "No module was used.", { key: (t) => t.tenant }));
 
-const tenants = (rows) => table("Tenants", [
-  ["tenant", (t) => t.name],
-  ["connections", (t) => number(t.connections), "number"],
-  ["rooms", (t) => h("a", { "data-focus": t.name, "aria-label": `${number(t.rooms)} rooms of ${t.name}`, href: `#rooms?tenant=${encodeURIComponent(t.name)}` }, number(t.rooms)), "number"],
-  ["outbox", (t) => bytes(t.outboxBytes), "number"],
-], rows, "No tenant with this name.");
+const tenants = (rows, rate, sort) => table("Tenants", [
+  ["tenant", (t) => t.name, "", "name"],
+  ["connections", (t) => number(t.connections), "number", "connections"],
+  ["rooms", (t) => h("a", { "aria-label": `${number(t.rooms)} rooms of ${t.name}`, href: address("rooms", { tenant: t.name }) }, number(t.rooms)), "number", "rooms"],
+  ["messages", (t) => number(t.messages), "number", "messages"],
+  ["now", (t) => (rate(t) === undefined ? "" : perSecond(rate(t))), "number"],
+  ["outbox", (t) => bytes(t.outboxBytes), "number", "outboxBytes"],
+], rows, "No tenant with this name.", { key: (t) => t.name, sort });

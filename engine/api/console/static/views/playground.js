@@ -1,6 +1,6 @@
 import { ask, at, Fault, get } from "../api.js";
 import { bytes, duration, h, number, select } from "../html.js";
-import { firstTenant, tenantInput } from "../tenants.js";
+import { firstTenant, tenantInput } from "../lists.js";
 
 const hooks = ["onSayReceive", "say", "join", "leave", "connect", "disconnect", "action"];
 // The fields of an event besides its connection, by hook.
@@ -49,7 +49,7 @@ export function playground(main, feed) {
     return out;
   }
 
-  const send = (body) => ask("POST", at("tenants", tenant, "modules", module, "trials"), body, trial.signal);
+  const send = (body) => ask("POST", at("tenants", tenant, "modules", module, "trials"), body, { signal: trial.signal });
 
   // drop ends the trials of the module, so that the server has the time for others.
   function drop() {

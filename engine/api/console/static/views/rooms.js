@@ -1,63 +1,50 @@
-import { at, get } from "../api.js";
-import { h, number, table } from "../html.js";
-import { firstTenant, tenantInput } from "../tenants.js";
+import { ask, at } from "../api.js";
+import { h, note, number, patch, plain, table, words } from "../html.js";
+import { address, firstTenant, pages, tenantInput } from "../lists.js";
+import { actions, split } from "../panel.js";
+import { roomPanel } from "./room.js";
 
 export function rooms(main, feed, asked) {
   let tenant = asked.get("tenant");
-  let prefix = "";
-  let room = asked.get("room"); // the room with its members on the page
-  let turn = 0; // number of the latest request; answers to older ones are dropped
-  const list = h("div", { "data-testid": "rooms" });
-  const members = h("div");
-  const fail = (where) => (err) => where.replaceChildren(h("p", { class: "note" }, err.message));
-
-  // pages shows a list in the element place, with a button for the next page.
-  async function pages(place, path, field, show) {
-    const mine = ++turn;
-    const rows = [];
-    const more = async (cursor) => {
-      const page = await get(path + (cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""));
-      if (mine !== turn) return;
-      rows.push(...page[field]);
-      place.replaceChildren(show(rows, page), page.cursor ? h("p", {}, h("button", { type: "button", onclick: () => more(page.cursor).catch(fail(place)) }, "More")) : "");
-    };
-    await more();
-  }
-
-  const showRooms = () => {
-    room = undefined;
-    members.replaceChildren();
-    return pages(list, `${at("tenants", tenant, "rooms")}?counts=true&prefix=${encodeURIComponent(prefix)}`, "rooms", (rows) => table("Rooms", [
-      ["room", (r) => h("button", { type: "button", onclick: () => open(r.name) }, r.name)],
-      ["members", (r) => number(r.membersCount), "number"],
-    ], rows, prefix ? "No room with this prefix." : "No rooms.")).catch(fail(list));
-  };
-
-  function open(name) {
-    room = name;
-    return pages(members, `${at("tenants", tenant, "rooms", name, "members")}?limit=100`, "members", (rows, page) => h("section", { class: "card" },
-      h("h2", {}, `${name}: ${number(page.membersCount)} ${page.membersCount === 1 ? "member" : "members"}`),
-      table(`Members of ${name}`, [
-        ["connection", (m) => h("code", {}, m.id)],
-        ["joined", (m) => new Date(m.joinedAt).toLocaleString("en-GB")],
-      ], rows, "No members."))).catch(fail(members));
-  }
-
-  const filter = h("input", { type: "search", oninput: () => { prefix = filter.value; showRooms(); } });
+  const result = actions();
   const choice = h("span", { class: "choice" });
-  main.append(h("section", { class: "card" }, h("h2", {}, "Rooms"),
-    h("div", { class: "row" },
-      choice,
-      h("label", {}, "Name begins with", filter),
-      h("button", { type: "button", onclick: () => (room ? open(room) : showRooms()) }, "Refresh")),
-    list), members);
+  const list = pages({
+    path: () => tenant && at("tenants", tenant, "rooms"), fields: () => ({ counts: true }), size: 50, find: "Name contains", order: "name", beside: [choice],
+    show: (page, sort) => [table("Rooms", [
+      ["room", (r) => h("a", { href: address("rooms", { tenant, room: r.name }) }, words(r.name)), "words", "name"],
+      ["members", (r) => number(r.membersCount), "number", "members"],
+    ], page.rooms, "No rooms.", { key: (r) => r.name, sort, current: (r) => r.name === room.name() }),
+    page.partial ? h("p", { class: "faint" }, "The tenant has more rooms than are sorted: search for a part of the name.") : ""],
+  });
+  const create = feed.may("operator") ? h("form", { class: "row", "aria-label": "Create a room", onsubmit: add }, h("label", {}, "New room", h("input", { name: "room", required: true, maxlength: 200 })), h("button", {}, "Create")) : "";
+  const place = split(h("section", { class: "card", "aria-label": "Rooms" }, h("h2", {}, "Rooms"), list.element, create, result.element), () => address("rooms", { tenant }));
+  const room = roomPanel(place, feed, () => list.update());
+
+  async function add(event) {
+    event.preventDefault();
+    const name = new FormData(event.target).get("room");
+    if (await result.run(`Creating ${plain(name)}`, `${plain(name)} exists.`, () => ask("PUT", at("tenants", tenant, "rooms", name)))) {
+      event.target.reset();
+      list.update();
+    }
+  }
+
+  function go(parameters) {
+    if (parameters.get("tenant") && parameters.get("tenant") !== tenant) {
+      tenant = parameters.get("tenant");
+      list.restart();
+    }
+    room.show(tenant, parameters.get("room"));
+  }
+
   async function begin() {
     tenant ??= await firstTenant(feed);
-    choice.replaceChildren(tenantInput(feed, tenant, (value) => { tenant = value; if (tenant) showRooms(); }));
-    if (!tenant) return;
-    await showRooms();
-    if (asked.get("room")) open(asked.get("room"));
+    patch(choice, tenantInput(feed, tenant, (value) => { if (value) location.hash = address("rooms", { tenant: value }); }));
+    list.update();
+    if (tenant) room.show(tenant, asked.get("room"));
   }
-  begin().catch(fail(list));
-  return { update() {} };
+
+  main.append(place.element);
+  begin().catch((err) => patch(place.side, note(err.message)));
+  return { go, update() { if (!feed.fault) { list.update(); room.update(); } } };
 }
