@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/engine/datafile"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/moderation/sqlite"
 	"github.com/mootchat/moot/host/store"
@@ -30,11 +31,12 @@ func TestBackupCommandsSaveStoredValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir, out := t.TempDir(), ""
-	sanctions, err := sqlite.Open(ctx, filepath.Join(dir, "data"), nil)
+	file, err := datafile.Open(ctx, filepath.Join(dir, "data"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sanctions.Close()
+	defer file.Close()
+	sanctions := sqlite.New(file)
 	ban := moderation.Sanction{Tenant: "acme", User: "mallory", Kind: moderation.Ban, Rooms: moderation.AllRooms}
 	if err := ban.Identify(); err != nil {
 		t.Fatal(err)
@@ -66,12 +68,12 @@ func TestBackupCommandsSaveStoredValues(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "moderation-backup.db"), filepath.Join(data, "moderation.db")); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := sqlite.Open(ctx, data, nil)
+	kept, err := datafile.Open(ctx, data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Close()
-	if page, _, err := kept.List(ctx, "acme", moderation.Query{Limit: 9}); err != nil || len(page) != 1 || page[0] != ban {
+	if page, _, err := sqlite.New(kept).List(ctx, "acme", moderation.Query{Limit: 9}); err != nil || len(page) != 1 || page[0] != ban {
 		t.Errorf("the copy has the sanctions %+v, %v", page, err)
 	}
 }
@@ -102,6 +104,8 @@ func TestBackupNamesEveryKindOfKey(t *testing.T) {
 	for file, pattern := range map[string]string{
 		"../cluster/redis/keys.go":        `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
 		"../../host/store/redis/store.go": `base \+ "(\w+)"`,
+		"../moderation/redis/store.go":    `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
+		"../review/redis/store.go":        `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
 	} {
 		code, err := os.ReadFile(filepath.FromSlash(file))
 		if err != nil {

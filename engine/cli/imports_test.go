@@ -36,7 +36,7 @@ var allowedImports = map[string][]string{
 	"engine/enginetest":          {"engine", "engine/cluster/memory", "engine/fanout/fanouttest", "engine/hook", "engine/wire"},
 	"engine/config":              {"engine/files", "engine/glob", "engine/nearest", "guests/builtin"},
 	"engine/cli":                 {"engine/api", "engine/api/client", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/config", "engine/diskcache", "engine/millis", "engine/moderation", "engine/node", "engine/review", "host/report", "host/script", "host/trial"},
-	"engine/node":                {"engine", "engine/api", "engine/api/console", "engine/auth", "engine/cluster", "engine/cluster/memory", "engine/cluster/redis", "engine/cluster/redis/durable", "engine/config", "engine/demo", "engine/diskcache", "engine/fetch", "engine/files", "engine/glob", "engine/hook", "engine/listen", "engine/millis", "engine/moderation", "engine/moderation/memory", "engine/moderation/redis", "engine/moderation/sqlite", "engine/review", "engine/review/memory", "engine/stream", "engine/tcp", "engine/telemetry", "engine/ws", "guests/builtin", "host", "host/script", "host/store", "host/store/redis", "host/trial"},
+	"engine/node":                {"engine", "engine/api", "engine/api/console", "engine/auth", "engine/cluster", "engine/cluster/memory", "engine/cluster/redis", "engine/cluster/redis/durable", "engine/config", "engine/datafile", "engine/demo", "engine/diskcache", "engine/fetch", "engine/files", "engine/glob", "engine/hook", "engine/listen", "engine/millis", "engine/moderation", "engine/moderation/memory", "engine/moderation/redis", "engine/moderation/sqlite", "engine/review", "engine/review/memory", "engine/review/redis", "engine/review/sqlite", "engine/stream", "engine/tcp", "engine/telemetry", "engine/ws", "guests/builtin", "host", "host/script", "host/store", "host/store/redis", "host/trial"},
 	"engine/cli/chat":            {"sdk/go/client"},
 	"engine/cli/bench/compare":   {"engine/cli/bench"},
 	"engine/cli/module":          {"engine/nearest", "guests/builtin", "host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},
@@ -55,11 +55,13 @@ var allowedImports = map[string][]string{
 	"engine/moderation":                {},
 	"engine/moderation/memory":         {"engine/moderation"},
 	"engine/moderation/redis":          {"engine/cluster/redis/durable", "engine/moderation"},
-	"engine/moderation/sqlite":         {"engine/moderation"},
+	"engine/moderation/sqlite":         {"engine/datafile", "engine/moderation"},
 	"engine/moderation/moderationtest": {"engine/moderation"},
 
 	"engine/review":            {"engine/histogram", "engine/wire"},
 	"engine/review/memory":     {"engine/review"},
+	"engine/review/redis":      {"engine/cluster/redis/durable", "engine/review"},
+	"engine/review/sqlite":     {"engine/datafile", "engine/review"},
 	"engine/review/reviewtest": {"engine/review", "engine/wire"},
 }
 

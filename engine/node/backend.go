@@ -15,6 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/durable"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/datafile"
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/moderation"
@@ -23,6 +24,8 @@ import (
 	sanctionfile "github.com/mootchat/moot/engine/moderation/sqlite"
 	"github.com/mootchat/moot/engine/review"
 	reviewmemory "github.com/mootchat/moot/engine/review/memory"
+	reviewredis "github.com/mootchat/moot/engine/review/redis"
+	reviewfile "github.com/mootchat/moot/engine/review/sqlite"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/store"
 	redisstore "github.com/mootchat/moot/host/store/redis"
@@ -43,11 +46,11 @@ func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backen
 	if n.cfg.Cluster.Backend == "memory" {
 		b := &backend{cluster: memory.New().Node(n.name), sanctions: &volatile{log: n.log}, review: &volatileReview{log: n.log}, close: func() error { return nil }}
 		if dir := n.cfg.Data; dir.Written != "" {
-			file, err := sanctionfile.Open(ctx, dir.Absolute, host.Compilations(cache, n.log))
+			file, err := datafile.Open(ctx, dir.Absolute, host.Compilations(cache, n.log))
 			if err != nil {
 				return nil, fmt.Errorf("data: %w", err)
 			}
-			b.sanctions, b.close = file, file.Close
+			b.sanctions, b.review, b.close = sanctionfile.New(file), reviewfile.New(file), file.Close
 		}
 		return b, nil
 	}
@@ -68,11 +71,13 @@ func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backen
 	store.Wait = durable.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
 	sanctions := sanctionredis.New(opened.Client(), rc.Prefix, n.log)
 	sanctions.Wait = durable.Wait{Replicas: store.Wait.Replicas, For: max(store.Wait.For, sanctionWait)}
-	return &backend{cluster: opened.Cluster(), store: store, operators: store.WithClient(opened.Operators()), sanctions: sanctions,
-		close: func() error { return errors.Join(store.Close(), sanctions.Close(), opened.Close()) }}, nil
+	queue := reviewredis.New(opened.Client(), rc.Prefix, n.log)
+	queue.Wait = sanctions.Wait
+	return &backend{cluster: opened.Cluster(), store: store, operators: store.WithClient(opened.Operators()), sanctions: sanctions, review: queue,
+		close: func() error { return errors.Join(store.Close(), sanctions.Close(), queue.Close(), opened.Close()) }}, nil
 }
 
-// sanctionWait is the least time that a sanction waits for replicas. A moderator has more of it than a module.
+// sanctionWait is the least time that a sanction, or a change of the review queue, waits for replicas. A moderator has more of it than a module.
 const sanctionWait = time.Second
 
 // volatile is a store of sanctions in memory. It warns of that when it receives the first sanction.
@@ -90,7 +95,7 @@ func (v *volatile) Set(ctx context.Context, one moderation.Sanction) (moderation
 	return v.Store.Set(ctx, one)
 }
 
-// volatileReview is a store of held messages in memory. It warns of that when it receives the first one.
+// volatileReview is a review queue in memory. It warns of that when it receives the first item.
 type volatileReview struct {
 	reviewmemory.Store
 	log  *slog.Logger
@@ -100,7 +105,7 @@ type volatileReview struct {
 // Put implements review.Store.
 func (v *volatileReview) Put(ctx context.Context, one review.Item, limits review.Limits) (review.Item, error) {
 	v.once.Do(func() {
-		v.log.Warn("held messages are in memory and end with the process: set data to a directory, or cluster.backend to redis, to keep them")
+		v.log.Warn("held messages and reports are in memory and end with the process: set data to a directory, or cluster.backend to redis, to keep them")
 	})
 	return v.Store.Put(ctx, one, limits)
 }

@@ -46,7 +46,7 @@ type Item struct {
 	Tenant   string `json:"-"`
 	Kind     Kind   `json:"kind"`
 	State    State  `json:"state"`
-	Revision int64  `json:"revision"` // number of changes, set by Store.Put; 0: the store does not have the item
+	Revision int64  `json:"revision"` // grows with each change, set by Store.Put; 0: the store does not have the item
 
 	// Unique identifies the item beside its ID: two items of a tenant never have the same one at a time. "": none. See
 	// UniqueOf.
@@ -238,6 +238,8 @@ func (i *Item) Validate() error {
 		return fmt.Errorf("a report names 1 to %d reporters", MaxReporters)
 	case len(i.Message.Text)+len(i.Extra) > maxContent:
 		return fmt.Errorf("the message has more than %d bytes", maxContent)
+	case !isObject(i.Extra) || !isObject(i.Profile) || i.Shown != nil && !isObject(i.Shown.Extra):
+		return errors.New("what is beside the message is not JSON")
 	case !utf8.ValidString(i.Message.Text):
 		return errors.New("the message is not UTF-8")
 	case i.User == "" && i.Connection == "":
@@ -260,6 +262,8 @@ func (i *Item) Validate() error {
 	}
 	return nil
 }
+
+func isObject(raw json.RawMessage) bool { return raw == nil || json.Valid(raw) }
 
 // text is a text of an item and its most bytes.
 type text struct {

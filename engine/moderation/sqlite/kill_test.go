@@ -10,35 +10,32 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mootchat/moot/engine/datafile"
 	"github.com/mootchat/moot/engine/moderation"
 )
 
 const writerName = "moderation-writer"
 
-// TestMain also runs the processes of TestAnsweredChangesSurviveAKill and TestSQLiteIsCompiledOnce.
+// TestMain also runs the process that TestAnsweredChangesSurviveAKill kills.
 func TestMain(m *testing.M) {
-	var err error
-	switch os.Args[0] {
-	case writerName:
-		err = write(os.Args[1], os.Args[2])
-	case openerName:
-		err = openCounted(os.Args[1], os.Args[2], os.Stdout)
-	default:
-		os.Exit(m.Run())
+	if os.Args[0] == writerName {
+		if err := write(os.Args[1], os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	os.Exit(m.Run())
 }
 
 // write sets and removes sanctions until the process is killed, and prints each change after the store has answered.
 func write(dir, round string) error {
 	ctx := context.Background()
-	s, err := Open(ctx, dir, nil)
+	file, err := datafile.Open(ctx, dir, nil)
 	if err != nil {
 		return err
 	}
+	s := New(file)
 	for i := 0; ; i++ {
 		one := moderation.Sanction{Tenant: "t", User: fmt.Sprintf("%s-%06d", round, i), Kind: moderation.Ban, Rooms: moderation.AllRooms}
 		if err := one.Identify(); err != nil {
@@ -88,10 +85,11 @@ func TestAnsweredChangesSurviveAKill(t *testing.T) {
 			last = user
 		}
 		_ = cmd.Wait() // it was killed
-		s, err := Open(t.Context(), dir, nil)
+		file, err := datafile.Open(t.Context(), dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		s := New(file)
 		got := map[string]bool{}
 		for _, user := range strings.Fields(s.users(t)) {
 			got[user] = true
@@ -114,7 +112,7 @@ func TestAnsweredChangesSurviveAKill(t *testing.T) {
 		for user := range want {
 			want[user] = got[user]
 		}
-		if err := s.Close(); err != nil {
+		if err := file.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

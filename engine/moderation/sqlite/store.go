@@ -7,89 +7,40 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/mootchat/moot/engine/datafile"
 	"github.com/mootchat/moot/engine/moderation"
 )
 
-// Store is a [moderation.Store] in a file. Create it with Open.
+// Store is a [moderation.Store] in a file. Create it with New.
 type Store struct {
 	Limits moderation.Limits // must not change after the first call
 
-	path string
-	lock *os.File // holds the lock of the directory
-
-	turn      chan struct{} // has one element during a call; guards the fields below
-	db        *sqlite3.Conn // nil: the store is closed
+	file      *datafile.File // its turn guards followers
 	followers map[string]map[*follower]struct{}
+}
+
+// New returns the store of an open file. The caller closes the file; followers are no longer called after that.
+func New(file *datafile.File) *Store {
+	return &Store{file: file, followers: map[string]map[*follower]struct{}{}}
 }
 
 // follower calls f for each change. Changes are passed during a turn, so they keep their order.
 type follower struct{ f func(moderation.Change) }
 
-// errClosed is the error of calls after Close.
-var errClosed = errors.New("the store is closed")
-
-// Close closes the file. Followers are no longer called.
-func (s *Store) Close() error {
-	s.turn <- struct{}{}
-	defer s.leave()
-	if s.db == nil {
-		return nil
-	}
-	err := s.db.Close()
-	s.db, s.followers = nil, nil
-	return errors.Join(err, s.lock.Close())
-}
-
-// enter begins a turn, which leave ends.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if s.db == nil {
-		s.leave()
-		return errClosed
-	}
-	return nil
-}
-
-func (s *Store) leave() { <-s.turn }
-
-// change runs f in a transaction, which is durable when change returns without an error. After an error nothing
-// has changed.
-func (s *Store) change(f func() error) (err error) {
-	tx, err := s.db.BeginImmediate()
-	if err != nil {
-		return s.explain(err)
-	}
-	defer func() { err = s.explain(err) }()
-	defer tx.End(&err)
-	return f()
-}
-
-// explain adds the file, and what to do, to an error of SQLite.
-func (s *Store) explain(err error) error { return explain(s.path, err) }
-
 // Set implements [moderation.Store].
 func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sanction, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.file.Enter(ctx); err != nil {
 		return one, err
 	}
-	defer s.leave()
-	err := s.change(func() error {
+	defer s.file.Leave()
+	err := s.file.Change(func() error {
 		now := time.Now().UnixMilli()
 		c, err := s.counters(one.Tenant)
 		if err != nil {
@@ -124,11 +75,11 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 
 // Remove implements [moderation.Store].
 func (s *Store) Remove(ctx context.Context, tenant, id string) (removed bool, err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.file.Enter(ctx); err != nil {
 		return false, err
 	}
-	defer s.leave()
-	err = s.change(func() error {
+	defer s.file.Leave()
+	err = s.file.Change(func() error {
 		c, err := s.counters(tenant)
 		if err != nil {
 			return err
@@ -152,10 +103,10 @@ func (s *Store) Remove(ctx context.Context, tenant, id string) (removed bool, er
 
 // List implements [moderation.Store].
 func (s *Store) List(ctx context.Context, tenant string, q moderation.Query) (page []moderation.Sanction, next string, err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.file.Enter(ctx); err != nil {
 		return nil, "", err
 	}
-	defer s.leave()
+	defer s.file.Leave()
 	subject, id, _ := strings.Cut(q.Cursor, "\x00")
 	sql, args := sqlPage, []any{tenant, time.Now().UnixMilli(), q.Limit + 1, subject, id}
 	if q.Subject != "" {
@@ -166,18 +117,18 @@ func (s *Store) List(ctx context.Context, tenant string, q moderation.Query) (pa
 		page = page[:q.Limit]
 		next = page[q.Limit-1].Place()
 	}
-	return page, next, s.explain(err)
+	return page, next, s.file.Explain(err)
 }
 
 // Follow implements [moderation.Store].
 func (s *Store) Follow(ctx context.Context, tenant string, f func(moderation.Change)) (stop func(), err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.file.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.leave()
+	defer s.file.Leave()
 	all, err := s.sanctions(tenant, sqlAll, tenant, time.Now().UnixMilli())
 	if err != nil {
-		return nil, s.explain(err)
+		return nil, s.file.Explain(err)
 	}
 	one := &follower{f}
 	if s.followers[tenant] == nil {
@@ -186,8 +137,8 @@ func (s *Store) Follow(ctx context.Context, tenant string, f func(moderation.Cha
 	s.followers[tenant][one] = struct{}{}
 	f(moderation.Change{All: true, Set: all})
 	return func() {
-		s.turn <- struct{}{}
-		defer s.leave()
+		s.file.Lock()
+		defer s.file.Leave()
 		delete(s.followers[tenant], one)
 		if len(s.followers[tenant]) == 0 {
 			delete(s.followers, tenant)
@@ -207,12 +158,12 @@ func (s *Store) insert(one *moderation.Sanction) error {
 	if one.Network.IsValid() {
 		network = one.Network.String()
 	}
-	return s.run(sqlInsert, nil, one.Tenant, one.Subject(), one.ID, one.User, network, string(one.Kind), one.Rooms, one.Until, one.Reason, one.Note, one.Module, one.By, one.At)
+	return s.file.Run(sqlInsert, nil, one.Tenant, one.Subject(), one.ID, one.User, network, string(one.Kind), one.Rooms, one.Until, one.Reason, one.Note, one.Module, one.By, one.At)
 }
 
 // sanctions returns the sanctions of a query. The file is damaged if one of them is not valid.
 func (s *Store) sanctions(tenant, sql string, args ...any) (all []moderation.Sanction, err error) {
-	err = s.run(sql, func(row *sqlite3.Stmt) error {
+	err = s.file.Run(sql, func(row *sqlite3.Stmt) error {
 		one := moderation.Sanction{Tenant: tenant, User: row.ColumnText(1), Kind: moderation.Kind(row.ColumnText(3)), Rooms: row.ColumnText(4), Until: row.ColumnInt64(5),
 			Reason: row.ColumnText(6), Note: row.ColumnText(7), Module: row.ColumnText(8), By: row.ColumnText(9), At: row.ColumnInt64(10)}
 		if network := row.ColumnText(2); network != "" {

@@ -12,22 +12,36 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/mootchat/moot/engine/datafile"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/moderation/moderationtest"
 )
 
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), dir, nil)
+	file, err := datafile.Open(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := file.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
+	return New(file)
+}
+
+// exec runs a statement on the file.
+func (s *Store) exec(t testing.TB, sql string) (n int) {
+	t.Helper()
+	if err := s.file.Enter(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer s.file.Leave()
+	if err := s.file.Run(sql, func(row *sqlite3.Stmt) error { n = row.ColumnInt(0); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestStore(t *testing.T) {
@@ -77,10 +91,10 @@ func TestSanctionsOutliveTheStore(t *testing.T) {
 	if _, err := s.Remove(t.Context(), "t", removed.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
+	if err := s.file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Set(t.Context(), kept); !errors.Is(err, errClosed) {
+	if _, err := s.Set(t.Context(), kept); !errors.Is(err, datafile.ErrClosed) {
 		t.Errorf("a closed store answers %v", err)
 	}
 	s = open(t, dir)
@@ -95,7 +109,7 @@ func TestSanctionsOutliveTheStore(t *testing.T) {
 	if next := s.must(t, kept); next.At <= kept.At {
 		t.Errorf("the time of the next change is %d, after %d", next.At, kept.At)
 	}
-	for _, name := range []string{fileName, lockName} {
+	for _, name := range []string{datafile.Name, datafile.LockName} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has the mode %v, %v: others may read it", name, info.Mode(), err)
 		}
@@ -106,10 +120,10 @@ func TestSanctionsOutliveTheStore(t *testing.T) {
 func TestADirectoryHasOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, errInUse) || !strings.HasPrefix(err.Error(), dir+": another process uses this data directory") {
+	if _, err := datafile.Open(t.Context(), dir, nil); !errors.Is(err, datafile.ErrInUse) || !strings.HasPrefix(err.Error(), dir+": another process uses this data directory") {
 		t.Errorf("the second one receives %v", err)
 	}
-	if err := s.Close(); err != nil {
+	if err := s.file.Close(); err != nil {
 		t.Fatal(err)
 	}
 	open(t, dir)
@@ -120,13 +134,13 @@ func TestABackupDoesNotWait(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	s.must(t, mute(t, "ann"))
-	other, err := sqlite3.Open("file:" + escape(filepath.Join(dir, fileName)) + "?mode=ro")
+	other, err := sqlite3.Open("file:" + filepath.ToSlash(filepath.Join(dir, datafile.Name)) + "?mode=ro")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
 	backup := t.TempDir()
-	if err := other.Exec("VACUUM INTO '" + filepath.Join(backup, fileName) + "'"); err != nil {
+	if err := other.Exec("VACUUM INTO '" + filepath.Join(backup, datafile.Name) + "'"); err != nil {
 		t.Fatal(err)
 	}
 	s.must(t, mute(t, "bob"))
@@ -144,10 +158,10 @@ func TestADamagedFileIsRefused(t *testing.T) {
 		s.must(t, mute(t, fmt.Sprintf("user %03d", i)))
 	}
 	want := s.users(t)
-	if err := s.Close(); err != nil {
+	if err := s.file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(whole, fileName))
+	text, err := os.ReadFile(filepath.Join(whole, datafile.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,14 +175,14 @@ func TestADamagedFileIsRefused(t *testing.T) {
 		"end":             func(b []byte) []byte { clear(b[len(b)-4096:]); return b },
 	} {
 		dir := t.TempDir()
-		file := filepath.Join(dir, fileName)
+		file := filepath.Join(dir, datafile.Name)
 		broken := damage([]byte(string(text)))
 		if err := os.WriteFile(file, broken, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		opened, err := Open(t.Context(), dir, nil)
+		opened, err := datafile.Open(t.Context(), dir, nil)
 		if err == nil {
-			if got := opened.users(t); got != want {
+			if got := New(opened).users(t); got != want {
 				t.Errorf("%s: the file is accepted, with %d bytes of users", name, len(got))
 			}
 			opened.Close()
@@ -190,9 +204,7 @@ func TestDamageThatIsFoundLaterIsAnError(t *testing.T) {
 	s := open(t, dir)
 	s.must(t, mute(t, "ann"))
 	for _, sql := range []string{"UPDATE sanctions SET kind = 'unknown'", "UPDATE sanctions SET kind = 'mute', user = '', network = 'x'", "UPDATE sanctions SET network = '', user = 'bob'"} {
-		if err := s.db.Exec(sql); err != nil {
-			t.Fatal(err)
-		}
+		s.exec(t, sql)
 		_, _, list := s.List(t.Context(), "t", moderation.Query{Limit: 10})
 		_, follow := s.Follow(t.Context(), "t", func(moderation.Change) { t.Error("it is followed") })
 		for call, err := range map[string]error{"List": list, "Follow": follow} {
@@ -208,17 +220,10 @@ func TestDamageThatIsFoundLaterIsAnError(t *testing.T) {
 func TestAFullDiskChangesNothing(t *testing.T) {
 	s := open(t, t.TempDir())
 	s.must(t, mute(t, "before"))
-	pages, err := number(s.db, "PRAGMA page_count")
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := func(n int) {
-		if _, err := number(s.db, fmt.Sprintf("PRAGMA max_page_count = %d", n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	limit(pages)
+	limit := func(n int) { s.exec(t, fmt.Sprintf("PRAGMA max_page_count = %d", n)) }
+	limit(s.exec(t, "PRAGMA page_count"))
 	var set []string
+	var err error
 	for i := range 10_000 {
 		one := mute(t, fmt.Sprintf("user %05d", i))
 		if _, err = s.Set(t.Context(), one); err != nil {
@@ -240,51 +245,13 @@ func TestAFullDiskChangesNothing(t *testing.T) {
 	}
 }
 
-// TestAFileOfAnotherVersion checks that an older file is converted, once, that a newer one and a file of another program
-// are refused and stay as they are, and that a conversion that fails changes nothing.
-func TestAFileOfAnotherVersion(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	s.must(t, mute(t, "ann"))
-	next := append(migrations[:len(migrations):len(migrations)], "ALTER TABLE sanctions ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'; UPDATE sanctions SET note = note || '!'", "THIS IS NOT SQL")
-	err := migrate(s.db, next)
-	if version, _ := number(s.db, "PRAGMA user_version"); err == nil || !strings.Contains(err.Error(), "not converted from version 2 to 3") || version != 2 {
-		t.Errorf("a conversion that fails: version %d, %v", version, err)
-	}
-	if err := migrate(s.db, next[:2]); err != nil {
-		t.Error(err)
-	}
-	page, _, err := s.List(t.Context(), "t", moderation.Query{Limit: 10})
-	if err != nil || len(page) != 1 || page[0].Note != "twice!" {
-		t.Errorf("after the conversion the store has %+v, %v", page, err)
-	}
-	s.Close()
-	_, err = Open(t.Context(), dir, nil)
-	if err == nil || !strings.Contains(err.Error(), "the file has version 2, and this program knows versions up to 1: a newer version of the program wrote it") {
-		t.Errorf("a newer file: %v", err)
-	}
-	for _, c := range []struct{ sql, want string }{{"PRAGMA user_version = 0", "already exists"}, {"PRAGMA application_id = 7", "was not made by this program"}} {
-		db, err := connect(t.Context(), filepath.Join(dir, fileName))
-		if err == nil {
-			err = db.Exec(c.sql)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		db.Close()
-		if _, err := Open(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("after %s: %v", c.sql, err)
-		}
-	}
-}
-
 // TestAPlaceWithoutADirectory checks the error of a path that cannot be a directory.
 func TestAPlaceWithoutADirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := datafile.Open(t.Context(), file, nil); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file as the directory: %v", err)
 	}
 }
@@ -300,9 +267,7 @@ func BenchmarkSet(b *testing.B) {
 // BenchmarkFollow reads the 10,000 sanctions of a tenant, as at its first connection.
 func BenchmarkFollow(b *testing.B) {
 	s := open(b, b.TempDir())
-	if err := s.db.Exec("PRAGMA synchronous = OFF"); err != nil {
-		b.Fatal(err)
-	}
+	s.exec(b, "PRAGMA synchronous = OFF")
 	for i := range 10_000 {
 		s.must(b, mute(b, fmt.Sprint("user ", i)))
 	}
@@ -320,12 +285,11 @@ func BenchmarkFollow(b *testing.B) {
 func BenchmarkTenantsWithoutClients(b *testing.B) {
 	full := b.TempDir()
 	s := open(b, full)
-	if err := s.db.Exec("PRAGMA synchronous = OFF; " + `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999999)
+	s.exec(b, "PRAGMA synchronous = OFF")
+	s.exec(b, `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999999)
 INSERT INTO sanctions (tenant, subject, id, user, network, kind, rooms, until, reason, note, module, by, at)
-SELECT 'tenant-' || (i / 100), 'user:user-' || (i % 100), printf('%016d', i), 'user-' || (i % 100), '', 'mute', '*', 0, 'be kind', '', '', 'admin', 1 FROM n`); err != nil {
-		b.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
+SELECT 'tenant-' || (i / 100), 'user:user-' || (i % 100), printf('%016d', i), 'user-' || (i % 100), '', 'mute', '*', 0, 'be kind', '', '', 'admin', 1 FROM n`)
+	if err := s.file.Close(); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
@@ -340,7 +304,7 @@ func heapOf(b *testing.B, dir string) int64 {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	s, err := Open(b.Context(), dir, nil)
+	s, err := datafile.Open(b.Context(), dir, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

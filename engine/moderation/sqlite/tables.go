@@ -1,43 +1,10 @@
 package sqlite
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/mootchat/moot/engine/moderation"
 )
-
-// migrations are the statements that make a file of version i one of version i+1. The version of a file is its
-// user_version. Released migrations never change.
-var migrations = []string{`
-CREATE TABLE sanctions (
-  number  INTEGER PRIMARY KEY,
-  tenant  TEXT NOT NULL,
-  subject TEXT NOT NULL, -- user:NAME or network:PREFIX
-  id      TEXT NOT NULL,
-  user    TEXT NOT NULL, -- '': the subject is a network
-  network TEXT NOT NULL, -- '': the subject is a user
-  kind    TEXT NOT NULL,
-  rooms   TEXT NOT NULL,
-  until   INTEGER NOT NULL, -- ms since 1970; 0: no end
-  reason  TEXT NOT NULL,
-  note    TEXT NOT NULL,
-  module  TEXT NOT NULL, -- '': a person set it
-  by      TEXT NOT NULL,
-  at      INTEGER NOT NULL -- ms since 1970
-) STRICT;
-CREATE UNIQUE INDEX places ON sanctions (tenant, subject, id);
-CREATE UNIQUE INDEX ids ON sanctions (tenant, id);
-CREATE INDEX ends ON sanctions (tenant, until) WHERE until > 0;
-CREATE TABLE counters (
-  tenant    TEXT PRIMARY KEY,
-  sanctions INTEGER NOT NULL,
-  modules   INTEGER NOT NULL, -- sanctions of modules
-  last      INTEGER NOT NULL  -- the latest at
-) STRICT, WITHOUT ROWID;
-`}
 
 const (
 	columns = `id, user, network, kind, rooms, until, reason, note, module, by, at`
@@ -75,7 +42,7 @@ func (c *counters) count(one *moderation.Sanction, n int) {
 }
 
 func (s *Store) counters(tenant string) (c counters, err error) {
-	err = s.run(sqlCounters, func(row *sqlite3.Stmt) error {
+	err = s.file.Run(sqlCounters, func(row *sqlite3.Stmt) error {
 		c = counters{row.ColumnInt(0), row.ColumnInt(1), row.ColumnInt64(2)}
 		return nil
 	}, tenant)
@@ -84,9 +51,9 @@ func (s *Store) counters(tenant string) (c counters, err error) {
 
 func (s *Store) store(tenant string, c counters) error {
 	if c.sanctions == 0 {
-		return s.run(sqlDropCounter, nil, tenant)
+		return s.file.Run(sqlDropCounter, nil, tenant)
 	}
-	return s.run(sqlSetCounter, nil, tenant, c.sanctions, c.modules, c.last)
+	return s.file.Run(sqlSetCounter, nil, tenant, c.sanctions, c.modules, c.last)
 }
 
 // mayAdd returns an error of package moderation if the tenant has no room for the sanction.
@@ -99,7 +66,7 @@ func (s *Store) mayAdd(one *moderation.Sanction, c *counters) error {
 		return moderation.ErrFull
 	}
 	n := 0
-	err := s.run(sqlSubject, func(row *sqlite3.Stmt) error { n = row.ColumnInt(0); return nil }, one.Tenant, one.Subject(), limits.OfSubject)
+	err := s.file.Run(sqlSubject, func(row *sqlite3.Stmt) error { n = row.ColumnInt(0); return nil }, one.Tenant, one.Subject(), limits.OfSubject)
 	if err == nil && n >= limits.OfSubject {
 		return moderation.ErrSubjectFull
 	}
@@ -123,46 +90,10 @@ func (s *Store) drop(tenant, id string, c *counters) (had bool, err error) {
 
 // remove runs a DELETE that returns the modules of the sanctions, and counts them.
 func (s *Store) remove(c *counters, sql string, args ...any) (n int, err error) {
-	err = s.run(sql, func(row *sqlite3.Stmt) error {
+	err = s.file.Run(sql, func(row *sqlite3.Stmt) error {
 		c.count(&moderation.Sanction{Module: row.ColumnText(0)}, -1)
 		n++
 		return nil
 	}, args...)
 	return n, err
-}
-
-// run runs a statement and passes its rows to f.
-func (s *Store) run(sql string, f func(row *sqlite3.Stmt) error, args ...any) (err error) {
-	return run(s.db, sql, f, args...)
-}
-
-func run(db *sqlite3.Conn, sql string, f func(row *sqlite3.Stmt) error, args ...any) (err error) {
-	stmt, _, err := db.Prepare(sql)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stmt.Close()) }()
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case string:
-			err = stmt.BindText(i+1, v)
-		case int:
-			err = stmt.BindInt(i+1, v)
-		case int64:
-			err = stmt.BindInt64(i+1, v)
-		default:
-			err = fmt.Errorf("argument %d of a statement has the type %T", i+1, arg)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for stmt.Step() {
-		if f != nil {
-			if err := f(stmt); err != nil {
-				return err
-			}
-		}
-	}
-	return stmt.Err()
 }

@@ -1,4 +1,4 @@
-package sqlite
+package datafile
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-const openerName = "moderation-opener"
+const openerName = "datafile-opener"
 
 // counting is a cache that counts hits and stored entries.
 type counting struct {
@@ -34,7 +34,7 @@ func (c *counting) Put(name string, content []byte) {
 	c.Cache.Put(name, content)
 }
 
-// openCounted opens and closes a store, and writes the uses of the cache in the directory.
+// openCounted opens and closes a file, and writes the uses of the cache in the directory.
 func openCounted(dir, cacheDir string, out io.Writer) error {
 	c := &counting{Cache: diskcache.Open(diskcache.Config{Dir: cacheDir})}
 	s, err := Open(context.Background(), dir, host.Compilations(c, slog.New(slog.DiscardHandler)))

@@ -1,4 +1,4 @@
-package sqlite
+package datafile
 
 import (
 	"cmp"
@@ -14,32 +14,33 @@ import (
 	_ "github.com/ncruces/go-sqlite3/embed" // SQLite, as WebAssembly
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+)
 
-	"github.com/mootchat/moot/engine/moderation"
+// The names of the file and of its lock in the directory.
+const (
+	Name     = "moderation.db"
+	LockName = "moderation.lock"
 )
 
 const (
-	fileName = "moderation.db"
-	lockName = "moderation.lock"
-
 	application = 0x6d6f6f74 // application_id of the files: "moot"
 	maxProblems = 3          // problems of a damaged file in an error
 )
 
-// Open opens the store of a directory, which it creates if needed. It fails if another process uses the directory, if
+// Open opens the file of a directory, which it creates if needed. It fails if another process uses the directory, if
 // the file is damaged, or if a newer version of the program wrote it; the error says what to do. It reads the whole file
 // to find damage.
 //
 // The first call in a process compiles SQLite, which takes about a second of processor time, or takes its machine code
 // from the compilation cache, if that has it. The cache must not be closed; later calls ignore theirs. nil: no cache.
-func Open(ctx context.Context, dir string, compilations wazero.CompilationCache) (*Store, error) {
+func Open(ctx context.Context, dir string, compilations wazero.CompilationCache) (*File, error) {
 	configure.Do(func() { sqlite3.RuntimeConfig = runtimeConfig(compilations) })
-	s := &Store{path: filepath.Join(dir, fileName), turn: make(chan struct{}, 1), followers: map[string]map[*follower]struct{}{}}
+	s := &File{path: filepath.Join(dir, Name), turn: make(chan struct{}, 1)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.lock, err = lockFile(filepath.Join(dir, lockName)); err != nil {
+	if s.lock, err = lockFile(filepath.Join(dir, LockName)); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if err := s.open(ctx); err != nil {
@@ -47,6 +48,9 @@ func Open(ctx context.Context, dir string, compilations wazero.CompilationCache)
 			_ = s.db.Close() // the first error has the cause
 		}
 		_ = s.lock.Close()
+		if code := sqlite3.ErrorCode(0); !errors.As(err, &code) {
+			return nil, fmt.Errorf("%s: %w", s.path, err)
+		}
 		return nil, explain(s.path, err)
 	}
 	return s, nil
@@ -67,7 +71,7 @@ func runtimeConfig(compilations wazero.CompilationCache) wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().WithMemoryLimitPages(maxPages).WithCoreFeatures(api.CoreFeaturesV2).WithCompilationCache(compilations)
 }
 
-func (s *Store) open(ctx context.Context) error {
+func (s *File) open(ctx context.Context) error {
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -199,22 +203,19 @@ func number(db *sqlite3.Conn, sql string) (n int, err error) {
 	return n, err
 }
 
-// errInUse is the error of a directory that another process has locked.
-var errInUse = errors.New("another process uses this data directory: end it, or set data to a directory of its own for each server")
+// ErrInUse is the error of a directory that another process has locked.
+var ErrInUse = errors.New("another process uses this data directory: end it, or set data to a directory of its own for each server")
 
-// explain adds the file, and what to do, to an error of SQLite. It returns errors of package moderation as they are.
+// explain adds the file, and what to do, to an error of SQLite. It returns other errors as they are.
 func explain(path string, err error) error {
 	var code sqlite3.ErrorCode
-	switch {
-	case err == nil, errors.Is(err, moderation.ErrFull), errors.Is(err, moderation.ErrModulesFull), errors.Is(err, moderation.ErrSubjectFull):
+	if !errors.As(err, &code) {
 		return err
-	case !errors.As(err, &code):
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	advice := "see the error of the system"
 	switch code {
 	case sqlite3.CORRUPT, sqlite3.NOTADB:
-		advice = "the file is damaged, and nothing was changed: restore it from a backup, or move it away to begin without sanctions; `sqlite3 FILE .recover` may read the rest"
+		advice = "the file is damaged, and nothing was changed: restore it from a backup, or move it away to begin without its data; `sqlite3 FILE .recover` may read the rest"
 	case sqlite3.FULL:
 		advice = "the disk is full, and nothing was changed: free space"
 	case sqlite3.READONLY, sqlite3.CANTOPEN, sqlite3.PERM:
