@@ -1,5 +1,6 @@
 //! Maps characters to the signs that they stand for.
 
+use crate::automaton::{Automaton, MARK};
 use crate::tables::{FOLDS, INVISIBLE, IN_WORD, LOOKS};
 
 pub struct Alphabet {
@@ -74,6 +75,20 @@ impl Alphabet {
         }
         unsafe { all.set_len(len + n) }; // that many are written
         i
+    }
+
+    /// The columns of the bytes of ASCII in [`Automaton::scan`]. With symbols set, symbols that stand for letters are read as
+    /// letters, and have MARK.
+    pub fn columns(&self, symbols: bool) -> [u8; 128] {
+        let mut all = [0; 128];
+        for (r, column) in (0..).zip(all.iter_mut()) {
+            *column = if symbols && is_symbol(r) {
+                Automaton::column(self.class(r)) | MARK
+            } else {
+                Automaton::column(self.class(u32::from(LETTERS[r as usize])))
+            };
+        }
+        all
     }
 
     fn class(&self, r: u32) -> u32 {
