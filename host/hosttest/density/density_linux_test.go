@@ -326,7 +326,7 @@ func (s *node) talk(t testing.TB, tenant int) (first, second time.Duration) {
 }
 
 // TestSilentTenantsCostLittle starts a node with 100 tenants and one with 300. It checks that silent tenants have no
-// instances and need little memory, and that tenants whose clients send messages are served.
+// instances and need little memory, that tenants whose clients send messages are served, and what their instances need.
 func TestSilentTenantsCostLittle(t *testing.T) {
 	p := build(t)
 	few := p.serve(t, 100)
@@ -344,10 +344,16 @@ func TestSilentTenantsCostLittle(t *testing.T) {
 	if more > 200<<20 {
 		t.Errorf("300 silent tenants cost %d bytes", more)
 	}
-	for tenant := range 10 {
-		many.talk(t, tenant*30)
+	for tenant := range talking {
+		many.talk(t, tenant*3)
 	}
-	if n := many.metric(t, "moot_module_instances"); n < 10*2 || n > 10*3*2 {
-		t.Errorf("10 tenants have talked, and there are %v instances", n)
+	awake := many.metric(t, "moot_module_instances")
+	if awake < talking*2 || awake > talking*3*2 {
+		t.Errorf("%d tenants have talked, and there are %v instances", talking, awake)
+	}
+	each := (many.memory(t) - more) / int(awake)
+	t.Logf("an instance takes %d KB", each>>10)
+	if each > 650<<10 { // half of it is in Go's heap, which may have as much garbage
+		t.Errorf("an instance of a rule in Go takes %d bytes", each)
 	}
 }

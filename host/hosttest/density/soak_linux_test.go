@@ -27,7 +27,7 @@ const (
 func TestMemoryStaysFlatWhileTenantsWakeAndSleep(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("SOAK"))
 	if err != nil || length < soakLeast {
-		t.Fatalf("SOAK is the duration, %v or more: idle modules fall asleep after a minute: %v", soakLeast, err)
+		t.Fatalf("SOAK is the duration, %v or more: idle modules fall asleep after ten seconds: %v", soakLeast, err)
 	}
 	p := build(t)
 	s := p.start(t, p.write(t, soakTenants), "--set", "limits.moduleMemory="+soakMemory)

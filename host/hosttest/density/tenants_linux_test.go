@@ -49,7 +49,7 @@ func numbers(b *testing.B) (all []int) {
 }
 
 // BenchmarkTenants measures a node with many tenants: its starts, its memory before and after a hundred tenants have
-// talked, the first message of a tenant, a reload of one tenant, and what operators ask for. It prints a table with the
+// talked and while they chat, the first message of a tenant, a reload of one tenant, and what operators ask for. It prints a table with the
 // bounds for two cores. They are not enforced, because the results depend on the machine.
 func BenchmarkTenants(b *testing.B) {
 	p := build(b)
@@ -93,11 +93,15 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	silent := s.memory(b)
 	add("memory without clients", "MB", float64(silent)/1e6, bound.megabytes)
 	var first, second []time.Duration
+	var tenants []int
 	for i := range talking {
-		woken, again := s.talk(b, i*n/talking)
+		tenants = append(tenants, i*n/talking)
+		woken, again := s.talk(b, tenants[i])
 		first, second = append(first, woken), append(second, again)
 	}
 	add("memory after 100 tenants talked", "MB", float64(s.memory(b))/1e6, bound.megabytes)
+	s.load(b, tenants)
+	add("memory while 100 tenants chat", "MB", float64(s.memory(b))/1e6, bound.megabytes)
 	add("first message median", "ms", quantile(first, 0.5), 1)
 	add("first message p99", "ms", quantile(first, 0.99), 3)
 	add("second message median", "ms", quantile(second, 0.5), 0)
