@@ -62,8 +62,9 @@ type Host struct {
 	usage     usage
 	stamped   atomic.Int64 // the last stamp
 
-	progress progress      // of the load under way
-	lateTime time.Duration // see the constant of this name
+	progress progress // of the load under way
+
+	lateTime, ownerCompileTime time.Duration // see the constants of these names
 
 	loads   sync.Mutex // held by Load: one load compiles at a time
 	loading sync.Mutex // held by Swap and Close, and never for long
@@ -84,7 +85,7 @@ func New(cfg Config) (*Host, error) {
 	if cfg.Store == nil {
 		cfg.Store = memstore.New()
 	}
-	h := &Host{cfg: cfg, lateTime: lateTime, memory: newMemory(cfg.Memory), scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
+	h := &Host{cfg: cfg, lateTime: lateTime, ownerCompileTime: ownerCompileTime, memory: newMemory(cfg.Memory), scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
 	h.build = sync.OnceValue(thisBuild)
 	h.accepted = newAccepted(h)
 	if h.cfg.Scripts == nil {

@@ -142,16 +142,11 @@ func (l *loader) startAll() {
 	}
 }
 
-// start compiles a generation's code, starts an instance to check that it accepts the config, reads its manifest, and
+// start starts an instance of a generation, whose code is compiled, to check that it accepts the config, reads its manifest, and
 // checks the config against the manifest's schema.
 // It closes the instance, unless Config.Awake is set or the tenant's module has instances now.
 func (l *loader) start(g *generation) []error {
 	_ = json.Unmarshal(g.config, &g.settings) // a config that is not an object has no settings
-	if g.pool == nil {                        // this is its first round
-		if err := l.compile(g); err != nil {
-			return []error{err}
-		}
-	}
 	remembered := l.host.accepted
 	key := acceptedKey{}
 	if remembered != nil {

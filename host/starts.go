@@ -21,17 +21,27 @@ var firstLimits = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond
 const (
 	maxLate  = 4                // starts of a tenant that exceed the limit, in one round; its further ones wait for the next round
 	lateTime = 10 * time.Second // for starts that exceed the limit of a later round, together in one load
-	patient  = 6                // times that, for a load while no rules are in use
+	patient  = 6                // times that and the times below, for a load while no rules are in use
+
+	ownerCompileTime = 10 * time.Second // for compiling the modules of one owner, in one load
+	compileTime      = 25 * time.Second // for compiling those of all owners; the operator's have no limit
 )
 
-var errNotStarted = errors.New("it was not started, as other modules of this load did not start in time: correct those first")
+var (
+	errNotStarted  = errors.New("it was not started, as other modules of this load did not start in time: correct those first")
+	errNotCompiled = errors.New("it was not compiled, as other modules of included files took too long in this load: reload again, as compiled modules are cached")
+)
 
 // rounds starts the generations of a loader.
 type rounds struct {
 	*loader
-	errs    map[*generation][]error
-	budget  time.Duration  // for starts that exceed a limit, after the first round
-	mu      sync.Mutex     // guards the other fields during a round
+	errs   map[*generation][]error
+	budget time.Duration // for starts that exceed a limit, after the first round
+	times  time.Duration // factor of the limits
+
+	mu      sync.Mutex               // guards the other fields during a round
+	dear    map[string]time.Duration // by owner: for compiling
+	allDear time.Duration
 	late    map[string]int // by tenant: starts of the round that exceeded the limit
 	waiting []*generation  // for the next round
 	spent   time.Duration  // of budget
@@ -39,10 +49,11 @@ type rounds struct {
 
 // startRounds starts the new generations and returns their errors.
 func (l *loader) startRounds() map[*generation][]error {
-	r := &rounds{loader: l, errs: make(map[*generation][]error, len(l.starting)), budget: l.host.lateTime}
+	r := &rounds{loader: l, errs: make(map[*generation][]error, len(l.starting)), times: 1, dear: make(map[string]time.Duration)}
 	if l.old == nil {
-		r.budget *= patient
+		r.times = patient
 	}
+	r.budget = r.times * l.host.lateTime
 	full := l.host.cfg.StartTimeout
 	these := l.starting
 	for _, limit := range firstLimits {
@@ -85,6 +96,8 @@ func (r *rounds) one(g *generation, limit time.Duration, first, last bool) {
 	late, begin := over, now()
 	if over {
 		errs = []error{errNotStarted}
+	} else if err := r.compileOnce(g); err != nil {
+		errs = []error{err}
 	} else {
 		g.startLimit.Store(int64(limit))
 		errs = r.start(g)
@@ -105,6 +118,31 @@ func (r *rounds) one(g *generation, limit time.Duration, first, last bool) {
 	}
 	r.errs[g] = errs
 	r.host.progress.check()
+}
+
+// compileOnce compiles a generation's code, in its first round.
+func (r *rounds) compileOnce(g *generation) error {
+	if g.pool != nil {
+		return nil
+	}
+	owner := r.modules[g.binding.module].Owner
+	if owner == "" {
+		return r.compile(g)
+	}
+	r.mu.Lock()
+	over := r.dear[owner] >= r.times*r.host.ownerCompileTime || r.allDear >= r.times*compileTime
+	r.mu.Unlock()
+	if over {
+		return errNotCompiled
+	}
+	begin := now()
+	err := r.compile(g)
+	took := time.Duration(now() - begin)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dear[owner] += took
+	r.allDear += took
+	return err
 }
 
 // exceeds reports whether a start was stopped because it took too long.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
 // endless returns a module that never starts; they differ by n.
@@ -70,5 +71,36 @@ func TestModulesThatNeverStartHoldUpNoOther(t *testing.T) {
 		if v := h.Decide(context.Background(), saidIn(tenant)); v.Outcome != hook.Allowed {
 			t.Errorf("tenant %s: %+v", tenant, v)
 		}
+	}
+}
+
+// TestCompilingTheModulesOfAnOwnerIsBounded checks that an included file with many modules that take long to compile does not
+// hold up a load: those that are left fail with their tenant. The operator's modules have no such limit.
+func TestCompilingTheModulesOfAnOwnerIsBounded(t *testing.T) {
+	h, _ := start(t, Config{})
+	h.ownerCompileTime = 1
+	rules := manyTenants("a", "b", "c")
+	for i := range 12 {
+		m := blank()
+		m.Data(8, fmt.Append(nil, "dear", i))
+		m.Func(abi.OnSayReceive.Export(), "i32 -> i32", asm.I32(abi.Allow))
+		speak(m)
+		name := fmt.Sprint("dear", i)
+		module := Module{Name: name, Wasm: m.Wasm(), Where: name, Owner: "b"}
+		tenant := &rules.Tenants[1]
+		if i >= 6 {
+			module.Owner, tenant = "", &rules.Tenants[2]
+		}
+		rules.Modules = append(rules.Modules, module)
+		tenant.Chain = append(tenant.Chain, Entry{Module: name, Where: name, Timeout: patience})
+	}
+	r, err := h.Load(context.Background(), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	f := r.Faults()
+	if len(f) != 1 || f[0].Tenant != "b" || len(f[0].Problems) < 6-runtime.GOMAXPROCS(0) || !strings.Contains(f[0].Problems[0].Error(), errNotCompiled.Error()) {
+		t.Errorf("faults %v", f)
 	}
 }
