@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 //	socket FILE        sends the lines of the file over TCP and prints what the server sends until it closes
 //	benched FILE RATE MEMBERS   checks the JSON of moot bench: messages per second, members of a room
 //	picture FILE       checks that the file has the image format of its extension
+//	export NAME PATTERN   sets $NAME to the first group of the pattern in the output of the last command
 //
 // The file empty.wasm is a module without functions.
 func TestScripts(t *testing.T) {
@@ -76,6 +77,7 @@ func TestScripts(t *testing.T) {
 			"socket":  socketScript,
 			"benched": benchedScript,
 			"picture": pictureScript,
+			"export":  exportScript,
 		},
 	})
 }
@@ -133,6 +135,19 @@ func loggedScript(ts *testscript.TestScript, neg bool, args []string) {
 	fits, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	ts.Check(latest(ts).Log.Await(fits))
+}
+
+func exportScript(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: export NAME PATTERN")
+	}
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	found := pattern.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("export: the output has no %s with one group", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 func readyScript(ts *testscript.TestScript, neg bool, args []string) {
