@@ -70,7 +70,7 @@ func (c *client) says(request string, want ...string) {
 }
 
 func isChat(message string) int {
-	if strings.HasPrefix(message, `{"message":`) {
+	if strings.HasPrefix(message, `{"message":`) || strings.HasPrefix(message, `{"retracts":`) || strings.HasPrefix(message, `{"edits":`) {
 		return 1
 	}
 	return 0
@@ -90,7 +90,7 @@ func (c *client) compare(got, want []string) {
 }
 
 // messageID matches the id of a message in messages and answers.
-var messageID = regexp.MustCompile(`,"id":"([0-9a-v]{20})"`)
+var messageID = regexp.MustCompile(`,"id":"([0-9a-v]{24})"`)
 
 // heard returns the messages that the client has received since the last call, without the ids
 // of messages, which are random.

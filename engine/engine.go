@@ -40,6 +40,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	crand "crypto/rand"
 	"errors"
 	"log/slog"
 	"maps"
@@ -82,6 +83,7 @@ type Engine struct {
 	swapping   queue // serializes Swap
 	middleware hook.Middleware
 	cluster    cluster.Backend
+	secret     []byte // proves the authors of messages
 	operator   Operator
 	tracer     Tracer
 	moderation moderation.Store
@@ -112,6 +114,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		middleware:  cfg.Middleware,
 		cluster:     cfg.Cluster,
+		secret:      cfg.Cluster.Secret,
 		operator:    cfg.Operator,
 		tracer:      cfg.Tracer,
 		moderation:  cfg.Moderation,
@@ -123,6 +126,9 @@ func New(cfg Config) (*Engine, error) {
 		emptied:     make(chan struct{}),
 	}
 	e.dying, e.die = context.WithCancel(context.Background())
+	if e.secret == nil {
+		e.secret = []byte(crand.Text() + crand.Text())
+	}
 	if e.log == nil {
 		e.log = slog.Default()
 	}

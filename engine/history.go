@@ -17,10 +17,16 @@ const historyPage = 128
 // its position and the header of its frame.
 const perMessage = 128
 
-// storedAt is a message of history and its position.
+// storedAt is a message or an amendment of history and its position.
 type storedAt struct {
 	at      cluster.Position
 	payload []byte
+	amends  string // the id of the message that the amendment changed; "": it is a message
+	retract bool
+}
+
+func stored(epoch string, k cluster.StoredMessage) storedAt {
+	return storedAt{cluster.Position{Epoch: epoch, Offset: k.Offset}, k.Payload, k.Amends, k.Retract}
 }
 
 // missedMessages holds the messages after a client's position.
@@ -78,15 +84,21 @@ func (g *missedMessages) add(epoch string, messages []cluster.StoredMessage, roo
 			g.whole = false
 			return
 		}
-		g.messages = append(g.messages, storedAt{cluster.Position{Epoch: epoch, Offset: k.Offset}, k.Payload})
+		g.messages = append(g.messages, stored(epoch, k))
 	}
 }
 
-// historyText returns a message of history, with its position, as the say chain leaves it
+// historyText returns a message or an amendment of history, with its position, as the say chain leaves it
 // for a member; nil if the member receives nothing.
 func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte {
 	id := m.room.id
-	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
+	switch {
+	case p.amends != "" && !m.amends:
+		if !m.conn.tenant.settings(id.Room).AmendmentNotices {
+			return nil
+		}
+		return (&delivery{room: m.room, retracts: p.retract, shown: p.at}).notice()
+	case p.retract, !e.middleware.Asks(hook.Say, id.Tenant, id.Room):
 		return m.conn.storedText(p)
 	}
 	payload, err := wire.ParsePayload(p.payload)
@@ -95,19 +107,12 @@ func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte 
 		return nil
 	}
 	ev := eventOf(id, payload, p.at.Offset)
+	ev.Edits = p.amends
 	d := e.askMembers(ctx, &ev, []hook.Member{m})
 	if d.Release != nil {
 		defer d.Release()
 	}
-	k := d.All
-	switch {
-	case len(d.For) == 1:
-		k = d.For[0]
-	case d.For != nil:
-		k = hook.Nothing
-	case len(d.Answers) == 0 && k == 0:
-		k = hook.AsIs
-	}
+	k := answerFor(&d, 0)
 	switch {
 	case k == hook.AsIs:
 		return m.conn.storedText(p)
@@ -115,14 +120,22 @@ func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte 
 		return nil
 	}
 	answer := d.Answers[k]
-	if answer.At = p.at; !m.conn.actionHero {
-		answer.ID, answer.User, answer.Held = payload.ID, payload.User, payload.Held
+	if !m.conn.actionHero {
+		answer.SetOrigin(&payload)
 	}
+	if p.amends != "" {
+		p.payload = wire.AppendPayload(nil, answer)
+		return m.conn.storedText(p)
+	}
+	answer.At = p.at
 	return wire.AppendPayload(nil, answer)
 }
 
-// storedText returns a message of history as it was published, with its position.
+// storedText returns a message or an amendment of history as it was published, with its position.
 func (c *Connection) storedText(p storedAt) []byte {
+	if p.amends != "" {
+		return wire.AppendAmendment(nil, p.retract, p.amends, p.payload, p.at)
+	}
 	if c.actionHero {
 		return wire.AppendPlain(nil, p.payload, p.at)
 	}
@@ -175,7 +188,7 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 	if before > 0 {
 		end = min(end, before-1)
 	}
-	// Offsets have no gaps, so the first offset of the page can be computed.
+	// Each offset has a message, except those of amendments and of retracted messages.
 	b := backward{h: h, room: m.room.id, keep: keep, epoch: page.Top.Epoch, after: end - min(end, uint64(limit)), end: end}
 	view := historyPart{room: m.room.id.Room, epoch: page.Top.Epoch}
 	room, oldest, full := m.conn.tenant.cfg().Limits.OutboxBytes/4, uint64(0), false
@@ -184,19 +197,26 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 		if err != nil {
 			return historyPart{}, err
 		}
-		if len(messages) == 0 {
+		if len(messages) == 0 && (b.missing || b.after == 0 || limit == 0) {
 			break
 		}
+		if len(messages) == 0 {
+			b.after -= min(b.after, uint64(max(limit, historyPage)))
+		}
 		for _, k := range slices.Backward(messages) {
-			text := e.historyText(ctx, m, storedAt{cluster.Position{Epoch: view.epoch, Offset: k.Offset}, k.Payload})
+			if k.Amends != "" {
+				continue
+			}
+			text := e.historyText(ctx, m, stored(view.epoch, k))
 			if ctx.Err() != nil { // the chain was interrupted, so text is not valid
 				return historyPart{}, context.Cause(ctx)
 			}
-			if room -= len(text); room < 0 && len(view.messages) > 0 {
+			if room -= len(text); room < 0 && len(view.messages) > 0 || limit == 0 {
 				full = true
 				break
 			}
 			oldest = k.Offset
+			limit--
 			if text != nil {
 				view.messages = append(view.messages, text)
 			}

@@ -41,6 +41,7 @@ type joinOptions struct {
 	place   bool // in a room without history, the client asks for its position
 	watch   bool // the client asks for notices of joins and leaves
 	inform  bool // the client asks for the outcomes of its held messages
+	amend   bool // the client asks for amendments
 }
 
 // join makes c a member of the room. If a connection joins a room several times at once,
@@ -65,6 +66,7 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, options j
 		m.Gate.Hold()
 	}
 	m.watches, m.informed = options.watch && settings.Presence, options.inform
+	m.amends = options.amend && !c.actionHero
 	effects, err := e.admit(ctx, m)
 	c.endStage(m, err != nil)
 	if err != nil {

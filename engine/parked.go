@@ -37,6 +37,7 @@ type parkedRoom struct {
 	JoinedAt int64            `json:"joinedAt"`
 	Watches  bool             `json:"watches,omitempty"`
 	Informed bool             `json:"informed,omitempty"`
+	Amends   bool             `json:"amends,omitempty"`
 	Since    cluster.Position `json:"since"` // the position of the last message that was sent to the member, or an earlier one
 }
 
@@ -91,7 +92,7 @@ func parkedOf(c *Connection, rooms []*member) parkedSession {
 	}
 	s.Actions = c.actionCount()
 	for _, m := range rooms {
-		s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.informed, m.awaySince})
+		s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.informed, m.amends, m.awaySince})
 	}
 	return s
 }

@@ -104,6 +104,7 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection, sinces map[strin
 	for _, m := range moved {
 		next := newMember(c, m.room)
 		next.joinedAt, next.watches, next.informed, next.awaySince, next.stage = m.joinedAt, m.watches, m.informed, m.awaySince, joined
+		next.amends = m.amends
 		next.hold(sinces)
 		m.room.replace(m, next) // replaces the member before leave can find next in c
 		members = append(members, next)
@@ -224,6 +225,7 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom, sinc
 		return nil, err
 	}
 	m.joinedAt, m.watches, m.informed, m.awaySince = room.JoinedAt, room.Watches, room.Informed, room.Since
+	m.amends = room.Amends
 	m.hold(sinces)
 	evicted := r.evictions()
 	if err = c.refusedBy(moderation.Ban, r.id.Room); err == nil {

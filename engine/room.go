@@ -38,6 +38,7 @@ type member struct {
 	room      *room
 	watches   bool             // the member receives notices of joins and leaves
 	informed  bool             // the client asked for the outcomes of its held messages
+	amends    bool             // the member receives amendments
 	awaySince cluster.Position // the position of the last message that was sent before the connection was away
 	joinedAt  int64            // in ms since 1970; set when the member is joined
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -106,17 +105,6 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing
 	return a, nil
 }
 
-// newMessageID returns an id of 100 random bits: 20 digits and letters.
-func newMessageID() string {
-	const digits = "0123456789abcdefghijklmnopqrstuv"
-	var id [20]byte
-	high, low := rand.Uint64(), rand.Uint64()
-	for i := range 10 {
-		id[i], id[10+i] = digits[high>>(5*i)&31], digits[low>>(5*i)&31]
-	}
-	return string(id[:])
-}
-
 // receive runs the onSayReceive chain in the room's queue and publishes the resulting
 // message. A message that a module drops has an id as well, so that the answer does not reveal the drop.
 func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a accepted, err error) {
@@ -140,7 +128,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	v := e.decide(ctx, &ev)
 	settings := t.settings(ev.Room)
 	if !settings.Retention.Ephemeral {
-		a.id = newMessageID()
+		a.id = e.newMessageID(r.id.Tenant, ev.Room, ev.Conn)
 	}
 	if v.Outcome == hook.Dropped {
 		return a, nil
@@ -236,18 +224,21 @@ type delivery struct {
 	to      *memberSnapshot
 	payload []byte
 	answers []wire.Payload // of the say chain
-	id      string         // of the answers, like user and held
-	user    string
-	held    string
+	origin  wire.Payload   // the message of the answers
 	at      cluster.Position
 	shown   cluster.Position // the position that members receive; zero: none
 	delay   time.Duration    // the time that the message may wait for others
+
+	amends   string // the id of the message that this amendment changes; "": it is not an amendment
+	retracts bool
 }
 
 // frame returns the frame of an answer, or of the message as it was published (hook.AsIs). If
 // plain is 1, the frame is for clients of ActionHero.
 func (d *delivery) frame(answer, plain int32) *wire.Frame {
 	switch {
+	case d.amends != "":
+		return d.amendmentFrame(answer)
 	case answer == hook.AsIs && plain == 1:
 		return wire.FramePlain(d.payload, d.shown)
 	case answer == hook.AsIs:
@@ -255,7 +246,7 @@ func (d *delivery) frame(answer, plain int32) *wire.Frame {
 	}
 	p := d.answers[answer]
 	if p.At = d.shown; plain == 0 {
-		p.ID, p.User, p.Held = d.id, d.user, d.held
+		p.SetOrigin(&d.origin)
 	}
 	return wire.NewFrame(0, func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
 }
@@ -269,7 +260,7 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 	if v.Release != nil {
 		defer v.Release()
 	}
-	d.answers, d.id, d.user, d.held = v.Answers, p.ID, p.User, p.Held
+	d.answers, d.origin = v.Answers, p
 	switch {
 	case v.For != nil && len(v.For) != len(d.to.members):
 		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)

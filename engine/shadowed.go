@@ -17,6 +17,7 @@ type shadowed struct {
 	Connection string          `json:"connection"`
 	User       string          `json:"user,omitempty"` // all connections of the user are the author's; "": only the connection
 	Payload    json.RawMessage `json:"payload"`
+	Edits      string          `json:"edits,omitempty"` // the id of the message of which Payload is a new version
 }
 
 // shadowTime is the time in which the other nodes receive a shadowed message.
@@ -24,8 +25,16 @@ const shadowTime = time.Second
 
 // sayShadowed delivers a message to its author, under the sanction s.
 func (e *Engine) sayShadowed(ctx context.Context, t *tenant, p wire.Payload, author *hook.Profile, s *moderation.Sanction) error {
+	return e.sendShadowed(ctx, t, p, shadowed{author.ID, s.User, wire.AppendPayload(nil, p), ""})
+}
+
+// editShadowed delivers the new version p of a message to its author, under the sanction s.
+func (e *Engine) editShadowed(ctx context.Context, t *tenant, p wire.Payload, author *hook.Profile, s *moderation.Sanction) error {
+	return e.sendShadowed(ctx, t, p, shadowed{author.ID, s.User, wire.AppendPayload(nil, p), p.ID})
+}
+
+func (e *Engine) sendShadowed(ctx context.Context, t *tenant, p wire.Payload, m shadowed) error {
 	e.stats.shadowed.Add(1)
-	m := shadowed{author.ID, s.User, wire.AppendPayload(nil, p)}
 	if m.User == "" {
 		e.deliverShadowed(ctx, t, p.Room, m)
 		return nil
@@ -51,23 +60,23 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 	defer t.release(r)
 	members := slices.DeleteFunc(slices.Clone(r.present().members), func(one *member) bool {
 		p := one.conn.profile.Load()
-		return p.ID != m.Connection && (m.User == "" || p.User != m.User)
+		return p.ID != m.Connection && (m.User == "" || p.User != m.User) || m.Edits != "" && !one.amends
 	})
 	p, err := wire.ParsePayload(m.Payload)
 	if err != nil || len(members) == 0 {
 		return
 	}
-	d := delivery{room: r, payload: m.Payload}
+	d := delivery{room: r, payload: m.Payload, amends: m.Edits}
 	v := hook.Delivery{All: hook.AsIs}
 	if e.middleware.Asks(hook.Say, t.name, room) {
 		ev := eventOf(r.id, p, 0)
-		ev.Snapshot = new(hook.MemberSnapshot)
+		ev.Edits, ev.Snapshot = m.Edits, new(hook.MemberSnapshot)
 		v = e.askMembers(ctx, &ev, (&memberSnapshot{members: members}).forMiddleware())
 	}
 	if v.Release != nil {
 		defer v.Release()
 	}
-	d.answers, d.id, d.user, d.held = v.Answers, p.ID, p.User, p.Held
+	d.answers, d.origin = v.Answers, p
 	for i, one := range members {
 		answer := v.All
 		if i < len(v.For) {

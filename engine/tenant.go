@@ -55,6 +55,10 @@ type RoomSettings struct {
 	Users      bool              // messages and lists of members have the users
 	JSON       bool              // members may send JSON objects and arrays; without it they send texts
 
+	// AmendmentNotices sends a message of the system for each retraction and edit to members that did not
+	// ask for amendments.
+	AmendmentNotices bool
+
 	// FlushDelay is the time that a message may wait for others, to be sent to each member
 	// in one write with them. Messages to one connection do not wait.
 	FlushDelay time.Duration

@@ -45,6 +45,10 @@ func verbFuncOf(name string) verbFunc {
 		return (*Connection).heldView
 	case "heldWithdraw":
 		return (*Connection).heldWithdraw
+	case "retract":
+		return (*Connection).retract
+	case "edit":
+		return (*Connection).edit
 	case "detailsView":
 		return (*Connection).detailsView
 	case "auth":
@@ -240,7 +244,8 @@ func named(r *wire.Request) string {
 }
 
 func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
-	m, effects, err := c.engine.join(ctx, c, r.Room, joinOptions{recover: true, place: r.Since != nil, watch: r.Presence, inform: r.Moderation})
+	options := joinOptions{recover: true, place: r.Since != nil, watch: r.Presence, inform: r.Moderation, amend: r.Amendments}
+	m, effects, err := c.engine.join(ctx, c, r.Room, options)
 	res := result{data: done, effects: effects}
 	if err == nil && m.Gate.Holding() {
 		c.engine.recover(ctx, m, r.Since, &res)

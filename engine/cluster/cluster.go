@@ -24,6 +24,7 @@ var (
 	ErrNoNode      = errors.New("node is not in the cluster") // the node never joined, or its lease has ended
 	ErrCursor      = errors.New("not a cursor")               // the cursor of a page is not valid
 	ErrNoSession   = errors.New("session has ended")          // or it never existed
+	ErrNoMessage   = errors.New("message is not in history")  // or it was retracted
 )
 
 // RoomID names a room of a tenant. Equal values are the same room on all nodes.
@@ -62,6 +63,10 @@ type Backend struct {
 	Sessions Sessions // nil: sessions end with their node
 	Nodes    Nodes
 	Status   Status // nil: the backend is always healthy
+
+	// Secret is the same on all nodes, and is not known to clients: 32 random bytes, or nil if the
+	// backend keeps none.
+	Secret []byte
 }
 
 // Status is the state of a node's connection to its cluster.
@@ -96,6 +101,10 @@ type Handler interface {
 	// not change payload, and must not use it after it returns. Deliver must not publish, because
 	// it could wait for itself.
 	Deliver(ctx context.Context, room RoomID, at Position, payload []byte)
+
+	// Amended is like Deliver for an amendment. It must not change a.Payload, and must not use it
+	// after it returns.
+	Amended(ctx context.Context, room RoomID, at Position, a Amendment)
 
 	// Missed reports that messages of the room are lost to this node because the backend no
 	// longer has them. The backend calls it in the order of Deliver, at the place of the lost
@@ -150,6 +159,8 @@ type Broker interface {
 	// and -. Errors: those of Publish. After ErrUnknown the caller may call PublishOnce again.
 	PublishOnce(ctx context.Context, room RoomID, id string, payload []byte, keep Retention) (Position, error)
 
+	Amender
+
 	// Subscribe returns when every message that is published from now on will reach this
 	// node's Handler. The engine calls it before it records the first member of the room on this
 	// node. A second Subscribe changes nothing. Errors: ErrUnavailable.
@@ -180,7 +191,7 @@ type History interface {
 type Page struct {
 	Messages []StoredMessage
 
-	// Top is the position of the room's last message at the time of the read. Its Epoch is never
+	// Top is the position of the room's last message or amendment at the time of the read. Its Epoch is never
 	// empty: a room without messages, or with only forgotten messages, begins an epoch
 	// with Offset 0. Read returns the messages after Top for at least keep.For.
 	Top Position
@@ -200,7 +211,11 @@ type Page struct {
 // StoredMessage is a message of history.
 type StoredMessage struct {
 	Offset  uint64 // in the epoch of Page.Top
-	Payload []byte // the published bytes
+	Payload []byte // the published bytes, or those of the last edit
+
+	// Amends is the id of the message that this amendment changed; "": it is not an amendment.
+	Amends  string
+	Retract bool // the amendment is a retraction
 }
 
 // Rooms is the list of the rooms that exist.

@@ -116,6 +116,7 @@ type Event struct {
 	SentAt   int64           // ms since 1970
 	Sequence uint64          // the number of the message in its room, counted by this node
 	Extra    json.RawMessage // a JSON object; nil: none
+	Edits    string          // the id of the message of which Message is the new text; "": it is a new message
 
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot

@@ -11,6 +11,8 @@ const (
 	presenceField
 	moderationField
 	heldField
+	amendmentsField
+	targetField
 	limitField
 	cursorField
 	beforeField
@@ -61,6 +63,10 @@ func (r *Request) set(f field, value []byte) (want string) {
 		return setBool(&r.Moderation, value)
 	case heldField:
 		return setString(&r.Held, value)
+	case amendmentsField:
+		return setBool(&r.Amendments, value)
+	case targetField:
+		return setString(&r.Target, value)
 	case limitField:
 		return r.setLimit(value)
 	case cursorField:

@@ -21,10 +21,22 @@ type Payload struct {
 	SentAt  int64           // ms since 1970
 	At      Position        // in the room's history; the zero Position is omitted
 	Extra   json.RawMessage // a JSON object merged into the payload; nil: nothing added
+
+	EditedAt int64  // the time of the last edit, in ms since 1970; 0: it was not edited
+	EditedBy string // the editor if it was not the author; "" otherwise
 }
 
+// SetOrigin gives an answer of the say chain to p the members that no rule changes: id, user, held, and the last edit.
+func (answer *Payload) SetOrigin(p *Payload) {
+	answer.ID, answer.User, answer.Held = p.ID, p.User, p.Held
+	answer.EditedAt, answer.EditedBy = p.EditedAt, p.EditedBy
+}
+
+// laterReserved are the reserved names of a payload that Extra could use in earlier versions.
+var laterReserved = [...]string{"edits", "retracts"}
+
 // reservedInExtra are the names that Extra must not use, beside reserved.
-var reservedInExtra = [...]string{"message", "id", "user", "held"}
+var reservedInExtra = [...]string{"message", "id", "user", "held", "edits", "retracts", "editedAt", "editedBy"}
 
 // reserved are the names that Extra and the reply of an action must not use.
 var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}

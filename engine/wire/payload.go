@@ -13,7 +13,7 @@ import (
 var ErrPayload = errors.New("not a chat payload")
 
 // AppendPayload appends the JSON text of p: "message", "room", "from", "context", "sentAt", "id",
-// "user" and "held" if they are not empty, the members of Extra, and "offset" and "epoch" if there is a
+// "user", "held", "editedAt" and "editedBy" if they are not empty, the members of Extra, and "offset" and "epoch" if there is a
 // position. It always appends one valid JSON object on one line. If the JSON of a Message is not valid, it becomes a string; if Extra is
 // not valid, it is omitted.
 func AppendPayload(dst []byte, p Payload) []byte {
@@ -32,21 +32,29 @@ func AppendPayload(dst []byte, p Payload) []byte {
 	if p.Held != "" {
 		dst = AppendString(append(dst, `,"held":`...), p.Held)
 	}
+	if p.EditedAt != 0 {
+		dst = strconv.AppendInt(append(dst, `,"editedAt":`...), p.EditedAt, 10)
+	}
+	if p.EditedBy != "" {
+		dst = AppendString(append(dst, `,"editedBy":`...), p.EditedBy)
+	}
 	if p.Extra != nil && CheckExtra(p.Extra) == nil {
 		dst = appendMembers(dst, p.Extra)
 	}
 	return append(appendPosition(dst, p.At), '}')
 }
 
-// AppendPlain is AppendPlaced without "id", "user" and "held", for clients of ActionHero. payload must
-// be one of AppendPayload.
+// AppendPlain is AppendPlaced without the members that messages of ActionHero do not have: "id", "user", "held",
+// "editedAt" and "editedBy". payload must be one of AppendPayload.
 func AppendPlain(dst, payload []byte, at Position) []byte {
 	if len(payload) < 2 || payload[0] != '{' || payload[len(payload)-1] != '}' {
 		return append(dst, payload...)
 	}
 	start := len(dst)
 	for w := walkInto(payload); !w.done(); {
-		if m := w.member(); string(m.key) != `"id"` && string(m.key) != `"user"` && string(m.key) != `"held"` {
+		switch m := w.member(); string(m.key) {
+		case `"id"`, `"user"`, `"held"`, `"editedAt"`, `"editedBy"`:
+		default:
 			dst = append(append(append(append(dst, ','), m.key...), ':'), m.value...)
 		}
 	}
@@ -88,7 +96,7 @@ func appendMessage(dst []byte, m Message) []byte {
 
 // ParsePayload is the inverse of AppendPayload for payloads without a position, which
 // nodes publish. All five members must be present and have the right type. The other
-// members become Extra; a reserved name is an error. "id", "user" and "held" were not reserved
+// members become Extra; a reserved name is an error. "id", "user", "held" and the members of amendments were not reserved
 // in earlier versions: they are ignored if they have another type. If several members have the same
 // name, the last one counts. p shares no memory with b.
 func ParsePayload(b []byte) (p Payload, err error) {
@@ -124,7 +132,16 @@ func ParsePayload(b []byte) (p Payload, err error) {
 		case "held":
 			_ = setString(&p.Held, m.value)
 			continue
+		case "editedAt":
+			p.EditedAt, _ = strconv.ParseInt(string(m.value), 10, 64)
+			continue
+		case "editedBy":
+			_ = setString(&p.EditedBy, m.value)
+			continue
 		default:
+			if slices.Contains(laterReserved[:], string(name)) {
+				continue
+			}
 			if isReserved(name) {
 				return p, fmt.Errorf("%w: it has the reserved member %q", ErrPayload, name)
 			}
@@ -143,6 +160,35 @@ func ParsePayload(b []byte) (p Payload, err error) {
 		p.Extra = append(p.Extra, '}')
 	}
 	return p, nil
+}
+
+// PayloadID returns the id of a payload of AppendPayload; "" if it has none or is not a payload.
+func PayloadID(payload []byte) string {
+	value, err := check(payload)
+	if err != nil || value[0] != '{' {
+		return ""
+	}
+	id := ""
+	for w := walkInto(value); !w.done(); {
+		if m := w.member(); string(m.key) == `"id"` {
+			_ = setString(&id, m.value)
+		}
+	}
+	return id
+}
+
+// AppendAmendment appends an amendment as members receive it: the payload with "edits" or "retracts",
+// the id of the message, before its members, and its position. payload is a JSON object with members.
+func AppendAmendment(dst []byte, retract bool, id string, payload []byte, at Position) []byte {
+	if len(payload) < 3 || payload[0] != '{' {
+		return append(dst, payload...)
+	}
+	name := `{"edits":`
+	if retract {
+		name = `{"retracts":`
+	}
+	dst = AppendString(append(dst, name...), id)
+	return AppendPlaced(append(dst, ','), payload[1:], at)
 }
 
 func messageOf(value []byte) Message {

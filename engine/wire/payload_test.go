@@ -188,7 +188,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add("", "\"\\", "{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
 	f.Add("i", "", "hi", false, "r", "0", "user", int64(5), `{"": []}`)
 	f.Fuzz(func(t *testing.T, id, user, text string, isJSON bool, room, from, context string, at int64, extra string) {
-		first := AppendPayload(nil, Payload{ID: id, User: user, Held: id, Message: Message{text, isJSON}, Room: room, From: from, Context: context, SentAt: at, Extra: raw(extra)})
+		first := AppendPayload(nil, Payload{ID: id, User: user, Held: id, EditedAt: at, EditedBy: user, Message: Message{text, isJSON}, Room: room, From: from, Context: context, SentAt: at, Extra: raw(extra)})
 		checkLine(t, first)
 		p, err := ParsePayload(first)
 		if err != nil {
@@ -208,9 +208,9 @@ func FuzzPayload(f *testing.F) {
 		}
 		checkLine(t, placed)
 		checkLine(t, AppendPlaced(nil, first, position))
-		// Only the id, the user and held are left out for clients of ActionHero.
+		// Only the members that ActionHero does not have are left out for its clients.
 		plain := p
-		plain.ID, plain.User, plain.Held = "", "", ""
+		plain.SetOrigin(&Payload{})
 		if got := AppendPlain(nil, second, position); string(got) != string(AppendPayload(nil, plain)) {
 			t.Fatalf("%s\nbecame %s", second, got)
 		}

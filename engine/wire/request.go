@@ -52,14 +52,18 @@ type Request struct {
 	Cursor string
 	Before uint64
 
-	// Since, Presence and Moderation are fields of roomAdd. Since is the last position that the
-	// client has; if it is nil, the client gets no missed messages.
+	// Since, Presence, Moderation and Amendments are fields of roomAdd. Since is the last position that
+	// the client has; if it is nil, the client gets no missed messages.
 	Since      *Position
 	Presence   bool
 	Moderation bool
+	Amendments bool
 
 	// Held is the id of a held message, the field of heldWithdraw and heldView.
 	Held string
+
+	// Target is the field id of retract and edit: the id of a message.
+	Target string
 
 	// Token is the field of auth.
 	Token string

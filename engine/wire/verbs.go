@@ -19,6 +19,7 @@ type Verb struct {
 	Fields []Field
 
 	structured bool // the member message may be an object or an array
+	targets    bool // in a line, the first word after the room is the id of a message
 
 	argument field // takes the first word of a line; noField: the words are a room and a text
 	pair     int   // number of words that are a name and a value: 0, 1 or 2
@@ -47,7 +48,8 @@ const (
 // change the table. The engine has a function for each verb except action, quit and
 // exit, which it handles separately.
 var Verbs = [...]Verb{
-	{Name: "roomAdd", Price: 1, Fields: []Field{{Name: "since", kind: sinceField}, {Name: "presence", kind: presenceField}, {Name: "moderation", kind: moderationField}}},
+	{Name: "roomAdd", Price: 1, Fields: []Field{{Name: "since", kind: sinceField}, {Name: "presence", kind: presenceField},
+		{Name: "moderation", kind: moderationField}, {Name: "amendments", kind: amendmentsField}}},
 	{Name: "roomLeave", Price: 1},
 	{Name: "roomView", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
 	{Name: "roomHistory", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "before", kind: beforeField}}},
@@ -55,6 +57,8 @@ var Verbs = [...]Verb{
 	{Name: "heldView", Price: 1, Listed: WithReview, argument: heldField,
 		Fields: []Field{{Name: "held", kind: heldField}, {Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
 	{Name: "heldWithdraw", Price: 1, Listed: WithReview, argument: heldField, Fields: []Field{{Name: "held", kind: heldField}}},
+	{Name: "retract", Price: 2, targets: true, Fields: []Field{{Name: "id", kind: targetField}}}, // the message is looked up in history
+	{Name: "edit", Price: 2, targets: true, structured: true, Fields: []Field{{Name: "id", kind: targetField}}},
 	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it repeatedly
 	{Name: "documentation", Price: 1},
 	{Name: "quit", Price: 1},

@@ -55,7 +55,7 @@ type promise struct {
 
 // Run tests every promise, each with a fixture made by start.
 func Run(t *testing.T, start func(t *testing.T) Fixture) {
-	for _, p := range slices.Concat(broker(), history(), rooms(), presence(), lost(), sessions(), nodes()) {
+	for _, p := range slices.Concat(broker(), history(), amendments(), rooms(), presence(), lost(), sessions(), nodes()) {
 		t.Run(p.name, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
 			t.Cleanup(func() { goleak.VerifyNone(t, before) })

@@ -99,6 +99,11 @@ func (h *handler) Deliver(ctx context.Context, room cluster.RoomID, at cluster.P
 	h.places[room] = append(h.places[room], at)
 }
 
+// Amended records an amendment like a message; see amended.
+func (h *handler) Amended(ctx context.Context, room cluster.RoomID, at cluster.Position, a cluster.Amendment) {
+	h.Deliver(ctx, room, at, []byte(amended(a)))
+}
+
 // Answer answers the calls "echo X", "fail X", and "hang", which waits until ctx ends.
 func (h *handler) Answer(ctx context.Context, call []byte) ([]byte, error) {
 	h.mu.Lock()

@@ -74,7 +74,9 @@ func (w *world) shows(page cluster.Page, missing bool, want ...string) {
 	w.Helper()
 	var got []string
 	for i, m := range page.Messages {
-		got = append(got, string(m.Payload))
+		if got = append(got, string(m.Payload)); m.Amends != "" {
+			got[i] = amended(cluster.Amendment{Message: m.Amends, Retract: m.Retract, Payload: m.Payload})
+		}
 		if i > 0 && m.Offset <= page.Messages[i-1].Offset {
 			w.Errorf("offset %d follows %d", m.Offset, page.Messages[i-1].Offset)
 		}

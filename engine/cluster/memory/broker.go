@@ -180,35 +180,45 @@ func (ts *topics) sweep(room cluster.RoomID, t *topic) {
 	}
 }
 
-// publish waits for its turn in the lane and then reads the subscribers. The order of turns is
-// the order of the room, and a subscriber that is added between two turns receives the second
-// message. The delivered messages are recorded in history. once is the id of PublishOnce; "": none.
+// publish delivers a message in its turn. The delivered messages are recorded in history. once is the id of
+// PublishOnce; "": none.
 func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, once string, payload []byte, keep cluster.Retention) (at cluster.Position, err error) {
+	err = ts.inTurn(ctx, t, func() error {
+		if once != "" {
+			if first, is := ts.once.get(onceKey{room, once}); is {
+				at = first.at
+				return nil
+			}
+		}
+		if !keep.Ephemeral {
+			at = ts.record(room, t, payload, keep)
+		}
+		if once != "" {
+			ts.once.put(onceKey{room, once}, at)
+		}
+		for _, s := range *t.subscribers.Load() {
+			s.call(func() { s.handler.Deliver(s.ctx, room, at, payload) })
+		}
+		return nil
+	})
+	return at, err
+}
+
+// inTurn waits for its turn in the lane and calls f, which then reads the subscribers. The order of
+// turns is the order of the room, and a subscriber that is added between two turns receives the second
+// message.
+func (ts *topics) inTurn(ctx context.Context, t *topic, f func() error) error {
 	select {
 	case t.lane <- struct{}{}:
 	default:
 		select {
 		case t.lane <- struct{}{}:
 		case <-ctx.Done():
-			return at, fmt.Errorf("publish: the room is busy: %w: %w", cluster.ErrUnavailable, ctx.Err())
+			return fmt.Errorf("publish: the room is busy: %w: %w", cluster.ErrUnavailable, ctx.Err())
 		}
 	}
 	defer func() { <-t.lane }()
-	if once != "" {
-		if first, is := ts.once.get(onceKey{room, once}); is {
-			return first.at, nil
-		}
-	}
-	if !keep.Ephemeral {
-		at = ts.record(room, t, payload, keep)
-	}
-	if once != "" {
-		ts.once.put(onceKey{room, once}, at)
-	}
-	for _, s := range *t.subscribers.Load() {
-		s.deliver(room, at, payload)
-	}
-	return at, nil
+	return f()
 }
 
 // record gives a message its position.
@@ -218,15 +228,16 @@ func (ts *topics) record(room cluster.RoomID, t *topic, payload []byte, keep clu
 	if keep.Messages > 0 {
 		ts.remember(room, t, keep)
 	}
-	return t.history.add(payload, keep)
+	return t.history.add(payload, nil, keep)
 }
 
-func (s *process) deliver(room cluster.RoomID, at cluster.Position, payload []byte) {
+// call calls the handler of a process that runs.
+func (s *process) call(f func()) {
 	if !s.enter() {
 		return
 	}
 	defer s.calls.Done()
-	s.handler.Deliver(s.ctx, room, at, payload)
+	f()
 }
 
 func (ts *topics) subscribe(room cluster.RoomID, s *process) error {

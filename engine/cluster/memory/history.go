@@ -13,20 +13,25 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// history is the position of a topic's last message, and the kept messages: the last ones,
-// without a gap.
+// history is the position of a topic's last message, and the kept messages: all after the offset
+// dropped, without those that are retracted, and without amendments before the last one of a message.
 type history struct {
-	mu    sync.Mutex
-	top   cluster.Position
-	kept  []kept
-	bytes int64       // of kept
-	until time.Time   // the time at which history is forgotten
-	timer *time.Timer // fires at until; nil: there is no history
+	mu         sync.Mutex
+	top        cluster.Position
+	dropped    uint64
+	kept       []kept
+	bytes      int64       // of kept
+	amendments int         // in kept
+	retracted  []string    // ids of the last retracted messages
+	until      time.Time   // the time at which history is forgotten
+	timer      *time.Timer // fires at until; nil: there is no history
 }
 
 type kept struct {
+	offset  uint64
 	payload []byte
 	at      time.Time
+	amends  *amends // nil: it is a message
 }
 
 const keptSize = int64(unsafe.Sizeof(kept{}))
@@ -50,36 +55,62 @@ func (n *node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 	return t.history.read(after, limit, keep, time.Now()), nil
 }
 
-// add gives a message its position, and keeps it if the room has history.
-func (h *history) add(payload []byte, keep cluster.Retention) cluster.Position {
+// add gives a message or an amendment its position, and keeps it if the room has history.
+func (h *history) add(payload []byte, amends *amends, keep cluster.Retention) cluster.Position {
 	h.top.Offset++
 	if keep.Messages <= 0 {
-		h.kept, h.bytes = nil, 0
+		h.forget()
 		return h.top
 	}
-	now := time.Now()
-	h.drop(h.gone(keep.Messages-1, keep.For, now))
+	now, messages := time.Now(), keep.Messages
+	if amends == nil {
+		messages--
+	}
+	h.drop(h.gone(messages, keep.For, now))
 	h.bytes += int64(len(payload)) + keptSize
 	for keep.Bytes > 0 && h.bytes > keep.Bytes && len(h.kept) > 0 {
 		h.drop(1)
 	}
-	h.kept = append(h.kept, kept{append(make([]byte, 0, len(payload)), payload...), now})
+	h.kept = append(h.kept, kept{h.top.Offset, append(make([]byte, 0, len(payload)), payload...), now, amends})
+	if amends != nil {
+		h.amendments++
+	}
 	return h.top
 }
 
-// drop removes the oldest n messages.
+// forget removes all messages.
+func (h *history) forget() { h.kept, h.bytes, h.amendments, h.dropped = nil, 0, 0, h.top.Offset }
+
+// drop removes the oldest n messages and amendments.
 func (h *history) drop(n int) {
 	for i := range h.kept[:n] {
-		h.bytes -= int64(len(h.kept[i].payload)) + keptSize
+		h.dropped = h.kept[i].offset
+		h.uncount(i)
 		h.kept[i] = kept{}
 	}
 	h.kept = h.kept[n:]
 }
 
-// gone returns how many of the kept messages are too old or exceed the number.
+// uncount subtracts a message or an amendment that is going to be removed.
+func (h *history) uncount(i int) {
+	h.bytes -= int64(len(h.kept[i].payload)) + keptSize
+	if h.kept[i].amends != nil {
+		h.amendments--
+	}
+}
+
+// gone returns how many of the kept messages and amendments are too old or exceed the number of
+// messages.
 func (h *history) gone(messages int, age time.Duration, now time.Time) int {
 	old := sort.Search(len(h.kept), func(i int) bool { return now.Sub(h.kept[i].at) <= age })
-	return max(old, len(h.kept)-messages)
+	old = max(old, len(h.kept)-maxPerMessage*messages)
+	for i, surplus := 0, len(h.kept)-h.amendments-messages; surplus > 0; i++ {
+		if h.kept[i].amends == nil {
+			surplus--
+			old = max(old, i+1)
+		}
+	}
+	return old
 }
 
 func (h *history) read(after cluster.Position, limit int, keep cluster.Retention, now time.Time) cluster.Page {
@@ -88,15 +119,25 @@ func (h *history) read(after cluster.Position, limit int, keep cluster.Retention
 		page.Missing = true
 		return page
 	}
-	all := h.kept[h.gone(keep.Messages, keep.For, now):]
-	before := h.top.Offset - uint64(len(all)) // the offset of the last removed message
+	gone, before := h.gone(keep.Messages, keep.For, now), h.dropped
+	if gone > 0 {
+		before = h.kept[gone-1].offset
+	}
 	page.Missing = after.Offset < before
-	first := max(after.Offset, before)
-	all = all[first-before:]
-	for i, m := range all[:min(limit, len(all))] {
-		page.Messages = append(page.Messages, cluster.StoredMessage{Offset: first + uint64(i) + 1, Payload: append([]byte(nil), m.payload...)})
+	all := h.kept[max(gone, h.after(after.Offset)):]
+	for _, m := range all[:min(limit, len(all))] {
+		stored := cluster.StoredMessage{Offset: m.offset, Payload: append([]byte(nil), m.payload...)}
+		if m.amends != nil {
+			stored.Amends, stored.Retract = m.amends.message, m.amends.retract
+		}
+		page.Messages = append(page.Messages, stored)
 	}
 	return page
+}
+
+// after returns the index of the first message or amendment after an offset.
+func (h *history) after(offset uint64) int {
+	return sort.Search(len(h.kept), func(i int) bool { return h.kept[i].offset > offset })
 }
 
 // remember keeps the topic until keep.For has passed, because members may know positions in it.
@@ -121,7 +162,8 @@ func (ts *topics) expire(room cluster.RoomID, t *topic) {
 		h.mu.Unlock()
 		return
 	}
-	h.timer, h.kept, h.bytes = nil, nil, 0
+	h.timer = nil
+	h.forget()
 	h.mu.Unlock()
 	ts.release(room, t)
 }

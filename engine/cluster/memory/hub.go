@@ -16,6 +16,7 @@
 package memory
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +34,7 @@ import (
 type Hub struct {
 	topics    topics
 	directory directory
+	secret    []byte
 
 	mu     sync.Mutex
 	nodes  map[string]*process // running nodes, by name
@@ -52,6 +54,7 @@ func New() *Hub {
 	return &Hub{
 		topics:    topics{byRoom: map[cluster.RoomID]*topic{}},
 		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[cluster.RoomID]*roster{}},
+		secret:    []byte(rand.Text() + rand.Text())[:32],
 		nodes:     map[string]*process{},
 		parked:    map[string]parked{},
 	}
@@ -63,7 +66,7 @@ func New() *Hub {
 // the name is not valid or a running node has it.
 func (h *Hub) Node(name string) cluster.Backend {
 	n := &node{hub: h, name: name, started: make(chan struct{})}
-	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
+	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n, Secret: h.secret}
 }
 
 // ErrKilled is wrapped in the error that Run returns after Kill.

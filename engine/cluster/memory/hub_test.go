@@ -28,6 +28,8 @@ func (recorder) Pace(context.Context, cluster.RoomID) {}
 func (e recorder) Deliver(_ context.Context, _ cluster.RoomID, _ cluster.Position, payload []byte) {
 	e.deliver(payload)
 }
+func (recorder) Amended(context.Context, cluster.RoomID, cluster.Position, cluster.Amendment) {}
+
 func (e recorder) Answer(context.Context, []byte) ([]byte, error)                 { return nil, nil }
 func (e recorder) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)   {}
 func (e recorder) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord) {}

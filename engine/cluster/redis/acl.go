@@ -7,8 +7,8 @@ const commands = "hello ping info time eval evalsha select " +
 	"get getrange set setrange del unlink exists incr incrby pexpire pttl " +
 	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hscan hstrlen " +
 	"sadd srem scard smembers srandmember " +
-	"zadd zrem zscore zcard zrange zrangebyscore zrangebylex zlexcount zremrangebyrank zremrangebyscore " +
-	"xadd xrange xread xtrim " +
+	"zadd zrem zscore zcard zcount zrange zrangebyscore zrangebylex zlexcount zremrangebyrank zremrangebyscore " +
+	"xadd xdel xrange xread xtrim " +
 	"publish subscribe unsubscribe spublish ssubscribe sunsubscribe"
 
 // clusterCommands are additional commands for a Redis Cluster.

@@ -17,13 +17,14 @@ import (
 // counting is a handler that counts delivered messages.
 type counting struct{ heard atomic.Int64 }
 
-func (c *counting) Deliver(context.Context, cluster.RoomID, cluster.Position, []byte) { c.heard.Add(1) }
-func (*counting) Answer(context.Context, []byte) ([]byte, error)                      { return nil, nil }
-func (*counting) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)        {}
-func (*counting) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord)      {}
-func (*counting) Expired(context.Context, []byte)                                     {}
-func (*counting) Missed(context.Context, cluster.RoomID)                              {}
-func (*counting) Pace(context.Context, cluster.RoomID)                                {}
+func (c *counting) Deliver(context.Context, cluster.RoomID, cluster.Position, []byte)          { c.heard.Add(1) }
+func (*counting) Answer(context.Context, []byte) ([]byte, error)                               { return nil, nil }
+func (*counting) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)                 {}
+func (*counting) Amended(context.Context, cluster.RoomID, cluster.Position, cluster.Amendment) {}
+func (*counting) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord)               {}
+func (*counting) Expired(context.Context, []byte)                                              {}
+func (*counting) Missed(context.Context, cluster.RoomID)                                       {}
+func (*counting) Pace(context.Context, cluster.RoomID)                                         {}
 
 // BenchmarkMessage measures the processor time of a message of 200 bytes, with 256 senders and
 // 500 rooms: redis-us of redis-server, and node-us of this process, which publishes the message

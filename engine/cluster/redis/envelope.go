@@ -10,16 +10,21 @@ import (
 // entry is a message in a room's stream: "1 <id> <payload>". The id is <producer>.<number>; that of a message of PublishOnce
 // is <producer>~<once>.<number>. The 1 is the version of the form:
 // nodes of two releases may share a cluster, and skip entries of other versions. The entry "gap
-// <id> " replaces the lost messages of a producer, up to the message with that id.
+// <id> " replaces the lost messages of a producer, up to the message with that id. An amendment is
+// "amend <id> E:<message>:<offset> <payload>", or R in place of E for a retraction; see amend.go.
 type entry struct {
 	id      string // it does not change when the message is published again
 	payload string
 	gap     bool
+	amends  string // the id of the message that the amendment changes; "": it is not an amendment
+	at      uint64 // the offset at which the publisher has found that message; 0: nowhere
+	retract bool
 }
 
 const (
 	entryVersion = "1"
 	gapVersion   = "gap"
+	amendVersion = "amend"
 )
 
 // maxID is the length of the longest id: 63 bytes of a node's name, a random part, and a number.
@@ -28,15 +33,18 @@ const maxID = 128
 var errVersion = errors.New("entry of another version")
 
 func (e entry) String() string {
-	if e.gap {
+	switch {
+	case e.gap:
 		return gapVersion + " " + e.id + " "
+	case e.amends != "":
+		return amendVersion + " " + e.id + " " + amendHeader(e.amends, e.at, e.retract) + " " + e.payload
 	}
 	return entryVersion + " " + e.id + " " + e.payload
 }
 
 func parseEntry(s string) (entry, error) {
 	version, rest, ok := strings.Cut(s, " ")
-	if ok && version != entryVersion && version != gapVersion {
+	if ok && version != entryVersion && version != gapVersion && version != amendVersion {
 		return entry{}, fmt.Errorf("%w: %.20q", errVersion, version)
 	}
 	id, payload, ok := strings.Cut(rest, " ")
@@ -45,6 +53,9 @@ func parseEntry(s string) (entry, error) {
 	}
 	if version == gapVersion {
 		return entry{id: id, gap: true}, nil
+	}
+	if version == amendVersion {
+		return parseAmendment(id, payload)
 	}
 	return entry{id: id, payload: payload}, nil
 }

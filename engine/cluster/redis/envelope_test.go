@@ -73,8 +73,8 @@ func FuzzRecord(f *testing.F) {
 
 // TestMalformedAnswersAreErrors checks that malformed answers of scripts are errors.
 func TestMalformedAnswersAreErrors(t *testing.T) {
-	for _, v := range [][]string{nil, {"e"}, {"e", "1", "1"}, {"e", "1", "x", ""}, {"e", "x", "1", ""}, {"e", "2", "1", "", "1"}, {"e", "2", "1", "", "3", "late"},
-		{"e", "2", "1", "", "2", "b", "1", "a"}, {"e", "2", "2", "", "1", "early"}, {"e", "2", "1", "x"}, {"e", "2", "1", "x:y"}, {"e", "2", "1", ":1"}} {
+	for _, v := range [][]string{nil, {"e"}, {"e", "1", "1"}, {"e", "1", "1", ""}, {"e", "1", "x", "", ""}, {"e", "x", "1", "", ""}, {"e", "2", "1", "", "", "1"}, {"e", "2", "1", "", "", "3", "late"},
+		{"e", "2", "1", "", "", "2", "b", "1", "a"}, {"e", "2", "2", "", "", "1", "early"}, {"e", "2", "1", "x", ""}, {"e", "2", "1", "x:y", ""}, {"e", "2", "1", ":1", ""}} {
 		if g, err := parsePage(v); err == nil {
 			t.Errorf("%q gave %+v", v, g)
 		}

@@ -80,6 +80,18 @@ func (w *recorder) Lost(ctx context.Context, room cluster.RoomID, members []clus
 	}
 }
 
+func (w *recorder) Amended(ctx context.Context, room cluster.RoomID, at cluster.Position, a cluster.Amendment) {
+	w.Deliver(ctx, room, at, []byte(amended(a)))
+}
+
+// amended is the record of an amendment among a room's messages.
+func amended(a cluster.Amendment) string {
+	if a.Retract {
+		return "retract " + a.Message
+	}
+	return "edit " + a.Message + " " + string(a.Payload)
+}
+
 func (w *recorder) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		w.mu.Lock()

@@ -16,7 +16,9 @@ const (
 
 // sinceScript reads the messages of a room after a position. It answers with the room's
 // epoch, the offset of its last message, the offset at which the reader must go on, the former
-// epochs with their last offsets, the latest first, and pairs of offset and entry.
+// epochs with their last offsets, the latest first, the ids of messages that were retracted after that offset,
+// and pairs of offset and entry. The entry is empty at an offset of a retracted message or of an amendment before the
+// last one; see amend.go.
 //
 // The reader passes its last position in each of its latest epochs, the present one first. In an
 // epoch that the room knows, the room and the reader agree up to the end of the epoch or the
@@ -27,11 +29,11 @@ const (
 // at or before the reader's offset are therefore older than its own, and the reader goes on after
 // them. The epoch of the present generation is newer.
 //
-//	KEYS state history gen
+//	KEYS state history gen am rt
 //	ARGV limit bytes (epoch offset)*
-var sinceScript = redis.NewScript(luaState + `
+var sinceScript = redis.NewScript(luaState + luaAmendments + `
 local top, _, e, g, former = state(redis.call('GET', KEYS[1]))
-if not top then return {'', '0', '0', ''} end
+if not top then return {'', '0', '0', '', ''} end
 local from, ends = nil, {[e] = top}
 for epoch, last in string.gmatch(former, '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
 for i = 3, #ARGV, 2 do
@@ -45,13 +47,26 @@ if not from then
     if last <= tonumber(ARGV[4]) then from = math.max(from, last + 1) end
   end
 end
-local out, bytes = {e, tostring(top), tostring(from), former}, 0
+local out, bytes = {e, tostring(top), tostring(from), former, table.concat(redis.call('ZRANGEBYSCORE', KEYS[5], from, '+inf'), ' ')}, 0
 if from > top then return out end
-for _, x in ipairs(redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COUNT', ARGV[1])) do
-  bytes = bytes + #x[2][2]
-  if bytes > tonumber(ARGV[2]) and #out > 4 then break end
-  out[#out + 1] = string.sub(x[1], 3)
-  out[#out + 1] = x[2][2]
+local some = redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COUNT', ARGV[1])
+if #some == 0 then return out end
+local gone, edited = amendments(KEYS[4], from, tonumber(string.sub(some[#some][1], 3)))
+local next = from
+for _, x in ipairs(some) do
+  local offset, entry = string.sub(x[1], 3), x[2][2]
+  local n = tonumber(offset)
+  if edited and edited[n] then entry = current(KEYS[2], entry, edited[n]) end
+  bytes = bytes + #entry
+  if bytes > tonumber(ARGV[2]) and #out > 5 then break end
+  while gone and next < n and gone[next] do
+    out[#out + 1] = string.format('%d', next)
+    out[#out + 1] = ''
+    next = next + 1
+  end
+  next = n + 1
+  out[#out + 1] = offset
+  out[#out + 1] = entry
 end
 return out`)
 
@@ -78,6 +93,8 @@ type page struct {
 	from     uint64 // offset at which the reader goes on
 	messages []envelope
 	top      uint64 // offset of the last message of the room
+
+	retracted map[string]bool // ids of messages that were retracted after from; nil: none
 }
 
 // full reports whether the page ends with the room's last message.
@@ -96,6 +113,9 @@ func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 		next = m.offset + 1
 		if !s.advance(life, m.position) {
 			return false
+		}
+		if m.entry == "" || g.drops(m) {
+			continue
 		}
 		s.p.n.counters.Healed.Add(1)
 		s.pace(ctx, len(m.entry))
@@ -131,7 +151,7 @@ func (s *sub) pace(ctx context.Context, bytes int) {
 func (p *partition) since(ctx context.Context, room string, places []position) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
-	keys := []string{p.keys.of("m", room), p.keys.of("h", room), p.keys.of("gen")}
+	keys := []string{p.keys.of("m", room), p.keys.of("h", room), p.keys.of("gen"), p.keys.of("am", room), p.keys.of("rt", room)}
 	args := []any{healPage, healBytes}
 	for _, pos := range places {
 		args = append(args, pos.epoch, pos.offset)
@@ -148,7 +168,7 @@ func (p *partition) since(ctx context.Context, room string, places []position) (
 }
 
 func parsePage(v []string) (page, error) {
-	if len(v) < 4 || len(v)%2 != 0 || len(v[0]) > maxEpoch {
+	if len(v) < 5 || len(v)%2 == 0 || len(v[0]) > maxEpoch {
 		return page{}, fmt.Errorf("malformed page of history: %d values", len(v))
 	}
 	g := page{position: position{epoch: v[0]}}
@@ -164,8 +184,14 @@ func parsePage(v []string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
+	for _, id := range strings.Fields(v[4]) {
+		if g.retracted == nil {
+			g.retracted = map[string]bool{}
+		}
+		g.retracted[id] = true
+	}
 	next := g.from
-	for i := 4; i < len(v); i += 2 {
+	for i := 5; i < len(v); i += 2 {
 		offset, err := parseOffset(v[i])
 		if err != nil || offset < next || offset > g.top {
 			return page{}, fmt.Errorf("offset %.20q does not follow", v[i])

@@ -11,27 +11,27 @@ import (
 )
 
 // readScript reads history after a position: the epoch, the offset of the room's last message, 1
-// if messages are missing, the former epochs with their last offsets, and pairs of offset and entry. If a room has no position, it begins an
+// if messages are missing, the former epochs with their last offsets, and pairs of offset and entry; see amend.go. If a room has no position, it begins an
 // epoch. A binary search finds the first message that is young enough, because offsets have no
 // gaps.
 //
 // It answers ? while the generation is unsettled, because lost messages may be published again.
 //
-//	KEYS gen state history settling
+//	KEYS gen state history settling am rt
 //	ARGV epoch offset limit keep keepFor newEpoch stateTTL
-var readScript = redis.NewScript(luaNow + luaState + `
+var readScript = redis.NewScript(luaNow + luaState + luaAmendments + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {'?'} end
 local top, k, e, _, former = state(redis.call('GET', KEYS[2]))
 if not top then
   top, k, e, former = 0, 0, ARGV[6], ''
   redis.call('SET', KEYS[2], newState(now, e, redis.call('GET', KEYS[1]) or string.rep('-', 20)))
-  redis.call('DEL', KEYS[3])
+  redis.call('DEL', KEYS[3], KEYS[5], KEYS[6])
 end
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[7]) then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
 local after, limit, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if e ~= ARGV[1] or after > top then return {e, tostring(top), 1, former} end
 local first = top + 1
-if k > 0 and keep > 0 then first = math.max(k, top - keep + 1) end
+if k > 0 and keep > 0 then first = math.max(k, firstOf(KEYS[5], top, keep)) end
 local from = math.max(after + 1, first)
 local missing = from > after + 1
 local function at(offset)
@@ -50,13 +50,18 @@ if from <= top and not young(at(from)) then
 end
 local out = {e, tostring(top), missing and 1 or 0, former}
 if from > top or limit == 0 then return out end
+local some = redis.call('XRANGE', KEYS[3], '0-' .. from, '0-' .. top, 'COUNT', limit)
+if #some == 0 then return out end
+local gone, edited = amendments(KEYS[5], from, tonumber(string.sub(some[#some][1], 3)))
 local next = from
-for _, x in ipairs(redis.call('XRANGE', KEYS[3], '0-' .. from, '0-' .. top, 'COUNT', limit)) do
+for _, x in ipairs(some) do
   local offset = string.sub(x[1], 3)
-  if tonumber(offset) ~= next then out[3] = 1 end
-  next = tonumber(offset) + 1
+  local n = tonumber(offset)
+  while gone and next < n and gone[next] do next = next + 1 end
+  if n ~= next then out[3] = 1 end
+  next = n + 1
   out[#out + 1] = offset
-  out[#out + 1] = x[2][2]
+  out[#out + 1] = edited and edited[n] and current(KEYS[3], x[2][2], edited[n]) or x[2][2]
 end
 return out`)
 
@@ -93,7 +98,7 @@ func (n *Node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 
 func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (cluster.Page, error) {
 	p, key := n.at(room)
-	keys := []string{p.keys.of("gen"), p.keys.of("m", key), p.keys.of("h", key), p.keys.of("settling")}
+	keys := []string{p.keys.of("gen"), p.keys.of("m", key), p.keys.of("h", key), p.keys.of("settling"), p.keys.of("am", key), p.keys.of("rt", key)}
 	var v values
 	err := n.read(ctx, "history", func(ctx context.Context) (err error) {
 		v, err = readScript.Run(ctx, n.client, keys, after.Epoch, after.Offset, limit, max(keep.Messages, 0),
@@ -155,7 +160,7 @@ func parseHistory(v values) (page cluster.Page, bad, err error) {
 			page.Missing = true
 			continue
 		}
-		page.Messages = append(page.Messages, cluster.StoredMessage{Offset: offset, Payload: []byte(e.payload)})
+		page.Messages = append(page.Messages, cluster.StoredMessage{Offset: offset, Payload: []byte(e.payload), Amends: e.amends, Retract: e.retract})
 	}
 	return page, bad, nil
 }

@@ -16,6 +16,7 @@ import (
 //	moot:{t}:settling       string: exists while the generation is unsettled; how long it waits for reports, ms by Redis' clock
 //	moot:{t}:staged         zset: PROCESS|NUMBER of a batch to be published again -> when it was published, us
 //	moot:{t}:batches        hash: the same -> its messages
+//	moot:{t}:amended        hash: ROOM/<message> -> the last amendment in these batches
 //	moot:{t}:reported       hash: process -> the generation to which it has reported; #former: the same, if a reporter knew a generation before
 //	moot:{t}:data           string: a random name of the data; it changes if Redis loses its data
 //	moot:{t}:pub:PRODUCER   string: the number of the last batch, and its answer
@@ -23,6 +24,7 @@ import (
 //	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes of its messages
 //	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry; if the room has history, t: its time of arrival, ms, and b: the bytes of the entries before it
 //	moot:{t}:o:ROOM ID      string: the position of a message that is published once, EPOCH:OFFSET; "": it is ephemeral
+//	moot:{t}:am:ROOM, rt:ROOM  zset: see amend.go; they exist if messages of the room were edited or retracted
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel of probes
 //	moot:{t}:rooms:TENANT   hash: name -> token of the call that created it
@@ -42,6 +44,7 @@ import (
 //	moot:{t}:ends            zset: key of a parked session -> its end, ms by Redis' clock
 //	moot:{t}:got:TOKEN       string: a session that was taken
 //	moot:{t}:ending:PROCESS  set: keys of the sessions that it is ending
+//	moot:secret             string: known to all nodes, to prove the authors of messages
 //	moot:{n:NODE}:lease     string: the process that has the name
 //	moot:{n:NODE}:in        stream: calls and answers for it
 type keys struct {

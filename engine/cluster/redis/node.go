@@ -22,6 +22,7 @@ type Node struct {
 	operators  redis.UniversalClient // connections for calls with cluster.ForOperator
 	reader     redis.UniversalClient // connection for blocking reads of the inbox
 	process    string                // <node>#<random>, unique
+	secret     string                // of all nodes; see cluster.Backend.Secret
 	parts      []*partition
 	made       made
 	calls      calls
@@ -99,10 +100,25 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	for _, tag := range tags(cfg.Partitions) {
 		n.parts = append(n.parts, newPartition(n, keys{cfg.Prefix, tag}))
 	}
-	if err := errors.Join(n.instrument(), n.awaitServers(ctx)); err != nil {
+	err = errors.Join(n.instrument(), n.awaitServers(ctx))
+	if err == nil {
+		n.secret, err = n.shareSecret(ctx, rand.Text()+rand.Text())
+	}
+	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
+}
+
+// shareSecret stores a secret in Redis if it has none, and returns the one that it has.
+func (n *Node) shareSecret(ctx context.Context, secret string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
+	defer cancel()
+	key := n.cfg.Prefix + ":secret"
+	if err := n.client.SetNX(ctx, key, secret, 0).Err(); err != nil {
+		return "", fmt.Errorf("share a secret with the other nodes: %w", err)
+	}
+	return n.client.Get(ctx, key).Result()
 }
 
 func (n *Node) instrument() error {
@@ -144,7 +160,7 @@ func token() string { return strings.ToLower(rand.Text()[:16]) }
 // any time. Publish, Subscribe, Add and Call wait for Nodes.Run to begin, and fail with
 // cluster.ErrUnavailable after it.
 func (n *Node) Cluster() cluster.Backend {
-	return cluster.Backend{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
+	return cluster.Backend{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n, Secret: []byte(n.secret)}
 }
 
 // Client returns the node's client of Redis, for other data in the same Redis. The client does

@@ -24,7 +24,7 @@ func (n *Node) PublishOnce(ctx context.Context, room cluster.RoomID, id string, 
 	if err := n.up(ctx); err != nil {
 		return at, err
 	}
-	if err := n.publish(ctx, room, id, payload, keep); err != nil || keep.Ephemeral {
+	if err := n.publish(ctx, room, form{version: entryVersion, once: id}, payload, keep); err != nil || keep.Ephemeral {
 		return at, err
 	}
 	p, key := n.at(room)

@@ -114,18 +114,25 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 	if err := n.up(ctx); err != nil {
 		return err
 	}
-	return n.publish(ctx, room, "", payload, keep)
+	return n.publish(ctx, room, form{version: entryVersion}, payload, keep)
 }
 
-// publish publishes a message. once is the id of PublishOnce; "": none.
-func (n *Node) publish(ctx context.Context, room cluster.RoomID, once string, payload []byte, keep cluster.Retention) error {
+// form is the form of an entry that is published.
+type form struct {
+	version string
+	once    string // the id of PublishOnce; "": none
+	header  string // between the entry's id and the payload
+}
+
+// publish publishes a message or an amendment.
+func (n *Node) publish(ctx context.Context, room cluster.RoomID, f form, payload []byte, keep cluster.Retention) error {
 	p, key := n.at(room)
-	item := &queuedMessage{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1), once: once}
+	item := &queuedMessage{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1), once: f.once}
 	l := &p.publisher
 	if keep.Ephemeral {
 		l = &p.ephemeral
 	}
-	if err := l.put(item, payload); err != nil {
+	if err := l.put(item, f, payload); err != nil {
 		return err
 	}
 	select {
@@ -140,12 +147,12 @@ func (n *Node) publish(ctx context.Context, room cluster.RoomID, once string, pa
 }
 
 // put copies payload into the item and queues the item.
-func (l *publisher) put(item *queuedMessage, payload []byte) error {
+func (l *publisher) put(item *queuedMessage, f form, payload []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.number++
 	item.number = l.number
-	item.entry = l.entry(l.number, item.once, payload)
+	item.entry = l.entry(l.number, f, payload)
 	if l.closed {
 		return l.p.n.errStopped()
 	}
@@ -158,20 +165,21 @@ func (l *publisher) put(item *queuedMessage, payload []byte) error {
 }
 
 // entry returns the entry of a new message, with a copy of payload.
-func (l *publisher) entry(number uint64, once string, payload []byte) string {
+func (l *publisher) entry(number uint64, f form, payload []byte) string {
 	var b strings.Builder
-	b.Grow(len(entryVersion) + len(l.p.n.process) + len(once) + len(payload) + len(" ~ .18446744073709551615"))
-	b.WriteString(entryVersion)
+	b.Grow(len(f.version) + len(l.p.n.process) + len(f.once) + len(f.header) + len(payload) + len(" ~ .18446744073709551615"))
+	b.WriteString(f.version)
 	b.WriteByte(' ')
 	b.WriteString(l.p.n.process)
-	if once != "" {
+	if f.once != "" {
 		b.WriteByte('~')
-		b.WriteString(once)
+		b.WriteString(f.once)
 	}
 	b.WriteByte('.')
 	var digits [20]byte
 	b.Write(strconv.AppendUint(digits[:0], number, 10))
 	b.WriteByte(' ')
+	b.WriteString(f.header)
 	b.Write(payload)
 	return b.String()
 }
@@ -324,19 +332,26 @@ func (p *partition) saying() []any {
 
 // accepted records a batch as accepted and answers its callers.
 func (l *publisher) accepted(batch []*queuedMessage, answer string) error {
-	_, rest, _ := strings.Cut(answer, " ")
+	first, rest, _ := strings.Cut(answer, " ")
 	at, _, _ := strings.Cut(rest, " ")
 	order, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
 		return errors.New("publish: unexpected answer of Redis")
 	}
-	s := sent{seq: l.seq, order: order, at: time.Now(), messages: make([]message, len(batch))}
+	s := sent{seq: l.seq, order: order, at: time.Now(), messages: make([]message, 0, len(batch))}
+	refused := refused(first)
 	for i, item := range batch {
-		s.messages[i] = item.message
+		if !refused[i+1] {
+			s.messages = append(s.messages, item.message)
+		}
 	}
 	l.remember(s)
-	for _, item := range batch {
-		item.done <- nil
+	for i, item := range batch {
+		var err error
+		if refused[i+1] {
+			err = cluster.ErrNoMessage
+		}
+		item.done <- err
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func TestAPublisherThatStopsAnswersAllMessages(t *testing.T) {
 		close(n.started)
 		p := newPartition(n, keys{})
 		item := &queuedMessage{ctx: life, done: make(chan error, 1)}
-		if err := p.publisher.put(item, []byte("hello")); err != nil {
+		if err := p.publisher.put(item, form{version: entryVersion}, []byte("hello")); err != nil {
 			t.Fatal(err)
 		}
 		end()

@@ -98,8 +98,11 @@ func (l *publisher) tidy(now time.Time) {
 // publisher's last batch, and a state: 0 settled, 1 unsettled, 2 unsettled and the publisher has
 // reported.
 //
-//	KEYS gen settling pub staged batches reported
-//	ARGV generation process last former (order number batch)*
+// It also stages the amendments in the batches: amended has, by room and message, R of a retraction, or the time
+// and the payload of the last edit.
+//
+//	KEYS gen settling pub staged batches reported amended
+//	ARGV generation process last former n (room/message amendment)*n (order number batch)*
 var stageScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[1] ~= gen then
@@ -107,7 +110,12 @@ if ARGV[1] ~= gen then
   if state == 1 and redis.call('HGET', KEYS[6], ARGV[2]) == gen then state = 2 end
   return '!' .. gen .. ' ' .. (had and string.match(had, '^%d+') or 0) .. ' ' .. state
 end
-for i = 5, #ARGV, 3 do
+for i = 6, 5 + 2 * ARGV[5], 2 do
+  local had = redis.call('HGET', KEYS[7], ARGV[i])
+  if not had or had < ARGV[i + 1] then redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
+  redis.call('PEXPIRE', KEYS[7], 3600000)
+end
+for i = 6 + 2 * ARGV[5], #ARGV, 3 do
   local member = ARGV[2] .. '|' .. string.format('%020.0f', ARGV[i + 1])
   redis.call('ZADD', KEYS[4], ARGV[i], member)
   redis.call('HSET', KEYS[5], member, ARGV[i + 2])
@@ -136,7 +144,7 @@ end
 // for nodes whose leases have ended, because the new master may lack their last beats. It answers
 // open, more, wait, or ! if the generation is another.
 //
-//	KEYS gen settling staged batches reported alive
+//	KEYS gen settling staged batches reported alive amended
 //	ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
 var restoreScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
@@ -152,7 +160,7 @@ if now < tonumber(deadline) then
 end
 ` + luaSay + `
 local items, total, count, bytes, pubs, numbers = {}, 0, 0, 0, {}, {}
-` + luaField + `
+` + luaField + luaLastVersion + `
 for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
   local process, seq = string.match(member, '^(.*)|0*(%d+)$')
   local batch = redis.call('HGET', KEYS[4], member)
@@ -166,12 +174,14 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
       entry, at = field(batch, at)
       keep, at = field(batch, at)
       keepFor, at = field(batch, at)
-      for _, item in ipairs({'@' .. #entry .. ' ' .. string.match(room, '^[^/]*'), '=' .. keep .. ' ' .. keepFor, ':' .. room}) do
-        items[#items + 1] = item
+      local again = lastVersion(room, entry)
+      if again then
+        for _, item in ipairs({'@' .. #again .. ' ' .. string.match(room, '^[^/]*'), '=' .. keep .. ' ' .. keepFor, ':' .. room}) do
+          items[#items + 1] = item
+        local once = string.match(entry, '^1 [^ ~]*~([^ .]*)%.')
+        if once then items[#items + 1] = '^' .. once end
+        items[#items + 1] = again
       end
-      local once = string.match(entry, '^1 [^ ~]*~([^ .]*)%.')
-      if once then items[#items + 1] = '^' .. once end
-      items[#items + 1] = entry
       numbers[pub] = math.max(numbers[pub] or 0, tonumber(string.match(entry, '^%S+ %S*%.(%d+) ')) or 0)
       total, count = total + #entry, count + 1
     end
@@ -187,7 +197,7 @@ for pub, seq in pairs(pubs) do
   redis.call('SET', pub, string.format('%.0f|%s %.0f', seq, answer, numbers[pub] or 0), 'PX', ARGV[4])
 end
 if redis.call('ZCARD', KEYS[3]) > 0 then return 'more' end
-redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
+redis.call('DEL', KEYS[2], KEYS[4], KEYS[5], KEYS[7])
 return 'open'`)
 
 // errUnsettled is a temporary error: other nodes have not reported yet.
@@ -317,12 +327,13 @@ func (l *publisher) stage(ctx context.Context, gen string, batches []sent, last 
 		}
 		return "0"
 	}
-	args := []any{gen, l.p.n.process, flag(last), flag(l.gen != "" && l.gen != gen)}
+	amended := amendedIn(batches)
+	args := append([]any{gen, l.p.n.process, flag(last), flag(l.gen != "" && l.gen != gen), len(amended) / 2}, amended...)
 	for _, s := range batches {
 		args = append(args, s.order, s.seq, s.packed())
 	}
 	k := l.p.keys
-	keys := append(k.generation(), k.of("pub", l.p.n.process), k.of("staged"), k.of("batches"), k.of("reported"))
+	keys := append(k.generation(), k.of("pub", l.p.n.process), k.of("staged"), k.of("batches"), k.of("reported"), k.of("amended"))
 	return stageScript.Run(ctx, l.p.n.client, keys, args...).Text()
 }
 
@@ -330,7 +341,7 @@ func (l *publisher) restoreSome(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	k := l.p.keys
-	keys := append(k.generation(), k.of("staged"), k.of("batches"), k.of("reported"), k.of("alive"))
+	keys := append(k.generation(), k.of("staged"), k.of("batches"), k.of("reported"), k.of("alive"), k.of("amended"))
 	args := append(l.p.saying(), l.gen, batchCount, batchBytes)
 	return restoreScript.Run(ctx, l.p.n.client, keys, args...).Text()
 }

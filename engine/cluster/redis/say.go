@@ -78,9 +78,11 @@ func parseState(w string) (position, error) {
 // room has a further eighth of its KEEPBYTES, k becomes the first of the messages that need at most
 // seven eighths.
 //
+// An entry of an amendment is published by amend; see luaAmend.
+//
 // Strings cost a script more than commands do, because Lua hashes each of them. A room's numbers
 // are therefore one string, and a stream is trimmed once in 16 messages.
-const luaSay = luaState + `
+const luaSay = luaState + luaAmendments + `
 local function publish(items, at, total, base, gen, command, token, window, roomBytes, tenantBytes, allBytes)
   local call, sub, byte, format, match, pack, max, min = redis.call, string.sub, string.byte, string.format, string.match, struct.pack, math.max, math.min
   local fewest, quiet, stateTTL = 256, 300000, 86400000
@@ -88,7 +90,7 @@ local function publish(items, at, total, base, gen, command, token, window, room
   -- Of a tenant: the part of its messages that rooms may keep, and whether they may keep it for longer than a window.
   local share, calm = 1, true
   -- Of a room: its retention, keys, epoch and numbers.
-  local keep, keepFor, keepBytes, m, h, channel, epoch = 0, 0, 0
+  local keep, keepFor, keepBytes, m, h, am, rt, channel, epoch = 0, 0, 0
   local o, k, b, l, a, c, ao, ttl, ends, began
   -- Of an entry: the key of its id.
   local once
@@ -162,16 +164,29 @@ local function publish(items, at, total, base, gen, command, token, window, room
       w = newState(now, token, gen)
     end
     call('SET', m, w, 'KEEPTTL')
-    if not top or top == 0 then call('DEL', h) end
+    if not top or top == 0 then call('DEL', h, am, rt) end
     return w
   end
 
   local function beginRoom(item)
     m, h, channel = base .. 'm' .. item, base .. 'h' .. item, base .. 'c' .. item
+    am, rt = base .. 'am' .. item, base .. 'rt' .. item
     local w = call('GETRANGE', m, 0, 107)
     if sub(w, 89, 108) ~= gen then w = beginEpoch() end
     o, k, b, l, a, c, ao, ttl, ends = struct.unpack(numbers, w)
     a, epoch, began = min(a, now), sub(w, 73, 88) .. ':', b
+  end
+
+  local function trim(low)
+    if call('EXISTS', am) == 0 then
+      call('XTRIM', h, 'MINID', '~', format('0-%d', low + 1))
+      return
+    end
+    if keep > 0 then low = min(l, max(firstOf(am, o, keep), k) - 1) end
+    if low > 0 then call('XTRIM', h, 'MINID', '~', format('0-%d', low + 1)) end
+    local x = call('XRANGE', h, '-', '+', 'COUNT', 1)[1]
+    local first = x and sub(x[1], 3)
+    if first then call('ZREMRANGEBYSCORE', am, '(-' .. first, '(' .. first) end
   end
 
   local function say(entry)
@@ -191,10 +206,10 @@ local function publish(items, at, total, base, gen, command, token, window, room
       low = min(low, max(o - keep, k - 1))
       call('XADD', h, '0-' .. offset, 'd', entry, 't', stamp, 'b', format('%.0f', b - #entry))
     end
-    if low > 0 and (o % 16 == 0 or #entry > 1024) then call('XTRIM', h, 'MINID', '~', format('0-%d', low + 1)) end
+    if low > 0 and (o % 16 == 0 or #entry > 1024) then trim(low) end
     call(command, channel, epoch .. offset .. ':' .. entry)
   end
-
+` + luaAmend + `
   local function boundHistory()
     local step = keepBytes / 8
     if keep == 0 or keepBytes == 0 or math.floor(b / step) == math.floor(began / step) then return end
@@ -222,6 +237,8 @@ local function publish(items, at, total, base, gen, command, token, window, room
       ends = now + life + slack
       call('PEXPIRE', h, life + slack)
       call('PEXPIRE', m, max(stateTTL, least) + 30000)
+      call('PEXPIRE', am, max(stateTTL, least) + 60000)
+      call('PEXPIRE', rt, max(stateTTL, least) + 60000)
     end
     call('SETRANGE', m, 0, pack(numbers, o, k, b, l, a, c, ao, ttl, ends))
     m = nil
@@ -245,11 +262,12 @@ local function publish(items, at, total, base, gen, command, token, window, room
     elseif kind == 94 then -- ^
       once = base .. 'o' .. sub(m, #base + 2) .. ' ' .. sub(item, 2)
     else
-      say(item)
+      number = number + 1
+      if kind == 97 then amend(item) else say(item) end -- a
     end
   end
   endRoom()
-  return gen .. ' ' .. t[1] .. format('%06d', t[2])
+  return gen .. refused .. ' ' .. t[1] .. format('%06d', t[2])
 end
 `
 

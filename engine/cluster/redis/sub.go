@@ -308,6 +308,8 @@ func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
 	case !ok || !s.isNew(life, e.id):
 	case e.gap:
 		s.reportLost(ctx, 1, "a failover lost them, and their node no longer remembers them")
+	case e.amends != "":
+		s.p.n.handler.Amended(ctx, s.room, cluster.Position{Epoch: m.epoch, Offset: m.offset}, e.amendment())
 	default:
 		s.p.n.handler.Deliver(ctx, s.room, cluster.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
 	}

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/mootchat/moot/engine/hook"
+)
+
+// A message id has 24 digits and letters: 12 that are random, 6 that prove the author's connection
+// and 6 that prove the author's user, by a keyed digest. Thus every node knows the author of a
+// message, also in rooms without history, and if a rule has changed the sender.
+
+const (
+	idDigits  = "0123456789abcdefghijklmnopqrstuv"
+	idRandom  = 12
+	idProof   = 6
+	idLength  = idRandom + 2*idProof
+	maxIDSize = 24 // of ids that requests may name
+)
+
+// Kinds of proofs.
+const (
+	byConnection = 'c'
+	byUser       = 'u'
+)
+
+// newMessageID returns the id of a new message in a room. Without an author, nobody is the author.
+func (e *Engine) newMessageID(tenant, room string, author *hook.Profile) string {
+	var id [idLength]byte
+	putDigits(id[:idRandom], rand.Uint64())
+	putDigits(id[idRandom:], rand.Uint64())
+	if author != nil {
+		e.prove(id[idRandom:], byConnection, id[:idRandom], tenant, room, author.ID)
+		if author.User != "" {
+			e.prove(id[idRandom+idProof:], byUser, id[:idRandom], tenant, room, author.User)
+		}
+	}
+	return string(id[:])
+}
+
+func putDigits(dst []byte, bits uint64) {
+	for i := range dst {
+		dst[i] = idDigits[bits&31]
+		bits >>= 5
+	}
+}
+
+// prove writes the proof that a message with these random digits has this author.
+func (e *Engine) prove(dst []byte, kind byte, random []byte, tenant, room, author string) {
+	var space [512]byte
+	b := append(append(append(space[:0], e.secret...), kind), random...)
+	b = append(append(append(append(b, tenant...), 0), room...), 0)
+	sum := sha256.Sum256(append(b, author...))
+	putDigits(dst[:idProof], binary.LittleEndian.Uint64(sum[:]))
+}
+
+// isAuthor reports whether the message was sent to the room by the connection, or by its user.
+func (e *Engine) isAuthor(id, tenant, room string, p *hook.Profile) bool {
+	if len(id) != idLength {
+		return false
+	}
+	var proof [idProof]byte
+	random, proofs := []byte(id[:idRandom]), id[idRandom:]
+	e.prove(proof[:], byConnection, random, tenant, room, p.ID)
+	if string(proof[:]) == proofs[:idProof] {
+		return true
+	}
+	e.prove(proof[:], byUser, random, tenant, room, p.User)
+	return p.User != "" && string(proof[:]) == proofs[idProof:]
+}
+
+// validMessageID reports whether a request may name the message.
+func validMessageID(id string) bool {
+	for _, c := range []byte(id) {
+		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= maxIDSize
+}
