@@ -29,6 +29,7 @@ func (r *round) settle() {
 		}
 		r.agree(h, first)
 	}
+	r.checkAmended(first)
 	r.present(living)
 	total, unknown := 0, 0
 	for _, h := range r.rooms {

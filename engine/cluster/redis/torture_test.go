@@ -71,6 +71,8 @@ type round struct {
 	delayed    bool // a node may have published lost messages again after newer ones: nodes may differ in the order
 	seed       uint64
 
+	revised *revised
+
 	sites   []*site
 	clients []*client
 
@@ -105,6 +107,7 @@ type observer struct {
 	mu      sync.Mutex
 	heard   map[cluster.RoomID][]spoken
 	lost    map[string]int
+	amends  []string        // messages and amendments of the amended room; see recordAmended
 	members map[string]bool // expected members of the first room
 
 	rejoining sync.Mutex // held while members join again; a leave begins before or after that
@@ -117,6 +120,11 @@ type spoken struct {
 }
 
 func (e *observer) Deliver(_ context.Context, room cluster.RoomID, at cluster.Position, payload []byte) {
+	if room == amendedRoom {
+		id, version := parseVersion(payload)
+		e.recordAmended(fmt.Sprint(id, " ", version))
+		return
+	}
 	sender, rest, _ := strings.Cut(string(payload), " ")
 	number, _, _ := strings.Cut(rest, " ")
 	v, err := strconv.Atoi(sender)
@@ -127,6 +135,11 @@ func (e *observer) Deliver(_ context.Context, room cluster.RoomID, at cluster.Po
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.heard[room] = append(e.heard[room], spoken{v, k, at})
+}
+
+// Amended records an amendment like a message.
+func (e *observer) Amended(_ context.Context, _ cluster.RoomID, _ cluster.Position, a cluster.Amendment) {
+	e.amended(a)
 }
 
 func (*observer) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
@@ -189,6 +202,7 @@ func torture(t *testing.T, seed uint64) {
 	r.must(r.observers[0].Cluster().Rooms.Create(ctx, r.rooms[0].id))
 	r.began = time.Now()
 	r.people()
+	r.amend()
 	for _, e := range r.observers {
 		r.speak(e)
 		r.work.Go(func() { r.churn(e) })
