@@ -180,6 +180,45 @@ test("requests that must not be repeated fail after a break", { timeout }, async
   }
 });
 
+test("held messages have an id, outcomes, a list and a withdrawal", { timeout }, async () => {
+  const fake = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(fake, "listening");
+  const waiting = { held: "h1", room: "r", message: "hi", sentAt: 1, heldAt: 1, outcome: "waiting" };
+  const asked = [];
+  fake.on("connection", (socket) => {
+    const answer = {
+      detailsView: () => ({ data: { id: "peer", rooms: [] } }),
+      say: () => ({ held: "h1" }),
+      heldView: ({ held }) => ({ data: held ? waiting : { held: [waiting] } }),
+      heldWithdraw: ({ held }) => {
+        socket.send(JSON.stringify({ context: "moderation", room: "r", held, outcome: "withdrawn" }));
+        return { data: true };
+      },
+    };
+    socket.on("message", (text) => {
+      const request = JSON.parse(text);
+      asked.push(request);
+      const { data = true, ...more } = answer[request.event]?.(request) ?? {};
+      socket.send(JSON.stringify({ status: "OK", context: "response", data, ...more, messageId: request.messageId }));
+    });
+  });
+  try {
+    const ann = await connected(`ws://127.0.0.1:${fake.address().port}`);
+    await ann.join("r", { moderation: true });
+    assert.equal(asked.find(({ event }) => event === "roomAdd").moderation, true);
+    assert.deepEqual(await ann.send("r", "hi"), { held: "h1" });
+    assert.equal(await ann.say("r", "hi"), "");
+    assert.deepEqual(await ann.heldMessages(), { held: [waiting] });
+    assert.deepEqual(await ann.heldMessage("h1"), waiting);
+    const outcome = next(ann, "outcome");
+    await ann.withdraw("h1");
+    assert.deepEqual(await outcome, { room: "r", held: "h1", outcome: "withdrawn" });
+  } finally {
+    for (const c of open) c.close();
+    fake.close();
+  }
+});
+
 test("a client leaves a server that does not answer", { timeout }, async () => {
   const deaf = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   await once(deaf, "listening");

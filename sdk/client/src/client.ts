@@ -4,7 +4,7 @@ import { Link, type Frame } from "./link.js";
 import { PendingRequests, type RetryPolicy } from "./pending.js";
 import { Rooms, type Membership } from "./rooms.js";
 import { address, defaultSocket, type SocketConstructor } from "./socket.js";
-import type { Details, History, Json, Message, Position, Presence, Room } from "./types.js";
+import type { Details, HeldMessage, History, Json, Message, Outcome, Position, Presence, Room, Sent } from "./types.js";
 
 export interface ClientOptions {
   /** A JSON Web Token, or a function that returns one. The function is called before each attempt to connect. An error is retried. */
@@ -50,6 +50,8 @@ export interface Events {
    * cannot know (rules hide messages of a room without history, or the room is ephemeral), and whenever the server reports that it lost messages.
    */
   gap: { room: string };
+  /** A held message of the user was decided, which a client said in a room that it joined with moderation. */
+  outcome: Outcome;
   /** The client could not join the room again after a break. */
   left: { room: string; reason: string };
 }
@@ -121,11 +123,11 @@ export class Client extends Emitter<Events> {
   /**
    * Joins a room, and joins it again after each break until leave(). Resolves if the client is in the room already.
    * since asks for the room's messages after that position before new ones; after a break the client does so itself.
-   * presence asks for presence events, if the room sends them. history asks for that number of the last messages before the join, in a room with
+   * presence asks for presence events, if the room sends them; moderation for outcome events about messages that the client says there and rules hold. history asks for that number of the last messages before the join, in a room with
    * history; they are not message events. recovered says whether all messages since `since` follow; undefined without since. If the history cannot be
    * read, rejects with the error of history(), and the client stays in the room.
    */
-  async join(room: string, options: { since?: Position; presence?: boolean; history?: number } = {}): Promise<{ recovered?: boolean; history?: History }> {
+  async join(room: string, options: { since?: Position; presence?: boolean; moderation?: boolean; history?: number } = {}): Promise<{ recovered?: boolean; history?: History }> {
     const membership = this.#rooms.begin(room, options);
     let joined: Frame = {};
     try {
@@ -163,17 +165,38 @@ export class Client extends Emitter<Events> {
   }
 
   /**
-   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves with the message's id when the server has accepted it; "" in an ephemeral room. The request carries a
+   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves with the message's id when the server has accepted it; "" in an ephemeral room, and if a rule holds the message: see send. The request carries a
    * random key: if the connection breaks and is resumed, the request is repeated and the server publishes it once.
    * Rejects with a LostError if the outcome is unknown: the connection was not resumed, or the server lost its cluster.
    */
   async say(room: string, message: string | Json[] | { [name: string]: Json }): Promise<string> {
+    return (await this.send(room, message)).id ?? "";
+  }
+
+  /** Sends a message like say, and tells apart messages that are published (id) and messages that a rule holds until a moderator decides about them (held). */
+  async send(room: string, message: string | Json[] | { [name: string]: Json }): Promise<Sent> {
     const key = crypto.randomUUID();
     try {
-      return String((await this.#request("say", () => ({ room, message, key }), "resumed")).id ?? "");
+      const { id, held } = await this.#request("say", () => ({ room, message, key }), "resumed");
+      return { ...(typeof id === "string" && { id }), ...(typeof held === "string" && { held }) };
     } catch (err) {
       throw refusedWith(err, "outcome unknown") ? new LostError("outcome unknown: the message may have been published") : err;
     }
+  }
+
+  /** Returns a page of the messages of this client or its user that wait for a decision: at most limit (default 50, maximum 100), after cursor. */
+  async heldMessages(page: { limit?: number; cursor?: string } = {}): Promise<{ held: HeldMessage[]; cursor?: string }> {
+    return (await this.#request("heldView", () => ({ ...page }), "always")).data as unknown as { held: HeldMessage[]; cursor?: string };
+  }
+
+  /** Returns a message of this client or its user that a rule holds or has held, with its outcome. */
+  async heldMessage(held: string): Promise<HeldMessage> {
+    return (await this.#request("heldView", () => ({ held }), "always")).data as unknown as HeldMessage;
+  }
+
+  /** Withdraws a held message of this client or its user. Rejects with a VerbError if it was decided before. */
+  async withdraw(held: string): Promise<void> {
+    await this.#request("heldWithdraw", () => ({ held }), "never");
   }
 
   /** Returns a page of the members of a room: at most limit (default and maximum 1000), after cursor. */
@@ -309,6 +332,9 @@ export class Client extends Emitter<Events> {
   #handleFrame(frame: Frame): void {
     if (frame.context === "user") {
       if (this.#rooms.received(frame)) this.emit("message", frame as unknown as Message);
+    } else if (frame.context === "moderation") {
+      const { context: _, ...outcome } = frame;
+      this.emit("outcome", outcome as unknown as Outcome);
     } else if (frame.context === "gap") {
       this.emit("gap", { room: String(frame.room) });
     } else if (frame.context === "api" && frame.status === "Bye") {

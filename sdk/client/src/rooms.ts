@@ -9,7 +9,7 @@ export class Membership {
   #counted = 0; // messages without positions since the last request
   #answered: Position | undefined; // the room's position in the last answer
 
-  constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
+  constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean, readonly moderation = false) {}
 
   /** Takes the room's position from an answer. In a room with history it is ignored in the epoch of since, because the missed messages follow. */
   begin(answer: Frame): void {
@@ -42,6 +42,7 @@ export class Membership {
   request(): Frame {
     const request: Frame = { room: this.room, since: this.position() };
     if (this.presence) request.presence = true;
+    if (this.moderation) request.moderation = true;
     return request;
   }
 }
@@ -66,8 +67,8 @@ export class Rooms {
   }
 
   /** Creates the membership for a call of join(). Positions of messages are noted from here on. */
-  begin(room: string, { since, presence = false }: { since?: Position; presence?: boolean }): Membership {
-    const membership = new Membership(room, since, presence);
+  begin(room: string, { since, presence = false, moderation = false }: { since?: Position; presence?: boolean; moderation?: boolean }): Membership {
+    const membership = new Membership(room, since, presence, moderation);
     this.#joining.set(room, membership);
     return membership;
   }

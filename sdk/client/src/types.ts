@@ -18,6 +18,8 @@ export type Message<Extra extends object = { [extra: string]: Json | undefined }
   id?: string;
   /** The user of the sender's token, in rooms that name users. */
   user?: string;
+  /** The id under which a rule had held the message before a moderator released it. */
+  held?: string;
   /** A string; any JSON value if a rule or the server sent it, or a client in a room with json. */
   message: Json;
   room: string;
@@ -26,6 +28,36 @@ export type Message<Extra extends object = { [extra: string]: Json | undefined }
   /** Milliseconds since 1970 by the server's clock. */
   sentAt: number;
 };
+
+/** The result of Client.send. */
+export interface Sent {
+  /** The id of the message; absent in an ephemeral room, and if the message is held. */
+  id?: string;
+  /** The id under which a rule holds the message until a moderator decides about it; absent if the message is published. */
+  held?: string;
+}
+
+/** What has become of a held message. */
+export interface Outcome {
+  /** The id under which it was held. */
+  held: string;
+  room: string;
+  outcome: "waiting" | "released" | "rejected" | "withdrawn" | "expired";
+  /** The reason of the moderator. */
+  reason?: string;
+  /** The id of the released message. */
+  id?: string;
+}
+
+/** A message of this client or its user that a rule holds. */
+export interface HeldMessage extends Outcome {
+  message: Json;
+  /** Milliseconds since 1970, like heldAt and until. */
+  sentAt: number;
+  heldAt: number;
+  /** When it expires if nobody decides. */
+  until?: number;
+}
 
 /** The members that joined and left a room within a short time. */
 export interface Presence {

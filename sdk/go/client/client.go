@@ -37,6 +37,9 @@ type Options struct {
 	OnLeft func(room string, reason error)
 	// OnState is called for each change of State.
 	OnState func(StateChange)
+	// OnOutcome is called when a held message of the user was decided, if the client said it in a
+	// room that it joined with JoinOptions.Moderation.
+	OnOutcome func(Outcome)
 
 	// Token returns a JSON Web Token. It is called before each attempt to connect, so that
 	// it can return a fresh token. An error is retried like an error of the network. nil

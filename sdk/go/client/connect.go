@@ -315,7 +315,7 @@ func (c *Client) handleFrame(f frame, l *link) {
 	}
 }
 
-// event returns a function that calls one of the handlers for a message, a notice of presence or another notice. The frame must
+// event returns a function that calls one of the handlers for a message, an outcome, a notice of presence or another notice. The frame must
 // not be used afterwards.
 func (f frame) event(context string) func(*Handlers) {
 	switch context {
@@ -324,6 +324,13 @@ func (f frame) event(context string) func(*Handlers) {
 		return func(h *Handlers) {
 			if h.OnMessage != nil {
 				h.OnMessage(m.clone())
+			}
+		}
+	case "moderation":
+		o := f.outcome()
+		return func(h *Handlers) {
+			if h.OnOutcome != nil {
+				h.OnOutcome(o)
 			}
 		}
 	case "presence":

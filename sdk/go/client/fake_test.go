@@ -29,6 +29,8 @@ type fakeRequest struct {
 	Event, Room string
 	MessageID   int
 	Message     json.RawMessage
+	Moderation  bool
+	Held        string
 }
 
 // fakeOf is fake with the whole request in place of its verb.
@@ -70,6 +72,9 @@ func write(conn *websocket.Conn, v any) {
 	b, _ := json.Marshal(v)
 	_ = conn.Write(context.Background(), websocket.MessageText, b)
 }
+
+// raw returns JSON that is sent as it is.
+func raw(text string) json.RawMessage { return json.RawMessage(text) }
 
 // succeed answers every verb with success.
 func succeed(n int, verb string) map[string]any {

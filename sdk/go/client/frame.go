@@ -59,13 +59,18 @@ func (f frame) position() Position {
 
 // message returns the frame as a Message. The frame must not be used afterwards.
 func (f frame) message() Message {
-	m := Message{ID: f.text("id"), Room: f.text("room"), From: f.text("from"), User: f.text("user"), Message: f["message"],
+	m := Message{ID: f.text("id"), Room: f.text("room"), From: f.text("from"), User: f.text("user"), Held: f.text("held"), Message: f["message"],
 		SentAt: time.UnixMilli(f.number("sentAt")), Position: f.position()}
-	for _, name := range []string{"id", "user", "context", "room", "from", "message", "sentAt", "epoch", "offset"} {
+	for _, name := range []string{"id", "user", "held", "context", "room", "from", "message", "sentAt", "epoch", "offset"} {
 		delete(f, name)
 	}
 	m.Extra = f
 	return m
+}
+
+// outcome returns the frame as an Outcome.
+func (f frame) outcome() Outcome {
+	return Outcome{Held: f.text("held"), Room: f.text("room"), Outcome: f.text("outcome"), Reason: f.text("reason"), ID: f.text("id")}
 }
 
 // presence returns the frame as a Presence.
@@ -87,17 +92,19 @@ func (f frame) notice() Notice {
 
 // request is a frame of the client.
 type request struct {
-	Event     string         `json:"event"`
-	MessageID uint64         `json:"messageId,omitempty"`
-	Room      string         `json:"room,omitempty"`
-	Message   any            `json:"message,omitempty"`
-	Key       string         `json:"key,omitempty"`
-	Since     any            `json:"since,omitempty"`
-	Presence  bool           `json:"presence,omitempty"`
-	Limit     int            `json:"limit,omitempty"`
-	Cursor    string         `json:"cursor,omitempty"`
-	Before    uint64         `json:"before,omitempty"`
-	Params    map[string]any `json:"params,omitempty"`
-	Token     string         `json:"token,omitempty"`
-	Session   string         `json:"session,omitempty"`
+	Event      string         `json:"event"`
+	MessageID  uint64         `json:"messageId,omitempty"`
+	Room       string         `json:"room,omitempty"`
+	Message    any            `json:"message,omitempty"`
+	Key        string         `json:"key,omitempty"`
+	Since      any            `json:"since,omitempty"`
+	Presence   bool           `json:"presence,omitempty"`
+	Moderation bool           `json:"moderation,omitempty"`
+	Held       string         `json:"held,omitempty"`
+	Limit      int            `json:"limit,omitempty"`
+	Cursor     string         `json:"cursor,omitempty"`
+	Before     uint64         `json:"before,omitempty"`
+	Params     map[string]any `json:"params,omitempty"`
+	Token      string         `json:"token,omitempty"`
+	Session    string         `json:"session,omitempty"`
 }

@@ -16,6 +16,7 @@ type Handlers struct {
 	OnGap       func(room string)
 	OnLeft      func(room string, reason error)
 	OnState     func(StateChange)
+	OnOutcome   func(Outcome)
 }
 
 // Handle adds handlers, which the client calls after those of Options and those that were added
@@ -25,7 +26,7 @@ func (c *Client) Handle(h Handlers) (remove func()) { return c.handlers.add(h) }
 
 // handlers returns the handlers of the options.
 func (o *Options) handlers() Handlers {
-	return Handlers{o.OnMessage, o.OnPresence, o.OnNotice, o.OnConnected, o.OnGap, o.OnLeft, o.OnState}
+	return Handlers{o.OnMessage, o.OnPresence, o.OnNotice, o.OnConnected, o.OnGap, o.OnLeft, o.OnState, o.OnOutcome}
 }
 
 // handlerList has the handlers of a client. It is safe for concurrent use.

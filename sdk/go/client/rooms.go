@@ -14,7 +14,8 @@ type membership struct {
 	counted  uint64   // messages without positions since the last request
 	answered Position // the room's position in the last answer; zero if the answer had none
 	presence bool
-	joining  int // calls of Join under way
+	outcomes bool // the client asks for the outcomes of held messages
+	joining  int  // calls of Join under way
 	joined   bool
 	leaving  bool // Leave is under way: the room is not joined again after a break
 }
@@ -51,6 +52,7 @@ func (r *rooms) begin(room string, o JoinOptions) *membership {
 	}
 	m.joining++
 	m.presence = m.presence || o.Presence
+	m.outcomes = m.outcomes || o.Moderation
 	return m
 }
 
@@ -106,7 +108,7 @@ func (r *rooms) ended(m *membership) {
 func (r *rooms) request(m *membership) request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return request{Event: "roomAdd", Room: m.room, Presence: m.presence, Since: m.position()}
+	return request{Event: "roomAdd", Room: m.room, Presence: m.presence, Moderation: m.outcomes, Since: m.position()}
 }
 
 // leaving records whether a call of Leave is under way.

@@ -28,6 +28,8 @@ type Message struct {
 	From string
 	// User is the user of the sender's token, in rooms that name users; "" if there is none.
 	User string
+	// Held is the id under which a rule had held the message before a moderator released it; "" if it was not held.
+	Held string
 	// Message is JSON: a string, or any value if a rule or the server sent it, or a client in
 	// a room with json.
 	Message json.RawMessage
@@ -58,6 +60,39 @@ func (m Message) DecodeExtra(v any) error {
 		return fmt.Errorf("extra fields of a message in %s: %w", m.Room, err)
 	}
 	return nil
+}
+
+// Sent is the result of Send.
+type Sent struct {
+	// ID is the message's id; "" in an ephemeral room, and if the message is held.
+	ID string
+	// Held is the id under which a rule holds the message until a moderator decides about it; ""
+	// if the message is published.
+	Held string
+}
+
+// Outcome is what has become of a held message.
+type Outcome struct {
+	Held string // its id
+	Room string
+	// Outcome is "waiting", "released", "rejected", "withdrawn" or "expired".
+	Outcome string
+	Reason  string // of the moderator; may be ""
+	ID      string // of the released message; "" otherwise, and in an ephemeral room
+}
+
+// HeldMessage is a message of this client or its user that a rule holds.
+type HeldMessage struct {
+	Outcome
+	Message json.RawMessage // a string, an object or an array
+	SentAt  time.Time
+	Until   time.Time // when it expires if nobody decides
+}
+
+// HeldPage is a page of held messages, the oldest first.
+type HeldPage struct {
+	Held   []HeldMessage
+	Cursor string // of the next page; "" on the last page
 }
 
 // Presence is a notice of the members that joined and left a room. The server collects

@@ -89,6 +89,9 @@ type JoinOptions struct {
 	Since Position
 	// Presence asks for presence notices, if the room sends them.
 	Presence bool
+	// Moderation asks for the outcomes of messages that the client says in the room and rules hold;
+	// see OnOutcome.
+	Moderation bool
 	// History asks for that number of the last messages before the join, in a room with history, at
 	// most 1000. OnMessage is not called with them. 0 asks for none.
 	History int
@@ -162,7 +165,7 @@ func (c *Client) Leave(ctx context.Context, room string) error {
 const notInRoom = "connection not in this room"
 
 // Say sends a message to a room that the client is in, and returns the message's id when the
-// server has accepted it; "" in an ephemeral room. The request carries a random key: if the connection breaks and is resumed,
+// server has accepted it; "" in an ephemeral room, and if a rule holds the message: see Send. The request carries a random key: if the connection breaks and is resumed,
 // the request is repeated and the server publishes it once. If the connection is not
 // resumed, Say returns ErrLost.
 func (c *Client) Say(ctx context.Context, room, message string) (id string, err error) {
@@ -180,9 +183,27 @@ func (c *Client) SayJSON(ctx context.Context, room string, value any) (id string
 }
 
 func (c *Client) say(ctx context.Context, room string, message any) (id string, err error) {
+	sent, err := c.send(ctx, room, message)
+	return sent.ID, err
+}
+
+// Send is like Say for a string, and like SayJSON for another value, but tells apart messages that
+// are published and messages that a rule holds until a moderator decides about them.
+func (c *Client) Send(ctx context.Context, room string, message any) (Sent, error) {
+	if _, ok := message.(string); !ok {
+		value, err := json.Marshal(message)
+		if err != nil {
+			return Sent{}, fmt.Errorf("message to %s: %w", room, err)
+		}
+		message = json.RawMessage(value)
+	}
+	return c.send(ctx, room, message)
+}
+
+func (c *Client) send(ctx context.Context, room string, message any) (Sent, error) {
 	r := request{Event: "say", Room: room, Message: message, Key: rand.Text()}
 	answer, err := c.do(ctx, call{retry: retryResumed, request: func() request { return r }})
-	return answer.text("id"), err
+	return Sent{ID: answer.text("id"), Held: answer.text("held")}, err
 }
 
 // View returns a page of the members of a room.
