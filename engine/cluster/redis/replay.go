@@ -178,6 +178,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
       if again then
         for _, item in ipairs({'@' .. #again .. ' ' .. string.match(room, '^[^/]*'), '=' .. keep .. ' ' .. keepFor, ':' .. room}) do
           items[#items + 1] = item
+        end
         local once = string.match(entry, '^1 [^ ~]*~([^ .]*)%.')
         if once then items[#items + 1] = '^' .. once end
         items[#items + 1] = again
