@@ -46,6 +46,9 @@ func (e *Engine) StoredMessages(ctx context.Context, id cluster.RoomID, before u
 			break
 		}
 		for _, k := range slices.Backward(stored) {
+			if k.Amends != "" {
+				continue
+			}
 			if room -= len(k.Payload); room < 0 && len(messages) > 0 {
 				break
 			}

@@ -15,6 +15,7 @@ func (s *Server) operations() {
 	s.nodeOperations()
 	s.tenantOperations()
 	s.roomOperations()
+	s.amendOperations()
 	s.storedOperations()
 	s.connectionOperations()
 	s.userOperations()

@@ -30,7 +30,7 @@ func TestRequestsOfTheAPIPage(t *testing.T) {
 		"/api/nodes":             `"nodes":\[\{`,
 		"/rooms?limit=2'":        `"cursor":"`,
 		"/rooms/lounge":          `"name":"lounge"`,
-		"/rooms/lounge/messages": `^{"id":"[0-9a-v]{20}"}\s*$`,
+		"/rooms/lounge/messages": `^{"id":"[0-9a-v]{24}"}\s*$`,
 		"/api/reload":            `"revision":"`,
 		"span=2h'":               `"stepTime":30000`,
 		"/messages?limit=10'":    `"kept":false`,

@@ -53,6 +53,7 @@ type program struct {
 	Connections connectionsCommand `cmd:"" help:"List the connections of a tenant: id, user, transport, address, rooms."`
 	User        userCommand        `cmd:"" help:"Show the connections, rooms and sanctions of a user; send a message to the user, or close all connections."`
 	Say         sayCommand         `cmd:"" help:"Send a message to a room, through its rules."`
+	Message     messageCommand     `cmd:"" help:"Retract and edit messages of a room."`
 	Kick        kickCommand        `cmd:"" help:"Remove a connection from a room."`
 	Close       closeCommand       `cmd:"" help:"Close a connection; its client does not reconnect by itself."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

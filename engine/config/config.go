@@ -295,7 +295,10 @@ type RoomSettings struct {
 	Presence   bool          `yaml:"presence" default:"false"`                      // members may ask for presence notices
 	Users      bool          `yaml:"users" default:"false"`                         // messages and lists of members name users
 	JSON       bool          `yaml:"json" default:"false"`                          // members may send JSON objects and arrays
-	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // maximum time that a message waits to be joined with others
+
+	AmendmentNotices bool `yaml:"amendmentNotices" default:"false"` // members without amendments receive a notice of each
+
+	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"` // maximum time that a message waits to be joined with others
 }
 
 // TenantLimits are limits of one tenant. A limit that the node has too cannot be higher

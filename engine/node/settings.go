@@ -94,7 +94,8 @@ func heldLimits(l config.TenantLimits) review.Limits {
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {
-	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence, Users: s.Users, JSON: s.JSON, FlushDelay: s.FlushDelay}
+	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence, Users: s.Users, JSON: s.JSON, FlushDelay: s.FlushDelay,
+		AmendmentNotices: s.AmendmentNotices}
 	if s.History > 0 {
 		r.Retention = cluster.Retention{Messages: s.History, For: s.HistoryTTL}
 	}

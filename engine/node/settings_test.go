@@ -22,6 +22,7 @@ func TestRoomSettingsReachTheEngine(t *testing.T) {
 		{config.RoomSettings{Ephemeral: true}, engine.RoomSettings{Retention: cluster.Retention{Ephemeral: true}}},
 		{config.RoomSettings{Presence: true}, engine.RoomSettings{Presence: true}},
 		{config.RoomSettings{JSON: true}, engine.RoomSettings{JSON: true}},
+		{config.RoomSettings{AmendmentNotices: true}, engine.RoomSettings{AmendmentNotices: true}},
 		{config.RoomSettings{FlushDelay: time.Second}, engine.RoomSettings{FlushDelay: time.Second}},
 	} {
 		if is := roomSettings(c.set, nil); !reflect.DeepEqual(is, c.want) {

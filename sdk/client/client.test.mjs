@@ -39,13 +39,31 @@ test("messages reach all members and the sender", { timeout }, async () => {
   await Promise.all([ann.join("defaultRoom"), bob.join("defaultRoom")]);
   const hears = [ann, bob].map((c) => next(c, "message", (m) => m.message === "hello"));
   const id = await ann.say("defaultRoom", "hello");
-  assert.match(id, /^[0-9a-v]{20}$/);
+  assert.match(id, /^[0-9a-v]{24}$/);
   for (const heard of await Promise.all(hears)) {
     assert.equal(heard.id, id);
     assert.equal(heard.from, ann.id);
     assert.equal(heard.room, "defaultRoom");
     assert.ok(heard.sentAt > 1.5e12);
   }
+});
+
+test("messages are edited and retracted", { timeout }, async () => {
+  const server = await start({ more: { "tenants.default.rooms.starting": "[kept]", "tenants.default.rooms.settings": "[{match: kept, history: 10}]", "tenants.default.chain": "[]" } });
+  after(() => server.stop());
+  const url = `ws://${server.http}`;
+  const [ann, bob] = await Promise.all([connected(url), connected(url)]);
+  await Promise.all([ann.join("kept"), bob.join("kept")]);
+  const id = await ann.say("kept", "helo");
+  const edited = next(bob, "edited");
+  await ann.edit("kept", id, "hello");
+  const version = await edited;
+  assert.deepEqual([version.id, version.message, version.from, version.editedBy], [id, "hello", ann.id, undefined]);
+  assert.ok(version.editedAt >= version.sentAt);
+  await assert.rejects(bob.retract("kept", id), (err) => err instanceof VerbError && err.message === "not your message");
+  const retracted = next(bob, "retracted");
+  await ann.retract("kept", id);
+  assert.deepEqual(await retracted, { id, room: "kept", by: undefined });
 });
 
 test("a refusal has the rule's reason, and an action of the rule is called", { timeout }, async () => {

@@ -15,9 +15,15 @@ import (
 // fails, so that the first failure ends connect.
 func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 	return client.Options{
-		OnMessage:  func(m client.Message) { s.print(s.message(m)) },
-		OnPresence: func(p client.Presence) { s.print(presence(p)) },
-		OnNotice:   func(n client.Notice) { s.print(announced(n)) },
+		OnMessage: func(m client.Message) { s.print(s.message(m)) },
+		OnEdited: func(m client.Message) {
+			l := s.message(m)
+			l.text += " (edited)"
+			s.print(l)
+		},
+		OnRetracted: func(r client.Retraction) { s.print(notice("a message in %s was retracted", r.Room)) },
+		OnPresence:  func(p client.Presence) { s.print(presence(p)) },
+		OnNotice:    func(n client.Notice) { s.print(announced(n)) },
 		OnConnected: func(id string, _ bool) {
 			s.me.Store(&id)
 			s.print(notice("you are %s", id))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +112,31 @@ func TestAmendmentsFollowAMessageThatMoved(t *testing.T) {
 		"6 m2 " + textOf("m2", "new"), "7 m3 {}"}
 	if err != nil || !slices.Equal(got, want) || page.Missing {
 		t.Errorf("history has\n%q, missing %v, %v\nwant\n%q", got, page.Missing, err, want)
+	}
+}
+
+// TestEarlierVersionsSkipAmendments checks the records of amendments against what nodes of the earlier version do with them: they know
+// the versions "1" and "gap" of an entry, and skip others without counting them as malformed. The texts must not change, because nodes
+// of both versions may run together.
+func TestEarlierVersionsSkipAmendments(t *testing.T) {
+	for want, e := range map[string]entry{
+		`amend n#x.7 E:m1:12 {"message":"new"}`: {id: "n#x.7", amends: "m1", at: 12, payload: `{"message":"new"}`},
+		`amend n#x.8 R:m2:0 {"room":"r"}`:       {id: "n#x.8", amends: "m2", retract: true, payload: `{"room":"r"}`},
+	} {
+		if got := e.String(); got != want {
+			t.Errorf("the entry is %q, want %q", got, want)
+		}
+		version, rest, _ := strings.Cut(want, " ")
+		if version == "1" || version == "gap" || !strings.HasPrefix(rest, e.id+" ") { // parseEntry of the earlier version
+			t.Errorf("nodes of the earlier version would take %q for a message", want)
+		}
+		if got, err := parseEntry(want); err != nil || got != e {
+			t.Errorf("%q is read as %+v, %v", want, got, err)
+		}
+	}
+	for _, bad := range []string{"amend n#x.1 {}", "amend n#x.1 X:m:1 {}", "amend n#x.1 E::1 {}", "amend n#x.1 E:m:x {}", "amend n#x.1 E:m:1"} {
+		if e, err := parseEntry(bad); err == nil {
+			t.Errorf("%q is read as %+v", bad, e)
+		}
 	}
 }

@@ -43,6 +43,10 @@ export interface Events {
   connected: { id: string; resumed: boolean };
   /** A message of a joined room. */
   message: Message;
+  /** The new version of a message, with the id of the message. The client may not have received the message before. */
+  edited: Message;
+  /** The message with this id must no longer be shown. by is absent if its author retracted it. */
+  retracted: { id: string; room: string; by?: string };
   /** Members joined or left a room that was joined with presence. */
   presence: Presence;
   /**
@@ -199,6 +203,16 @@ export class Client extends Emitter<Events> {
     await this.#request("heldWithdraw", () => ({ held }), "never");
   }
 
+  /** Replaces the text of a message of this client or its user in a room with history. Rejects with a VerbError if the history does not have it. */
+  async edit(room: string, id: string, message: string | Json[] | { [name: string]: Json }): Promise<void> {
+    await this.#request("edit", () => ({ room, id, message }), "always");
+  }
+
+  /** Takes back a message of this client or its user. */
+  async retract(room: string, id: string): Promise<void> {
+    await this.#request("retract", () => ({ room, id }), "always");
+  }
+
   /** Returns a page of the members of a room: at most limit (default and maximum 1000), after cursor. */
   async view(room: string, page: { limit?: number; cursor?: string } = {}): Promise<Room> {
     return (await this.#request("roomView", () => ({ room, ...page }), "always")).data as unknown as Room;
@@ -331,7 +345,10 @@ export class Client extends Emitter<Events> {
 
   #handleFrame(frame: Frame): void {
     if (frame.context === "user") {
-      if (this.#rooms.received(frame)) this.emit("message", frame as unknown as Message);
+      if (!this.#rooms.received(frame)) return;
+      const { retracts, edits, ...message } = frame;
+      if (retracts !== undefined) this.emit("retracted", { id: String(retracts), room: String(frame.room), by: frame.retractedBy as string | undefined });
+      else this.emit(edits === undefined ? "message" : "edited", message as unknown as Message);
     } else if (frame.context === "moderation") {
       const { context: _, ...outcome } = frame;
       this.emit("outcome", outcome as unknown as Outcome);

@@ -40,7 +40,7 @@ export class Membership {
 
   /** The fields of the roomAdd that asks for the messages after the last one received. */
   request(): Frame {
-    const request: Frame = { room: this.room, since: this.position() };
+    const request: Frame = { room: this.room, since: this.position(), amendments: true };
     if (this.presence) request.presence = true;
     if (this.moderation) request.moderation = true;
     return request;

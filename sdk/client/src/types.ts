@@ -27,6 +27,10 @@ export type Message<Extra extends object = { [extra: string]: Json | undefined }
   from: string;
   /** Milliseconds since 1970 by the server's clock. */
   sentAt: number;
+  /** The time of the last edit; absent if the message was not edited. */
+  editedAt?: number;
+  /** The editor; absent if it was the author. */
+  editedBy?: string;
 };
 
 /** The result of Client.send. */

@@ -20,6 +20,11 @@ import (
 type Options struct {
 	// OnMessage is called for each message of the joined rooms, once for each message.
 	OnMessage func(Message)
+	// OnEdited is called with the new version of a message: its ID is that of the message. The
+	// client may not have received the message before, if rules or a break kept it away.
+	OnEdited func(Message)
+	// OnRetracted is called for each message that must no longer be shown.
+	OnRetracted func(Retraction)
 	// OnPresence is called when members join and leave, in rooms joined with
 	// JoinOptions.Presence.
 	OnPresence func(Presence)

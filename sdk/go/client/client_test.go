@@ -32,13 +32,45 @@ func TestMessagesReachAllMembersAndTheSender(t *testing.T) {
 		id := ann.say(room, "hello, "+room)
 		for _, p := range []*testClient{ann, bob} {
 			m := next(p, from(ann.ID()))
-			if m.Text() != "hello, "+room || m.Room != room || m.ID != id || len(id) != 20 || m.Extra["id"] != nil || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
+			if m.Text() != "hello, "+room || m.Room != room || m.ID != id || len(id) != 24 || m.Extra["id"] != nil || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
 				t.Errorf("received %+v", m)
 			}
 			if kept := m.Position.Offset > 0 && m.Position.Epoch != ""; kept != (room == "kept") {
 				t.Errorf("%s: the position is %+v", room, m.Position)
 			}
 		}
+	}
+}
+
+// TestMessagesChange checks that members receive the new version of a message and its retraction, that history has the version, and
+// that only the author may change a message.
+func TestMessagesChange(t *testing.T) {
+	ctx := timeoutContext(t)
+	s := serve(t, anyPort, "")
+	ann, bob := connect(t, s.address), connect(t, s.address)
+	edited, retracted := make(chan client.Message, 1), make(chan client.Retraction, 1)
+	bob.Handle(client.Handlers{OnEdited: func(m client.Message) { edited <- m }, OnRetracted: func(r client.Retraction) { retracted <- r }})
+	ann.join("kept")
+	bob.join("kept")
+	id := ann.say("kept", "helo")
+	if err := ann.Edit(ctx, "kept", id, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-edited; m.ID != id || m.Text() != "hello" || m.From != ann.ID() || m.EditedAt.IsZero() || m.EditedBy != "" || len(m.Extra) != 0 {
+		t.Errorf("received %+v", m)
+	}
+	page, err := bob.History(ctx, "kept", client.HistoryPage{})
+	if err != nil || len(page.Messages) != 1 || page.Messages[0].Text() != "hello" {
+		t.Errorf("history is %+v, %v", page, err)
+	}
+	if got := refused(t, bob.Retract(ctx, "kept", id)); got != "not your message" {
+		t.Errorf("refused: %s", got)
+	}
+	if err := ann.Retract(ctx, "kept", id); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-retracted; r.ID != id || r.Room != "kept" || r.By != "" || r.Position.Offset == 0 {
+		t.Errorf("received %+v", r)
 	}
 }
 

@@ -320,7 +320,23 @@ func (c *Client) handleFrame(f frame, l *link) {
 func (f frame) event(context string) func(*Handlers) {
 	switch context {
 	case "user":
+		if f["retracts"] != nil {
+			gone := Retraction{ID: f.text("retracts"), Room: f.text("room"), By: f.text("retractedBy"), Position: f.position()}
+			return func(h *Handlers) {
+				if h.OnRetracted != nil {
+					h.OnRetracted(gone)
+				}
+			}
+		}
+		edited := f["edits"] != nil
 		m := f.message()
+		if edited {
+			return func(h *Handlers) {
+				if h.OnEdited != nil {
+					h.OnEdited(m.clone())
+				}
+			}
+		}
 		return func(h *Handlers) {
 			if h.OnMessage != nil {
 				h.OnMessage(m.clone())

@@ -60,8 +60,11 @@ func (f frame) position() Position {
 // message returns the frame as a Message. The frame must not be used afterwards.
 func (f frame) message() Message {
 	m := Message{ID: f.text("id"), Room: f.text("room"), From: f.text("from"), User: f.text("user"), Held: f.text("held"), Message: f["message"],
-		SentAt: time.UnixMilli(f.number("sentAt")), Position: f.position()}
-	for _, name := range []string{"id", "user", "held", "context", "room", "from", "message", "sentAt", "epoch", "offset"} {
+		SentAt: time.UnixMilli(f.number("sentAt")), EditedBy: f.text("editedBy"), Position: f.position()}
+	if at := f.number("editedAt"); at != 0 {
+		m.EditedAt = time.UnixMilli(at)
+	}
+	for _, name := range []string{"id", "user", "held", "context", "room", "from", "message", "sentAt", "edits", "editedAt", "editedBy", "epoch", "offset"} {
 		delete(f, name)
 	}
 	m.Extra = f
@@ -95,11 +98,13 @@ type request struct {
 	Event      string         `json:"event"`
 	MessageID  uint64         `json:"messageId,omitempty"`
 	Room       string         `json:"room,omitempty"`
+	Target     string         `json:"id,omitempty"` // of edit and retract
 	Message    any            `json:"message,omitempty"`
 	Key        string         `json:"key,omitempty"`
 	Since      any            `json:"since,omitempty"`
 	Presence   bool           `json:"presence,omitempty"`
 	Moderation bool           `json:"moderation,omitempty"`
+	Amendments bool           `json:"amendments,omitempty"`
 	Held       string         `json:"held,omitempty"`
 	Limit      int            `json:"limit,omitempty"`
 	Cursor     string         `json:"cursor,omitempty"`

@@ -10,6 +10,8 @@ import (
 // Handlers are functions for the events of a client, see Options. Those that are nil are skipped.
 type Handlers struct {
 	OnMessage   func(Message)
+	OnEdited    func(Message)
+	OnRetracted func(Retraction)
 	OnPresence  func(Presence)
 	OnNotice    func(Notice)
 	OnConnected func(id string, resumed bool)
@@ -26,7 +28,7 @@ func (c *Client) Handle(h Handlers) (remove func()) { return c.handlers.add(h) }
 
 // handlers returns the handlers of the options.
 func (o *Options) handlers() Handlers {
-	return Handlers{o.OnMessage, o.OnPresence, o.OnNotice, o.OnConnected, o.OnGap, o.OnLeft, o.OnState, o.OnOutcome}
+	return Handlers{o.OnMessage, o.OnEdited, o.OnRetracted, o.OnPresence, o.OnNotice, o.OnConnected, o.OnGap, o.OnLeft, o.OnState, o.OnOutcome}
 }
 
 // handlerList has the handlers of a client. It is safe for concurrent use.

@@ -108,7 +108,7 @@ func (r *rooms) ended(m *membership) {
 func (r *rooms) request(m *membership) request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return request{Event: "roomAdd", Room: m.room, Presence: m.presence, Moderation: m.outcomes, Since: m.position()}
+	return request{Event: "roomAdd", Room: m.room, Presence: m.presence, Moderation: m.outcomes, Amendments: true, Since: m.position()}
 }
 
 // leaving records whether a call of Leave is under way.

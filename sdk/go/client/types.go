@@ -35,7 +35,11 @@ type Message struct {
 	Message json.RawMessage
 	// SentAt is the time by the server's clock, in milliseconds.
 	SentAt time.Time
-	// Position is zero if the room has no history.
+	// EditedAt is the time of the last edit; zero if the message was not edited.
+	EditedAt time.Time
+	// EditedBy names the editor; "" if it was the author.
+	EditedBy string
+	// Position is zero if the room has no history. That of an edit is its own.
 	Position Position
 	// Extra holds the fields that rules added, by name; never nil in a received message.
 	Extra map[string]json.RawMessage
@@ -172,4 +176,14 @@ type ActionInfo struct {
 type InputInfo struct {
 	Description string `json:"description"`
 	Required    bool   `json:"required"`
+}
+
+// Retraction names a message that was retracted.
+type Retraction struct {
+	ID   string // of the message
+	Room string
+	// By names who retracted the message; "" if it was the author.
+	By string
+	// Position is that of the retraction; zero if the room has no history.
+	Position Position
 }

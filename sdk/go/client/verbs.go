@@ -206,6 +206,19 @@ func (c *Client) send(ctx context.Context, room string, message any) (Sent, erro
 	return Sent{ID: answer.text("id"), Held: answer.text("held")}, err
 }
 
+// Edit replaces the text of a message of this client or its user in a room with history. It returns a
+// *VerbError if the history does not have the message.
+func (c *Client) Edit(ctx context.Context, room, id, message string) error {
+	_, err := c.do(ctx, call{retry: retryAlways, request: func() request { return request{Event: "edit", Room: room, Target: id, Message: message} }})
+	return err
+}
+
+// Retract takes back a message of this client or its user. Members for whom it was shown receive a Retraction.
+func (c *Client) Retract(ctx context.Context, room, id string) error {
+	_, err := c.do(ctx, call{retry: retryAlways, request: func() request { return request{Event: "retract", Room: room, Target: id} }})
+	return err
+}
+
 // View returns a page of the members of a room.
 func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 	var data struct {
