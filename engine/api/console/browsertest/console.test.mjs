@@ -149,8 +149,8 @@ test("nodes, tenants and live charts", { timeout }, async () => {
   await page.getByRole("table", { name: "Tenants" }).getByRole("row", { name: /default/ }).getByText(/[1-9].*\/s/).waitFor();
   assert.equal(await rate.count(), 2);
   assert.equal(await page.locator(".chart canvas").count(), 8);
-  await page.getByLabel("Time").selectOption("2h");
   await photograph(page, "overview");
+  await page.getByLabel("Time").selectOption("2h");
   talking = false;
   await talked;
   // Updates keep the elements of the page: the focus, the selection and what is scrolled stay.

@@ -55,7 +55,10 @@ export class Feed {
     if (!this.whole) this.#measure();
   }
 
+  // #all asks for nodes and usage at once, because each waits some seconds for a node that does not answer.
   async #all() {
+    const asked = get("/api/usage?top=10");
+    asked.catch(() => {}); // the first error is enough
     try {
       ({ nodes: this.nodes, self: this.self } = await get("/api/nodes"));
     } catch (err) {
@@ -64,7 +67,7 @@ export class Feed {
       this.nodes = [];
       return;
     }
-    this.usage = await get("/api/usage?top=10");
+    this.usage = await asked;
     this.unreachable = this.usage.unreachable ?? [];
   }
 

@@ -68,7 +68,7 @@ export function connectionPanel(place, feed, changed) {
       h("div", { class: "row", "data-key": "actions" }, h("button", { type: "button", class: "danger", onclick: close }, "Close the connection")),
       h("div", { "data-key": "rooms" }, table("Its rooms", [
         ["room", (room) => h("a", { href: address("rooms", { tenant, room }) }, words(room)), "words"],
-        ["", (room) => h("button", { type: "button", "aria-label": `Remove from ${plain(room)}`, onclick: () => leave(room) }, "Remove")],
+        ["action", (room) => h("button", { type: "button", "aria-label": `Remove from ${plain(room)}`, onclick: () => leave(room) }, "Remove")],
       ], c.rooms, "It is in no room.", { key: (room) => room })),
       h("div", { "data-key": "properties" }, table("Its properties", [
         ["property", ([name]) => [plain(name), claims.includes(name) ? h("span", { class: "faint" }, " (of its token)") : ""]],

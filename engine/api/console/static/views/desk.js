@@ -2,9 +2,10 @@ import { h, note, patch } from "../html.js";
 import { address, firstTenant, tenantInput } from "../lists.js";
 import { actions, split } from "../panel.js";
 import { personPanel } from "./person.js";
+import { queue } from "./queue.js";
 import { sanctionForm, sanctionList, set } from "./sanctions.js";
 
-// desk is the view of moderators: people and sanctions.
+// desk is the view of moderators: held and reported messages, people and sanctions.
 export function desk(main, feed, asked) {
   let tenant = asked.get("tenant");
   const result = actions();
@@ -15,8 +16,9 @@ export function desk(main, feed, asked) {
     const who = new FormData(event.target).get("who").trim();
     location.hash = address("desk", { tenant, [/^[0-9a-f:.]*[.:][0-9a-f:.]*$/i.test(who) ? "address" : "user"]: who });
   } }, choice, h("label", {}, "User or address", h("input", { name: "who", required: true, maxlength: 256, autocomplete: "off", spellcheck: "false" })), h("button", {}, "Show"));
+  const waiting = h("div");
   const list = h("div", { class: "stack" },
-    h("section", { class: "card", "aria-label": "Person" }, find),
+    h("section", { class: "card", "aria-label": "Person" }, find), waiting,
     h("section", { class: "card", "aria-label": "Sanctions" }, h("h2", {}, "Sanctions"), sanctions.element, result.element,
       h("details", {}, h("summary", {}, "New sanction"), sanctionForm({ submit: async (sanction) => {
         const ok = await set(result, tenant, sanction);
@@ -25,9 +27,11 @@ export function desk(main, feed, asked) {
       } }))));
   const place = split(list, () => address("desk", { tenant }));
   const person = personPanel(place, feed, () => sanctions.update());
+  const held = queue(place, feed, waiting, () => tenant);
 
   function show(parameters) {
     const [user, at] = [parameters.get("user"), parameters.get("address")];
+    if (held.show(parameters.get("held"))) return;
     person.show(tenant, user ? { user } : at ? { address: at } : undefined);
   }
 
@@ -35,6 +39,7 @@ export function desk(main, feed, asked) {
     if (parameters.get("tenant") && parameters.get("tenant") !== tenant) {
       tenant = parameters.get("tenant");
       sanctions.restart();
+      held.restart();
     }
     show(parameters);
   }
@@ -43,6 +48,7 @@ export function desk(main, feed, asked) {
     tenant ??= await firstTenant(feed);
     patch(choice, tenantInput(feed, tenant, (value) => { if (value) location.hash = address("desk", { tenant: value }); }));
     sanctions.update();
+    held.update();
     show(asked);
   }
 
@@ -52,7 +58,8 @@ export function desk(main, feed, asked) {
     go,
     update() {
       if (feed.fault) return;
-        sanctions.update();
+      held.update();
+      sanctions.update();
       person.update();
     },
   };

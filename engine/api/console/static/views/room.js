@@ -65,7 +65,7 @@ export function roomPanel(place, feed, changed) {
         ["connection", (m) => (feed.may("moderator") ? h("a", { href: address("connections", { tenant, connection: m.id }) }, h("code", {}, m.id)) : h("code", {}, m.id))],
         ["user", of],
         ["joined", (m) => moment(m.joinedAt)],
-        ["", (m) => feed.may("moderator") && h("button", { type: "button", "aria-label": `Remove ${m.id}`, onclick: () => kick(m.id) }, "Remove")],
+        ["action", (m) => feed.may("moderator") && h("button", { type: "button", "aria-label": `Remove ${m.id}`, onclick: () => kick(m.id) }, "Remove")],
       ].filter(([title]) => title !== "user" || members.some((m) => m.user)), members, "No members.", { key: (m) => m.id })),
       h("div", { class: "row", "data-key": "pages" }, cursors.length > 1 && h("button", { type: "button", "data-key": "back", onclick: () => { cursors.pop(); update(); } }, "Previous members"),
         cursor && h("button", { type: "button", "data-key": "on", onclick: () => { cursors.push(cursor); update(); } }, "Next members")),

@@ -19,11 +19,10 @@ export const set = (result, tenant, sanction) => result.run(`${kinds[sanction.ki
 export const sanctionTable = (caption, rows, tenant, result, changed, named = true) => table(caption, [
   ...(named ? [["who", (s) => h("a", { href: address("desk", { tenant, ...subjectOf(s) }) }, words(s.user ?? s.address)), "words"]] : []),
   ["kind", (s) => h("span", { class: "bad" }, s.kind)],
-  ["until", (s) => (s.until ? [moment(s.until), h("span", { class: "faint" }, ` (${span((s.until - Date.now()) / 1000)})`)] : "no end")],
+  ["ends", (s) => (s.until ? [`in ${span((s.until - Date.now()) / 1000)}`, h("div", { class: "faint" }, moment(s.until))] : "no end")],
   ["rooms", (s) => (s.rooms === "*" ? "all" : words(s.rooms)), "words"],
-  ["reason", (s) => [words(s.reason ?? ""), s.note ? h("div", { class: "faint" }, words(s.note)) : ""], "words"],
-  ["set by", (s) => [s.module ? `rule ${moduleOf(s.module)}` : s.by ?? "", h("div", { class: "faint" }, moment(s.at))]],
-  ["", (s) => h("button", { type: "button", "aria-label": `Remove the ${s.kind} of ${nameOf(s)}`, onclick: () => remove(s, tenant, result, changed) }, "Remove")],
+  ["reason", (s) => [s.reason ? words(s.reason) : "", s.note ? h("div", {}, "Note: ", words(s.note)) : "", h("div", { class: "faint" }, `by ${s.module ? `rule ${moduleOf(s.module)}` : s.by ?? "?"}, `, moment(s.at))], "words"],
+  ["action", (s) => h("button", { type: "button", "aria-label": `Remove the ${s.kind} of ${nameOf(s)}`, onclick: () => remove(s, tenant, result, changed) }, "Remove")],
 ], rows, "No sanctions.", { key: (s) => s.id });
 
 async function remove(s, tenant, result, changed) {
