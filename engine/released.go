@@ -48,6 +48,9 @@ func (e *Engine) DecideHeld(ctx context.Context, tenant, id string, d review.Dec
 	if err != nil {
 		return review.Item{}, err
 	}
+	if len(d.Reason) > review.MaxReason {
+		return review.Item{}, &VerbError{fmt.Sprintf("the reason has more than %d bytes", review.MaxReason)}
+	}
 	if _, err := e.HeldMessage(ctx, tenant, id); err != nil {
 		return review.Item{}, err
 	}

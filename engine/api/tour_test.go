@@ -411,6 +411,7 @@ func (r *tour) held(tenant, room string, c *enginetest.Client) {
 	r.ask("POST", path+"/"+first+"/reject", `{}`, 409, `"decided"`)
 	r.ask("POST", path+"/"+first+"/release", `{}`, 409, "release by admin")
 	r.ask("POST", path+"/"+second+"/reject", `{"reason":"`+strings.Repeat("x", 257)+`"}`, 422, `"invalid"`)
+	r.ask("POST", path+"/"+second+"/reject", `{"reason":"`+strings.Repeat("é", 200)+`"}`, 409, "more than 256 bytes")
 	r.ask("POST", path+"/"+second+"/reject", `{"reason":"no"}`, 200, `"decision":{"action":"reject","by":"admin","reason":"no"`)
 	r.ask("POST", path+"/none/reject", `{}`, 404, `"not_found"`)
 	r.ask("GET", path+"?decided=true&user=bob", "", 200, `"outcome":"rejected"`)
