@@ -63,7 +63,7 @@ test("messages are edited and retracted", { timeout }, async () => {
   await assert.rejects(bob.retract("kept", id), (err) => err instanceof VerbError && err.message === "not your message");
   const retracted = next(bob, "retracted");
   await ann.retract("kept", id);
-  assert.deepEqual(await retracted, { id, room: "kept", by: undefined });
+  assert.deepEqual(await retracted, { id, room: "kept" });
 });
 
 test("a refusal has the rule's reason, and an action of the rule is called", { timeout }, async () => {

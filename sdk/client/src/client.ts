@@ -347,7 +347,10 @@ export class Client extends Emitter<Events> {
     if (frame.context === "user") {
       if (!this.#rooms.received(frame)) return;
       const { retracts, edits, ...message } = frame;
-      if (retracts !== undefined) this.emit("retracted", { id: String(retracts), room: String(frame.room), by: frame.retractedBy as string | undefined });
+      if (retracts !== undefined) {
+        const by = typeof frame.retractedBy === "string" ? { by: frame.retractedBy } : {};
+        this.emit("retracted", { id: String(retracts), room: String(frame.room), ...by });
+      }
       else this.emit(edits === undefined ? "message" : "edited", message as unknown as Message);
     } else if (frame.context === "moderation") {
       const { context: _, ...outcome } = frame;
