@@ -74,7 +74,7 @@ func (in *instance) late(place string) *failure {
 	if limit == 0 {
 		limit, whose = in.generation.startTimeout(), "the limit of a start"
 	}
-	after := time.Duration(in.deadline - in.began).Round(time.Millisecond / 10)
+	after := time.Duration(in.deadline - in.began - in.extended).Round(time.Millisecond / 10)
 	if place != "" {
 		place = " in " + place
 	}

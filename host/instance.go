@@ -41,6 +41,7 @@ type instance struct {
 
 	// State of the call under way, or of the last one.
 	deadline int64 // on the host's clock
+	extended int64 // ns by which the deadline of a start was moved; see extend
 	rest     int64 // fuel that the call may still use
 	slice    int64 // fuel of the current slice
 	from     int64 // begin of the current slice; moved forward by time that the host used
@@ -395,7 +396,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *hook.
 	in.label, in.hook, in.event = label, hook, ev
 	in.asked = in.asked || hook != 0
 	in.effects, in.emits = in.effects[:0], 0
-	in.timeout, in.hurried = 0, false
+	in.timeout, in.hurried, in.extended = 0, false, 0
 	in.linear.refused = nil
 	in.tracing = in.generation.host.trace(label, ev)
 	in.output.Begin()

@@ -100,7 +100,21 @@ func (in *instance) yield() {
 	in.settle()
 	if wait := in.generation.gate.wait(in.mark); wait > 0 {
 		in.sleep(wait)
-	} else {
-		runtime.Gosched()
+		return
 	}
+	if in.hook != 0 || in.generation.startLimit.Load() != 0 {
+		runtime.Gosched()
+		return
+	}
+	begin := now()
+	runtime.Gosched()
+	in.extend(now() - begin)
+}
+
+// extend moves the deadline of a start by the time in which others ran. If many instances start at once, for example
+// after the start of a node, none of them would otherwise start within its limit, and all would begin again. A start
+// ends in any case when it has used its limit itself.
+func (in *instance) extend(d int64) {
+	in.extended += d
+	in.deadline += d
 }

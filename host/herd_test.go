@@ -1,0 +1,56 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// slowStart returns a module whose moot_init draws a random number, so that every instance runs it, and then
+// counts.
+func slowStart(count int) []byte {
+	m := blank()
+	random := m.Import("wasi_snapshot_preview1", "random_get", "i32 i32 -> i32")
+	draw := asm.I32(exchange) + asm.I32(4) + asm.Call(random) + asm.Set(0)
+	down := asm.Get(0) + asm.I32(-1) + asm.Add + asm.Tee(0) + asm.BrIf(0)
+	m.Func(abi.ExportInit, "i32 i32 i32 -> i32", draw+asm.I32(count)+asm.Set(0)+asm.Loop(down)+asm.I32(0))
+	m.Func(abi.OnSayReceive.Export(), "i32 -> i32", asm.I32(abi.Allow))
+	speak(m)
+	return m.Wasm()
+}
+
+// TestManyInstancesStartAtOnce checks that instances of many tenants that start at the same time all start, though they take
+// longer together than one of them may take.
+func TestManyInstancesStartAtOnce(t *testing.T) {
+	h, log := start(t, Config{})
+	tenants := 40 * runtime.GOMAXPROCS(0)
+	rules := Rules{Modules: []Module{{Name: "slow", Wasm: slowStart(4_000_000), Shared: true}}}
+	for i := range tenants {
+		rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint(i), CPU: 1, Chain: []Entry{{Module: "slow", Timeout: patience}}})
+	}
+	begin := time.Now()
+	swap(t, h, rules)
+	one := time.Since(begin) / time.Duration(tenants)
+	h.cfg.StartTimeout = 12 * one
+	var calls sync.WaitGroup
+	var failed atomic.Int32
+	for i := range tenants {
+		calls.Go(func() {
+			if v := h.Decide(context.Background(), saidIn(fmt.Sprint(i))); v.Outcome != hook.Allowed {
+				failed.Add(1)
+			}
+		})
+	}
+	calls.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of %d instances did not start, each of which takes about %v: %s", n, tenants, one, log)
+	}
+}
