@@ -27,11 +27,11 @@ func slowStart(count int) []byte {
 	return m.Wasm()
 }
 
-// TestManyInstancesStartAtOnce checks that instances of many tenants that start at the same time all start, though they take
-// longer together than one of them may take.
+// TestManyInstancesStartAtOnce checks that instances of many tenants that start at the same time start, though they take
+// longer together than one of them may take, and that the tenants pay for no more than the time of the processors.
 func TestManyInstancesStartAtOnce(t *testing.T) {
 	h, log := start(t, Config{})
-	tenants := 40 * runtime.GOMAXPROCS(0)
+	tenants := 100 * runtime.GOMAXPROCS(0)
 	rules := Rules{Modules: []Module{{Name: "slow", Wasm: slowStart(4_000_000), Shared: true}}}
 	for i := range tenants {
 		rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint(i), CPU: 1, Chain: []Entry{{Module: "slow", Timeout: patience}}})
@@ -39,7 +39,9 @@ func TestManyInstancesStartAtOnce(t *testing.T) {
 	begin := time.Now()
 	swap(t, h, rules)
 	one := time.Since(begin) / time.Duration(tenants)
-	h.cfg.StartTimeout = 12 * one
+	h.cfg.StartTimeout = 20 * one
+	paid := h.paid()
+	begin = time.Now()
 	var calls sync.WaitGroup
 	var failed atomic.Int32
 	for i := range tenants {
@@ -50,7 +52,19 @@ func TestManyInstancesStartAtOnce(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	if n := failed.Load(); n > 0 {
-		t.Errorf("%d of %d instances did not start, each of which takes about %v: %s", n, tenants, one, log)
+	took := time.Since(begin) * time.Duration(runtime.GOMAXPROCS(0))
+	if n := int(failed.Load()); n > tenants/20 { // the machine may be busy
+		t.Errorf("%d of %d instances did not start, each of which takes about %v: %.2000s", n, tenants, one, log)
 	}
+	if paid = h.paid() - paid; paid > 10*took {
+		t.Errorf("the tenants paid for %v, and the processors ran for %v at most", paid, took)
+	}
+}
+
+// paid returns the time that all tenants have used of the processors, as their gates have counted it.
+func (h *Host) paid() (all time.Duration) {
+	for _, t := range h.current.Load().tenants {
+		all += time.Duration(t.gate.used.Load())
+	}
+	return all
 }

@@ -102,13 +102,12 @@ func (in *instance) yield() {
 		in.sleep(wait)
 		return
 	}
-	if in.hook != 0 || in.generation.startLimit.Load() != 0 {
-		runtime.Gosched()
-		return
-	}
-	begin := now()
+	begin := in.mark
 	runtime.Gosched()
-	in.extend(now() - begin)
+	in.mark = now() // the tenant does not pay for the time in which others ran
+	if in.hook == 0 && in.generation.startLimit.Load() == 0 {
+		in.extend(in.mark - begin)
+	}
 }
 
 // extend moves the deadline of a start by the time in which others ran. If many instances start at once, for example
