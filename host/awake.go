@@ -18,6 +18,9 @@ const idleAfter = time.Minute
 // sweepEvery is the interval between two sweeps, while there are instances.
 const sweepEvery = stealAfter / 4
 
+// manyInstances is the number of instances after whose removal their garbage is collected at once.
+const manyInstances = 64
+
 // awake is the set of pools that are awake.
 type awake struct {
 	mu     sync.Mutex
@@ -25,6 +28,8 @@ type awake struct {
 	timer  *time.Timer // nil: it never ran
 	armed  bool        // the timer runs: there are pools or spare instances
 	closed bool
+
+	release func() // gives garbage back to the system, see sweep
 
 	spares spares
 }
@@ -67,14 +72,25 @@ func (a *awake) start() {
 
 // sweep removes the idle instances of pools that were not used for their idle time at time t, and closes the spare
 // instances that were not used for idleAfter. It restarts the timer if pools or spare instances are left.
+//
+// An instance has up to 200 KB in Go's heap. After a burst of wakes, what is left of them would let the heap grow to twice
+// its size at that time before the next collection, so a sweep that removes many instances collects it.
 func (a *awake) sweep(t int64) {
+	removed := 0
+	defer func() {
+		if removed >= manyInstances {
+			a.release()
+		}
+	}()
 	for _, p := range a.list() {
 		idle := idleAfter
 		if p.imaged.Load() {
 			idle = stealAfter
 		}
 		if t-p.used.Load() >= int64(idle) {
+			before := p.ready.Load()
 			p.drain()
+			removed += int(max(0, before-p.ready.Load()))
 		}
 	}
 	a.spares.dropAll(func(in *instance) bool { return t-in.mark >= int64(idleAfter) })

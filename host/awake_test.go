@@ -45,6 +45,27 @@ func TestInstancesComeAndGoWithUse(t *testing.T) {
 	put()
 }
 
+// TestGarbageOfManyInstancesIsCollected checks that the garbage of instances is collected when many of them are closed at once.
+func TestGarbageOfManyInstancesIsCollected(t *testing.T) {
+	h, _ := start(t, Config{Memory: 1 << 30})
+	var chain []Entry
+	for range manyInstances {
+		chain = append(chain, Entry{Module: "allow"})
+	}
+	swap(t, h, tenantsOf(chain...))
+	collected := 0
+	h.memory.awake.release = func() { collected++ }
+	for _, c := range []struct{ awake, collected int }{{manyInstances - 1, 0}, {manyInstances, 1}, {0, 1}} {
+		for i := range c.awake {
+			asks(h, fmt.Sprint("t", i))
+		}
+		h.memory.awake.sweep(now() + int64(stealAfter))
+		if collected != c.collected {
+			t.Errorf("after %d instances: collected %d times, want %d", c.awake, collected, c.collected)
+		}
+	}
+}
+
 // TestAReloadKeepsModulesAwake checks that after a reload a module has an instance if it had one before, and none
 // otherwise.
 func TestAReloadKeepsModulesAwake(t *testing.T) {

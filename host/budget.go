@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -46,7 +47,7 @@ type budget struct {
 // newMemory returns the budget of a node without tenants.
 func newMemory(limit int64) *memory {
 	m := &memory{limit: limit, shared: limit}
-	m.awake.spares.budget.memory = m
+	m.awake.spares.budget.memory, m.awake.release = m, debug.FreeOSMemory
 	return m
 }
 
