@@ -29,6 +29,7 @@ type Connection struct {
 	out          fanout.Outbox
 	profile      atomic.Pointer[hook.Profile]
 	unsanctioned atomic.Pointer[unsanctioned] // nil: unknown; see sanctioned
+	joinedLast   atomic.Int64                 // time of the last join, ms since 1970
 	actions      sync.WaitGroup               // running actions
 
 	admitted atomic.Bool // false: the connection waits for its token

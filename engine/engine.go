@@ -52,6 +52,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
@@ -70,6 +71,7 @@ type Config struct {
 	Tracer     Tracer           // nil: verbs are not traced
 	Moderation moderation.Store // nil: there are no sanctions
 	Review     review.Store     // nil: no messages are held, and a rule that holds one denies it
+	Events     events.Taker     // nil: no events leave
 
 	// Grace is the time for which a lost connection may be resumed. 0 disables sessions.
 	Grace time.Duration
@@ -88,6 +90,7 @@ type Engine struct {
 	tracer     Tracer
 	moderation moderation.Store
 	review     review.Store
+	events     events.Taker
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    *fanout.Writers
@@ -119,6 +122,7 @@ func New(cfg Config) (*Engine, error) {
 		tracer:      cfg.Tracer,
 		moderation:  cfg.Moderation,
 		review:      cfg.Review,
+		events:      cfg.Events,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		connections: map[string]*Connection{},

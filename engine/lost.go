@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
 )
@@ -57,6 +58,7 @@ func (e *Engine) Lost(ctx context.Context, id cluster.RoomID, members []cluster.
 		if err := e.cluster.Presence.Remove(ctx, id, m.ID); err != nil && !errors.Is(err, context.Canceled) {
 			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
 		}
+		e.memberEvent(events.MemberLeft, id.Room, decodeProfile(id.Tenant, m), m.JoinedAt, hook.CauseNodeLost)
 		e.applyLeave(ctx, id, m.ID, v)
 	}
 }
@@ -127,11 +129,13 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the backend records the member later
 		c.endStage(m, false)
 		e.notePresence(c.tenant, id, c.ID(), true)
+		e.memberEvent(events.MemberJoined, id.Room, c.profile.Load(), m.joinedAt, hook.CauseRejoined)
 		e.applyAll(ctx, c.tenant, c, v.Effects)
 		return
 	}
 	e.log.Info("a member cannot rejoin its room", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
 	m.Gate.Close()
 	e.endMembership(ctx, m)
+	e.memberEvent(events.MemberLeft, id.Room, c.profile.Load(), m.joinedAt, hook.CauseRemoved)
 	c.sendRemoved(id.Room, e.textFor(err))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
@@ -132,12 +133,23 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	if err := e.subscribe(ctx, m); err != nil {
 		return nil, err
 	}
-	m.joinedAt = time.Now().UnixMilli()
+	m.joinedAt = c.joinTime()
 	if err := e.addMember(ctx, m, evicted); err != nil {
 		return nil, err
 	}
 	e.notePresence(c.tenant, r.id, c.ID(), true)
+	e.written(ctx, e.memberEvent(events.MemberJoined, r.id.Room, c.profile.Load(), m.joinedAt, ""))
 	return v.Effects, nil
+}
+
+// joinTime returns the time of a join, in ms since 1970. It is a later one than that of every other join of c on this node.
+func (c *Connection) joinTime() int64 {
+	for {
+		last := c.joinedLast.Load()
+		if now := max(time.Now().UnixMilli(), last+1); c.joinedLast.CompareAndSwap(last, now) {
+			return now
+		}
+	}
 }
 
 // record returns the member as the cluster records it.
@@ -256,11 +268,13 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 		m.Gate.Close()
 	}
 	e.endMembership(ctx, m)
+	left := e.memberEvent(events.MemberLeft, name, c.profile.Load(), m.joinedAt, cause)
 	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)
 	if cause != hook.CauseRoomLeave {
 		e.applyLater(ctx, c.tenant, later, false)
 		return nil, nil
 	}
+	e.written(ctx, left)
 	return later, nil
 }
 

@@ -307,6 +307,7 @@ func (e *Engine) SetSanction(ctx context.Context, s moderation.Sanction) (modera
 		e.stats.setByModules.Add(1)
 	}
 	e.log.Info("sanction set", "tenant", s.Tenant, "sanction", s.ID, "subject", s.Subject(), "kind", string(s.Kind), "rooms", s.Rooms, "until", s.Until, "by", strings.TrimSpace(s.By+" "+s.Module))
+	e.written(ctx, e.sanctionEvent(&stored))
 	return stored, nil
 }
 
@@ -319,6 +320,7 @@ func (e *Engine) RemoveSanction(ctx context.Context, tenant, id, by string) (boo
 	removed, err := e.moderation.Remove(ctx, tenant, id)
 	if removed {
 		e.log.Info("sanction removed", "tenant", tenant, "sanction", id, "by", by)
+		e.written(ctx, e.pardonEvent(tenant, id, by))
 	}
 	return removed, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
@@ -63,6 +64,7 @@ type accepted struct {
 	held    string // the id under which the message is held; "": it is not held
 	again   bool   // the answer to an earlier say with the same key
 	effects []hook.Effect
+	event   *events.Write // nil: no sink of the tenant receives messages
 }
 
 // say publishes a message of a member, or holds it.
@@ -101,6 +103,7 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing
 	if err != nil {
 		return accepted{}, err
 	}
+	e.written(ctx, a.event)
 	a.effects = e.applyNow(ctx, t, s.conn, a.effects, s.caused)
 	return a, nil
 }
@@ -162,10 +165,12 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 			return a, e.sayShadowed(ctx, t, payloadOf(&ev, a.id, s.user(&ev, &settings)), ev.Conn, shadow)
 		}
 	}
-	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev, a.id, s.user(&ev, &settings)))
+	p := payloadOf(&ev, a.id, s.user(&ev, &settings))
+	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), p)
 	if err := e.cluster.Broker.Publish(ctx, to, payload, settings.Retention); err != nil {
 		return a, err
 	}
+	a.event = e.messageEvent(&ev, p)
 	e.stats.messages.Add(1)
 	t.messages.Add(1)
 	a.effects = e.moderate(t, v.Effects) // before the next message of the queue is checked

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -56,7 +57,11 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 			return e.tooManyRooms(ctx, cluster.RoomID{Tenant: t.name, Room: name}, most)
 		}
 	}
-	return e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.name, Room: name})
+	if err := e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.name, Room: name}); err != nil {
+		return err
+	}
+	e.written(ctx, e.roomEvent(events.RoomCreated, t.name, name))
+	return nil
 }
 
 // tooManyRooms returns the error for a room over the limit: ErrRoomExists if the room
@@ -179,6 +184,7 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 		e.log.Warn("the last message of a destroyed room was not sent", "tenant", t.name, "room", name, "error", err)
 	}
 	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.name, Room: name})
+	e.written(ctx, e.roomEvent(events.RoomDestroyed, t.name, name))
 	return err
 }
 

@@ -66,13 +66,13 @@ func (c *client) back(request string) (r resumed, messages []string) {
 	return r, heard[1:]
 }
 
-// events records the hooks that ran, in order.
-type events struct {
+// ranHooks records the hooks that ran, in order.
+type ranHooks struct {
 	mu  sync.Mutex
 	all []string
 }
 
-func (v *events) of(n *node) {
+func (v *ranHooks) of(n *node) {
 	for _, h := range []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect} {
 		n.on(h, func(ev *hook.Event) hook.Verdict {
 			v.mu.Lock()
@@ -83,7 +83,7 @@ func (v *events) of(n *node) {
 	}
 }
 
-func (v *events) are(w *world, want ...string) {
+func (v *ranHooks) are(w *world, want ...string) {
 	w.Helper()
 	synctest.Wait()
 	v.mu.Lock()
@@ -101,7 +101,7 @@ func TestLostConnectionIsResumed(t *testing.T) {
 		a.do(roomAdd("q"), sayUnder("k", "1"))
 		w.must(n.SetProperty(w.Context(), "default", a.ID(), "level", json.RawMessage(`7`)), nil)
 		id, secret := a.ID(), a.secret()
-		var v events
+		var v ranHooks
 		v.of(n)
 		a.HangUp()
 		v.are(w)
@@ -164,7 +164,7 @@ func TestSessionsEnd(t *testing.T) {
 			n := w.node("one", resumes)
 			a := n.client().do(roomAdd("r"))
 			secret := a.secret()
-			var v events
+			var v ranHooks
 			v.of(n)
 			end(w, n, a)
 			v.are(w, "leave r disconnect", "disconnect")
@@ -187,7 +187,7 @@ func TestRoomEndsWhileItsMemberIsAway(t *testing.T) {
 		a := n.client().do(roomAdd("r"), roomAdd("q"))
 		secret := a.secret()
 		a.HangUp()
-		var v events
+		var v ranHooks
 		v.of(n)
 		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
 		v.are(w, "leave r destroyed")
@@ -207,7 +207,7 @@ func TestOlderSocketOfASessionIsClosed(t *testing.T) {
 		a := n.client()
 		at, _ := a.joins("r", nil)
 		secret := a.secret()
-		var v events
+		var v ranHooks
 		v.of(n)
 		b := n.client()
 		r, _ := b.back(fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":0}},"messageId":1}`, secret, at.Epoch))
@@ -360,7 +360,7 @@ func TestSessionIsResumedOnAnotherNode(t *testing.T) {
 	} {
 		inWorld(t, func(w *world) {
 			one, two := w.node("one", resumes), w.node("two", resumes)
-			var v events
+			var v ranHooks
 			a := one.client()
 			at, _ := a.joins("r", nil)
 			a.do(roomAdd("q"), sayUnder("k", "1"))
@@ -410,7 +410,7 @@ func TestDrainedSessionEndsElsewhere(t *testing.T) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
 		a := one.client().do(roomAdd("r"))
 		secret := a.secret()
-		var v events
+		var v ranHooks
 		v.of(one)
 		v.of(two)
 		one.Stop()
@@ -431,7 +431,7 @@ func TestKilledNodeEndsItsSessions(t *testing.T) {
 		a := one.client().do(roomAdd("r"))
 		secret := a.secret()
 		a.HangUp()
-		var v events
+		var v ranHooks
 		v.of(two)
 		w.must(w.hub.Kill("one"), nil)
 		v.are(w, "leave r node_lost")
@@ -448,7 +448,7 @@ func TestAResumedSessionLeavesADestroyedRoom(t *testing.T) {
 		secret := a.secret()
 		one.Stop()
 		w.must(two.DestroyRoom(w.Context(), in("r")), nil)
-		var v events
+		var v ranHooks
 		v.of(two)
 		r, _ := two.client().back(resume(secret))
 		if _, ok := r.Rooms["q"]; len(r.Rooms) != 1 || !ok {
@@ -545,7 +545,7 @@ func TestAClientResumesAgainIfTheAnswerWasLost(t *testing.T) {
 	for _, names := range [][]string{{"one", "two", "three"}, {"alone"}} {
 		inWorld(t, func(w *world) {
 			var nodes []*node
-			var v events
+			var v ranHooks
 			for _, name := range names {
 				nodes = append(nodes, w.node(name, resumes))
 			}

@@ -226,7 +226,7 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 		id, secret := a.ID(), a.secret()
 		a.HangUp()
 		n.tells(1, 100)
-		var v events
+		var v ranHooks
 		v.of(n)
 		n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery {
 			time.Sleep(time.Second)

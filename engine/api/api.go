@@ -32,6 +32,7 @@ type Config struct {
 	Values            Values        // nil: modules store no values
 	Recorder          Recorder      // nil: no recordings
 	Trials            Trials        // nil: no trials
+	Events            Events        // nil: no events leave
 	Console           http.Handler  // the page at /, which asks for a key itself; nil: no page
 	Version           string        // of the program
 	Keys              []Key         // replaced by SetKeys

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/host/report"
@@ -103,6 +104,9 @@ func (c *collector) node(m sample) {
 	}
 	m.held(&st.Held)
 	m.counter("moot_removals_total", "Clients that modules removed from rooms or disconnected.", float64(st.Removals))
+	if c.server.cfg.Events != nil {
+		m.events(c.server.cfg.Events.Counters())
+	}
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
 	if closed := c.server.cfg.PendingClosed; closed != nil {
 		m.counter("moot_pending_closed_total", "Connections without a client that were closed because there were too many.", float64(closed()))
@@ -118,6 +122,15 @@ func (c *collector) node(m sample) {
 			m.gauge("moot_certificate_expiry_timestamp_seconds", "Expiry of the certificate of a listener, in seconds since 1970.", float64(end.Unix()), "listener", listener)
 		}
 	}
+}
+
+func (m sample) events(c events.Counters) {
+	m.counter("moot_events_written_total", "Events for sinks that were written to the store.", float64(c.Written))
+	m.counter("moot_events_delivered_total", "Events that sinks have accepted.", float64(c.Delivered))
+	m.counter("moot_events_failed_total", "Deliveries to sinks that failed; their events wait.", float64(c.Failed))
+	m.counter("moot_events_rejected_total", "Events that became dead letters because the sink did not accept them.", float64(c.Rejected))
+	m.counter("moot_events_lost_total", "Events that were lost because the store did not take them.", float64(c.Lost))
+	m.counter("moot_events_late_total", "Answers to clients before the store had the event of their request.", float64(c.Late))
 }
 
 // sample emits the metrics of one scrape.

@@ -21,6 +21,7 @@ func (s *Server) operations() {
 	s.userOperations()
 	s.sanctionOperations()
 	s.heldOperations()
+	s.eventOperations()
 	s.moduleOperations()
 	s.usageOperations()
 	s.historyOperations()

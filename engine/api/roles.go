@@ -73,6 +73,13 @@ var leastRoles = map[string]Role{
 	"tryModule":   author,
 	"record":      author,
 
+	"listSinks":        operator,
+	"testSink":         operator,
+	"listDeadLetters":  operator,
+	"retryDeadLetters": operator,
+	"dropDeadLetters":  operator,
+	"eraseUserEvents":  operator,
+
 	"createRoom":    operator,
 	"destroyRoom":   operator,
 	"addMember":     operator,

@@ -43,6 +43,7 @@ type program struct {
 	Reload      reloadCommand      `cmd:"" help:"Make a running server load its configuration again. A tenant that is not configured correctly stays as before."`
 	Rollback    rollbackCommand    `cmd:"" help:"Make a running server use the rules from before the last reload."`
 	Decisions   decisionsCommand   `cmd:"" help:"Show the latest decisions of the modules of a running server."`
+	Events      eventsCommand      `cmd:"" help:"Events of a tenant of a running server on their way to its sinks."`
 	Sanction    sanctionCommand    `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`
 	Held        heldCommand        `cmd:"" help:"List, release and reject the messages that rules hold."`
 	Module      moduleCommand      `cmd:"" help:"Create, build, inspect, test and measure a module."`

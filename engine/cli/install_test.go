@@ -36,8 +36,8 @@ func TestGoInstall(t *testing.T) {
 	if text, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("go install: %v\n%s", err, text)
 	}
-	if program, err := os.Stat(filepath.Join(bin, "moot")); err != nil || program.Size() > 36e6 {
-		t.Errorf("the program has %d bytes, %v; want at most 36 MB: RATIONALE.md says what makes it large", program.Size(), err)
+	if program, err := os.Stat(filepath.Join(bin, "moot")); err != nil || program.Size() > 38e6 {
+		t.Errorf("the program has %d bytes, %v; want at most 38 MB: RATIONALE.md says what makes it large", program.Size(), err)
 	}
 	nodetest.Write(t, filepath.Join(bin, "rule.js"), `moot.declare({ reads: ["message"] }); moot.on("onSayReceive", (event) => moot.rewrite(event.message + "!"));`)
 	if text := command(t, bin, "./moot", "module", "run", "rule.js", "--hook", "onSayReceive", "--message", "hello", "--timeout", "1m"); !strings.Contains(text, "hello!") {

@@ -16,6 +16,7 @@ import (
 
 	"oras.land/oras-go/v2/registry"
 
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/guests/builtin"
 )
@@ -74,6 +75,11 @@ func check(rule, text string) error {
 		return require(digestShape.MatchString(text), "is not a SHA-256: use 64 hex digits in lower case, as sha256sum prints them")
 	case "source":
 		return checkModuleURL(text)
+	case "sink":
+		if err := events.CheckURL(text); err != nil {
+			return fmt.Errorf("is not a valid address of a sink: %w", err)
+		}
+		return nil
 	case "url":
 		return checkURL(text)
 	case "":

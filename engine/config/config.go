@@ -175,21 +175,24 @@ type Redis struct {
 
 // Limits are limits of each client of this node, or of the node.
 type Limits struct {
-	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                       // that fetches of included files, and redirects of all fetches, may reach; see Networks
-	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // largest frame or line from a client
-	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`   // on this node
-	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // to each tenant; 0 = no limit
-	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // rooms that a connection may be in at once
-	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
-	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
-	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, for the modules of one tenant
-	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"0" min:"64MiB" max:"1024GiB"`    // of compiled modules and instances; half of it is reserved in equal parts for the tenants; 0 = a quarter of the memory of the machine or cgroup
-	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain, for one message
-	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // total time of a verb or an action of a client
-	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // bytes that may wait for one connection; above that it is closed
-	OutboxMemory        ByteSize      `yaml:"outboxMemory" default:"0" min:"32MiB" max:"1024GiB"`    // that waits to be written to clients; 0 = an eighth of the memory of the machine or cgroup
-	HistoryBytes        ByteSize      `yaml:"historyBytes" default:"16MiB" min:"64KiB" max:"1GiB"`   // of the history of one room
-	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
+	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                                        // that fetches of included files, and redirects of all fetches, may reach; see Networks
+	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`                       // largest frame or line from a client
+	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`                    // on this node
+	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`                    // to each tenant; 0 = no limit
+	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"`                  // rooms that a connection may be in at once
+	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`                      // of one connection; the burst is twice that
+	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`                     // of one connection
+	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`                             // of the processors, for the modules of one tenant
+	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"0" min:"64MiB" max:"1024GiB"`                     // of compiled modules and instances; half of it is reserved in equal parts for the tenants; 0 = a quarter of the memory of the machine or cgroup
+	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`                        // for all modules of a chain, for one message
+	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`                        // total time of a verb or an action of a client
+	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`                       // bytes that may wait for one connection; above that it is closed
+	OutboxMemory        ByteSize      `yaml:"outboxMemory" default:"0" min:"32MiB" max:"1024GiB"`                     // that waits to be written to clients; 0 = an eighth of the memory of the machine or cgroup
+	HistoryBytes        ByteSize      `yaml:"historyBytes" default:"16MiB" min:"64KiB" max:"1GiB"`                    // of the history of one room
+	EventBytes          ByteSize      `yaml:"eventBytes" default:"64MiB" min:"1MiB" max:"64GiB" restart:"true"`       // of the events of a tenant that wait for its sinks, and as much of its dead letters
+	EventTotalBytes     ByteSize      `yaml:"eventTotalBytes" default:"1GiB" min:"1MiB" max:"1024GiB" restart:"true"` // the same, of all tenants
+	EventAge            time.Duration `yaml:"eventAge" default:"24h" min:"1m" max:"720h" restart:"true"`              // that an event waits until it becomes a dead letter, and that a dead letter is kept
+	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`                         // of one write to a client
 }
 
 // Sessions let clients resume a lost connection.
@@ -240,6 +243,7 @@ type Tenant struct {
 	Rooms  Rooms        `yaml:"rooms"`
 	Limits TenantLimits `yaml:"limits"`
 	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
+	Events []EventSink  `yaml:"events"`
 
 	Sum    [32]byte `yaml:"-"` // identifies the settings and their places; depends on secrets: never show it
 	Digest [32]byte `yaml:"-"` // the tenant's part of the function Digest
@@ -322,6 +326,20 @@ type TenantLimits struct {
 	HeldBytes     ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`  // of the messages that wait
 	HeldFor       time.Duration `yaml:"heldFor" default:"24h" min:"1s" max:"720h"`          // time until a message expires for which its rule sets none
 	HeldRetention time.Duration `yaml:"heldRetention" default:"720h" min:"1m" max:"8760h"`  // time for which decided messages are kept
+}
+
+// EventSink is an address that receives events of a tenant.
+type EventSink struct {
+	Pos      Pos               `yaml:"-"`
+	Included bool              `yaml:"-"`                                                                                                                   // set in an included file
+	Name     string            `yaml:"name" check:"name" required:"true"`                                                                                   // unique in the tenant
+	URL      string            `yaml:"url" check:"sink" required:"true"`                                                                                    // https; in the operator's own file also http
+	Secrets  []Secret          `yaml:"secrets" required:"true"`                                                                                             // each signs; see events.CheckSecret
+	Headers  map[string]Secret `yaml:"headers" key:"header"`                                                                                                // sent with each request
+	Kinds    []string          `yaml:"kinds" oneof:"member.joined member.left room.created room.destroyed sanction.set sanction.removed message.published"` // empty = all but message.published
+	Rooms    []string          `yaml:"room" default:"*" check:"glob"`                                                                                       // patterns of package glob; one must match. Events of no room always match
+	Batch    int               `yaml:"batch" default:"1" min:"1" max:"1000"`                                                                                // the most events of a request; above 1 requests have an array
+	Timeout  time.Duration     `yaml:"timeout" default:"10s" min:"100ms" max:"1m"`                                                                          // of a request
 }
 
 // Entry is a module's place in a tenant's chain.

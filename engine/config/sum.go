@@ -45,6 +45,12 @@ func (s *digester) add(v reflect.Value) {
 		for i := range v.Len() {
 			s.add(v.Index(i))
 		}
+	case reflect.Map: // with keys that are texts
+		s.number(v.Len())
+		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
+			s.add(key)
+			s.add(v.MapIndex(key))
+		}
 	case reflect.String:
 		s.string(v.String())
 	case reflect.Bool:

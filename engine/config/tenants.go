@@ -1,12 +1,18 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mootchat/moot/engine/events"
+)
 
 // checkTenant reports problems that concern several settings of a tenant, or of a tenant
 // and the node.
 func (l *load) checkTenant(c *Config, name string) {
 	t := c.Tenants[name]
 	l.checkJWT(t.Auth.JWT, name)
+	l.checkSinks(t.Events, name)
 	least := func(key string, own, node fmt.Stringer, more bool) {
 		if !more {
 			return
@@ -28,6 +34,31 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("moduleCPU", own.ModuleCPU, node.ModuleCPU, own.ModuleCPU > node.ModuleCPU)
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
 	least("historyBytes", own.HistoryBytes, node.HistoryBytes, own.HistoryBytes > node.HistoryBytes)
+}
+
+// checkSinks checks the names, the secrets and the addresses of a tenant's sinks.
+func (l *load) checkSinks(sinks []EventSink, tenant string) {
+	names := map[string]Pos{}
+	for i, s := range sinks {
+		at := (cursor{path: tenantKey(tenant)}).key("events").index(i)
+		report := func(at cursor, message string) {
+			if !l.isBad(at.path) {
+				l.problem(l.pos(at.path), at.path, message)
+			}
+		}
+		if first, taken := names[s.Name]; taken {
+			report(at.key("name"), "already belongs to another sink ("+first.String()+"): set another name")
+		}
+		names[s.Name] = s.Pos
+		if s.Included && strings.HasPrefix(s.URL, "http:") {
+			report(at.key("url"), "does not begin with https://: only the operator's own file may have an http address")
+		}
+		for k, secret := range s.Secrets {
+			if err := events.CheckSecret(secret.Reveal()); err != nil {
+				report(at.key("secrets").index(k), err.Error())
+			}
+		}
+	}
 }
 
 // nodeLimit returns the part of a message that shows a limit of the node. It does not

@@ -63,4 +63,48 @@ CREATE TABLE review_versions (
   version INTEGER NOT NULL, -- number of changes
   dropped INTEGER NOT NULL  -- decided items that were removed before their time
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE events (
+  number   INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant   TEXT NOT NULL,
+  sink     TEXT NOT NULL,
+  dead     INTEGER NOT NULL, -- 0; 1: a dead letter
+  id       TEXT NOT NULL,
+  kind     TEXT NOT NULL,
+  room     TEXT NOT NULL, -- '': the event concerns none
+  user     TEXT NOT NULL, -- '': the event concerns none
+  at       INTEGER NOT NULL, -- ms since 1970
+  data     TEXT NOT NULL, -- JSON
+  sequence INTEGER NOT NULL,
+  size     INTEGER NOT NULL, -- bytes
+  since    INTEGER NOT NULL, -- when it began to wait, or became a dead letter; ms since 1970
+  error    TEXT NOT NULL -- of a dead letter: the reason
+) STRICT;
+CREATE INDEX event_order ON events (tenant, sink, dead, number);
+CREATE INDEX event_users ON events (tenant, user) WHERE user != '';
+CREATE INDEX event_dead ON events (since) WHERE dead = 1;
+CREATE TABLE event_sinks (
+  tenant   TEXT NOT NULL,
+  sink     TEXT NOT NULL,
+  failures INTEGER NOT NULL DEFAULT 0, -- since the last delivery that succeeded
+  error    TEXT NOT NULL DEFAULT '',
+  dropped  INTEGER NOT NULL DEFAULT 0, -- dead letters, since the last delivery that succeeded
+  next     INTEGER NOT NULL DEFAULT 0, -- time of the next delivery, ms since 1970; 0: at once
+  PRIMARY KEY (tenant, sink)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_counts (
+  tenant TEXT NOT NULL,
+  sink   TEXT NOT NULL,
+  room   TEXT NOT NULL,
+  n      INTEGER NOT NULL, -- events of the room
+  last   INTEGER NOT NULL, -- ms since 1970
+  PRIMARY KEY (tenant, sink, room)
+) STRICT;
+CREATE INDEX event_count_ages ON event_counts (last);
+CREATE TABLE event_usage (
+  tenant TEXT NOT NULL, -- '': all
+  dead   INTEGER NOT NULL,
+  bytes  INTEGER NOT NULL,
+  PRIMARY KEY (tenant, dead)
+) STRICT, WITHOUT ROWID;
 `}

@@ -17,6 +17,10 @@ import (
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/datafile"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/events"
+	eventmemory "github.com/mootchat/moot/engine/events/memory"
+	eventredis "github.com/mootchat/moot/engine/events/redis"
+	eventfile "github.com/mootchat/moot/engine/events/sqlite"
 	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/moderation"
 	sanctionmemory "github.com/mootchat/moot/engine/moderation/memory"
@@ -38,19 +42,23 @@ type backend struct {
 	operators store.Store // the same store for operators, with its own connections; nil if store is nil
 	sanctions moderation.Store
 	review    review.Store
+	events    events.Store
 	close     func() error // called after the engine has ended
 }
 
 // openBackend opens the backend of the configuration. cache keeps the machine code of SQLite.
 func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backend, error) {
 	if n.cfg.Cluster.Backend == "memory" {
-		b := &backend{cluster: memory.New().Node(n.name), sanctions: &volatile{log: n.log}, review: &volatileReview{log: n.log}, close: func() error { return nil }}
+		b := &backend{cluster: memory.New().Node(n.name), sanctions: &volatile{log: n.log}, review: &volatileReview{log: n.log},
+			events: &eventmemory.Store{Limits: eventLimits(n.cfg.Limits)}, close: func() error { return nil }}
 		if dir := n.cfg.Data; dir.Written != "" {
 			file, err := datafile.Open(ctx, dir.Absolute, host.Compilations(cache, n.log))
 			if err != nil {
 				return nil, fmt.Errorf("data: %w", err)
 			}
-			b.sanctions, b.review, b.close = sanctionfile.New(file), reviewfile.New(file), file.Close
+			waiting := eventfile.New(file)
+			waiting.Limits = eventLimits(n.cfg.Limits)
+			b.sanctions, b.review, b.events, b.close = sanctionfile.New(file), reviewfile.New(file), waiting, file.Close
 		}
 		return b, nil
 	}
@@ -73,7 +81,9 @@ func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backen
 	sanctions.Wait = durable.Wait{Replicas: store.Wait.Replicas, For: max(store.Wait.For, sanctionWait)}
 	queue := reviewredis.New(opened.Client(), rc.Prefix, n.log)
 	queue.Wait = sanctions.Wait
-	return &backend{cluster: opened.Cluster(), store: store, operators: store.WithClient(opened.Operators()), sanctions: sanctions, review: queue,
+	waiting := eventredis.New(opened.Client(), rc.Prefix, n.log)
+	waiting.Limits, waiting.Wait = eventLimits(n.cfg.Limits), sanctions.Wait
+	return &backend{cluster: opened.Cluster(), store: store, operators: store.WithClient(opened.Operators()), sanctions: sanctions, review: queue, events: waiting,
 		close: func() error { return errors.Join(store.Close(), sanctions.Close(), queue.Close(), opened.Close()) }}, nil
 }
 

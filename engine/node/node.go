@@ -27,6 +27,7 @@ import (
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/host"
@@ -71,6 +72,7 @@ type Node struct {
 	keys      *auth.KeySets
 	reloader  *reloader
 	engine    *engine.Engine
+	events    *events.Dispatcher
 	api       *api.Server
 	listeners atomic.Pointer[listeners] // nil: the listeners are not open yet
 	http      *http.Server
@@ -168,9 +170,12 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	n.rules = rules
 	loaded.logFaults(log)
 	n.reloader = newReloader(ctx, n.source, loader, loaded, rules, n.keys, from, log, n.level)
+	n.events = newDispatcher(b.events, log)
+	useSinks(n.events, loaded.cfg, log)
+	n.reloader.useSinks = func(cfg *config.Config) { useSinks(n.events, cfg, log) }
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
-		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Moderation: b.sanctions, Review: b.review, Grace: cfg.Sessions.Grace}
+		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Moderation: b.sanctions, Review: b.review, Events: n.events, Grace: cfg.Sessions.Grace}
 	if n.traces != nil {
 		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
 	}
@@ -182,7 +187,7 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	n.reloader.useKeys = func(admin config.Admin) { n.api.SetKeys(n.apiKeys(admin)) }
 	sizes.engine = n.engine
 	log.Info("moot", "version", n.source.Version, "config", n.source.File, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
-	if err := errors.Join(n.run(ctx), closeRules()); err != nil {
+	if err := errors.Join(n.run(ctx), n.closeEvents(), closeRules()); err != nil {
 		return err
 	}
 	log.Info("stopped")
@@ -222,6 +227,7 @@ func (n *Node) run(ctx context.Context) error {
 	parts, failed := errgroup.WithContext(living)
 	n.part(parts, "engine", func() error { return n.engine.Run(failed) })
 	n.part(parts, "key sets", func() error { return n.keys.Run(failed) })
+	n.part(parts, "events", func() error { n.events.Run(failed); return nil })
 	n.serveAdmin(failed, parts, open.admin)
 	select {
 	case <-n.engine.Ready():

@@ -31,6 +31,7 @@ type reloader struct {
 	from     *sources
 	started  *config.Config // configuration of the start: settings that need a restart have these values
 	useKeys  func(config.Admin)
+	useSinks func(*config.Config)
 
 	last    atomic.Pointer[api.Reload]
 	taken   atomic.Uint64                                       // successful reloads and rollbacks
@@ -203,6 +204,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 	r.redactor.Store(next.cfg.LogRedactor())
 	r.keys.Permit(next.cfg.Limits.Networks())
 	r.keys.Use(ctx, keySetsOf(next.cfg))
+	r.useSinks(next.cfg)
 	setLevel(r.level, next.cfg.Log.Level)
 	return nil
 }

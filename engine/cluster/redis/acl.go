@@ -4,11 +4,11 @@ import "strings"
 
 // commands are the commands of a node and of the store of modules.
 const commands = "hello ping info time eval evalsha select " +
-	"get getrange set setrange del unlink exists incr incrby pexpire pttl " +
+	"get getrange set setrange del unlink exists incr incrby persist pexpire pttl " +
 	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hscan hstrlen " +
 	"sadd srem scard smembers srandmember " +
 	"zadd zrem zscore zcard zcount zrange zrangebyscore zrangebylex zlexcount zremrangebyrank zremrangebyscore " +
-	"xadd xdel xrange xread xtrim " +
+	"xadd xdel xlen xrange xread xtrim " +
 	"publish subscribe unsubscribe spublish ssubscribe sunsubscribe"
 
 // clusterCommands are additional commands for a Redis Cluster.

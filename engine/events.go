@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/mootchat/moot/engine/events"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// wants reports whether a sink of the tenant receives events of the kind.
+func (e *Engine) wants(tenant string, kind events.Kind) bool {
+	return e.events != nil && e.events.Wants(tenant).Has(kind)
+}
+
+// written waits until the store of events has w, which may be nil. If ctx ends first, the event is lost if the node dies before
+// the store has it; the dispatcher counts that.
+func (e *Engine) written(ctx context.Context, w *events.Write) { _ = w.Wait(ctx) }
+
+// memberEvent takes the event of a join or a leave; nil: no sink wants it. Each node that knows of the same join or leave makes an
+// event with the same ID.
+func (e *Engine) memberEvent(kind events.Kind, room string, p *hook.Profile, joinedAt int64, cause hook.Cause) *events.Write {
+	if !e.wants(p.Tenant, kind) {
+		return nil
+	}
+	id := events.IDOf(kind, p.Tenant, room, p.ID, joinedAt)
+	data := events.Member{Room: room, Connection: p.ID, User: p.User, Cause: string(cause)}
+	return e.events.Begin(p.Tenant, kind, events.NewEvent(id, kind, room, p.User, data))
+}
+
+// roomEvent takes the event of a room that was created or destroyed; nil: no sink wants it.
+func (e *Engine) roomEvent(kind events.Kind, tenant, room string) *events.Write {
+	if !e.wants(tenant, kind) {
+		return nil
+	}
+	return e.events.Begin(tenant, kind, events.NewEvent(events.NewID(), kind, room, "", events.Room{Room: room}))
+}
+
+// sanctionEvent takes the event of a sanction that was set; nil: no sink wants it.
+func (e *Engine) sanctionEvent(s *moderation.Sanction) *events.Write {
+	if !e.wants(s.Tenant, events.SanctionSet) {
+		return nil
+	}
+	data := events.Sanction{ID: s.ID, User: s.User, Kind: string(s.Kind), Rooms: s.Rooms, Until: s.Until, Reason: s.Reason, Note: s.Note, By: s.By, Module: s.Module}
+	if s.Network.IsValid() {
+		data.Address = s.Network.String()
+	}
+	id := events.IDOf(events.SanctionSet, s.Tenant, "", s.ID, s.At)
+	return e.events.Begin(s.Tenant, events.SanctionSet, events.NewEvent(id, events.SanctionSet, "", s.User, data))
+}
+
+// pardonEvent takes the event of a sanction that was removed; nil: no sink wants it.
+func (e *Engine) pardonEvent(tenant, id, by string) *events.Write {
+	if !e.wants(tenant, events.SanctionRemoved) {
+		return nil
+	}
+	return e.events.Begin(tenant, events.SanctionRemoved, events.NewEvent(events.NewID(), events.SanctionRemoved, "", "", events.Sanction{ID: id, By: by}))
+}
+
+// messageEvent takes the event of a message that was published; nil: no sink wants it. The caller is in the queue of the room, so that
+// events have the order of the messages.
+func (e *Engine) messageEvent(ev *hook.Event, p wire.Payload) *events.Write {
+	if !e.wants(ev.Tenant, events.MessagePublished) {
+		return nil
+	}
+	data := events.Message{MessageID: p.ID, Room: ev.Room, From: p.From, Message: json.RawMessage(p.Message.Text), SentAt: p.SentAt}
+	if !p.Message.JSON {
+		data.Message, _ = json.Marshal(p.Message.Text) // a text cannot fail
+	}
+	if ev.Conn != nil && p.From == ev.Conn.ID {
+		data.User = ev.Conn.User
+	}
+	return e.events.Begin(ev.Tenant, events.MessagePublished, events.NewEvent(events.NewID(), events.MessagePublished, ev.Room, data.User, data))
+}

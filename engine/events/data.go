@@ -1,0 +1,45 @@
+package events
+
+import "encoding/json"
+
+// Member is the data of MemberJoined and MemberLeft.
+type Member struct {
+	Room       string `json:"room"`
+	Connection string `json:"connection"`
+	User       string `json:"user,omitempty"`
+	Cause      string `json:"cause,omitempty"` // why a member left: roomLeave, disconnect, destroyed, removed, node_lost; of a join: rejoined
+}
+
+// Room is the data of RoomCreated and RoomDestroyed.
+type Room struct {
+	Room string `json:"room"`
+}
+
+// Sanction is the data of SanctionSet and SanctionRemoved. A removed one has ID and By alone.
+type Sanction struct {
+	ID      string `json:"id"`
+	User    string `json:"user,omitempty"`
+	Address string `json:"address,omitempty"` // a network, if the sanction has no user
+	Kind    string `json:"kind,omitempty"`    // mute, shadow or ban
+	Rooms   string `json:"rooms,omitempty"`   // pattern of room names; *: all rooms
+	Until   int64  `json:"until,omitempty"`   // ms since 1970; absent: no end
+	Reason  string `json:"reason,omitempty"`
+	Note    string `json:"note,omitempty"`
+	By      string `json:"by,omitempty"`     // name of the key of the person
+	Module  string `json:"module,omitempty"` // name of the module
+}
+
+// Message is the data of MessagePublished: the message after onSayReceive.
+type Message struct {
+	MessageID string          `json:"messageId"`
+	Room      string          `json:"room"`
+	From      string          `json:"from"` // id of the connection; 0: the server
+	User      string          `json:"user,omitempty"`
+	Message   json.RawMessage `json:"message"` // a string, or the JSON of the message
+	SentAt    int64           `json:"sentAt"`  // ms since 1970
+}
+
+// Ping is the data of Test.
+type Ping struct {
+	By string `json:"by,omitempty"` // name of the key that asked for it
+}

@@ -1,0 +1,143 @@
+package sqlite
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/mootchat/moot/engine/events"
+)
+
+// States implements [events.Store].
+func (s *Store) States(ctx context.Context, tenant string) (all []events.State, err error) {
+	if err := s.file.Enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.file.Leave()
+	err = s.file.Run(sqlStates, func(row *sqlite3.Stmt) error {
+		st := events.State{Sink: row.ColumnText(0), Events: row.ColumnInt(1), Bytes: row.ColumnInt64(2), Oldest: row.ColumnInt64(3), Dead: row.ColumnInt(4),
+			Failures: row.ColumnInt(5), Dropped: uint64(row.ColumnInt64(6)), Error: row.ColumnText(7)}
+		if st.Events > 0 {
+			st.Next = max(st.Oldest, row.ColumnInt64(8))
+		}
+		all = append(all, st)
+		return nil
+	}, tenant)
+	return all, s.file.Explain(err)
+}
+
+// Dead implements [events.Store].
+func (s *Store) Dead(ctx context.Context, sink events.Sink, cursor string, limit int) (page []events.Letter, next string, err error) {
+	after, _ := strconv.ParseInt(cursor, 10, 64) // "" is 0
+	if err := s.file.Enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer s.file.Leave()
+	page, err = s.letters(sink, 1, after, limit+1)
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].Place
+	}
+	return page, next, s.file.Explain(err)
+}
+
+// Retry implements [events.Store].
+func (s *Store) Retry(ctx context.Context, sink events.Sink, places []string) (int, error) {
+	return s.move(ctx, sink, places, func(l *events.Letter) error {
+		l.Error = ""
+		if err := s.insert(&l.Record, int64(l.Sequence), time.Now().UnixMilli()); err != nil {
+			return err
+		}
+		return s.file.Run(sqlAtOnce, nil, sink.Tenant, sink.Name)
+	})
+}
+
+// Drop implements [events.Store].
+func (s *Store) Drop(ctx context.Context, sink events.Sink, places []string) (int, error) {
+	return s.move(ctx, sink, places, func(*events.Letter) error { return nil })
+}
+
+// move removes dead letters and passes them to f.
+func (s *Store) move(ctx context.Context, sink events.Sink, places []string, f func(*events.Letter) error) (n int, err error) {
+	err = s.change(ctx, func() error {
+		n = 0
+		chosen, err := s.chosen(sink, places)
+		if err != nil {
+			return err
+		}
+		for i := range chosen {
+			number, err := strconv.ParseInt(chosen[i].Place, 10, 64)
+			if err == nil {
+				_, err = s.take(sink, number, 1)
+			}
+			if err == nil {
+				err = f(&chosen[i])
+			}
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return s.file.Run(sqlForget, nil, sink.Tenant, sink.Name)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// chosen returns the dead letters at places, in order; without places the oldest ones.
+func (s *Store) chosen(sink events.Sink, places []string) (all []events.Letter, err error) {
+	if len(places) == 0 {
+		return s.letters(sink, 1, 0, events.MaxMoved)
+	}
+	var numbers []int64
+	for _, place := range places {
+		if n, err := strconv.ParseInt(place, 10, 64); err == nil && n > 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for _, n := range slices.Compact(numbers)[:min(len(slices.Compact(numbers)), events.MaxMoved)] {
+		one, err := s.letters(sink, 1, n-1, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(one) == 1 && one[0].Place == strconv.FormatInt(n, 10) {
+			all = append(all, one[0])
+		}
+	}
+	return all, nil
+}
+
+// Erase implements [events.Store].
+func (s *Store) Erase(ctx context.Context, tenant, user string) (n int, err error) {
+	err = s.change(ctx, func() error {
+		n = 0
+		sizes := [2]int64{}
+		sinks := map[string]bool{}
+		if err := s.file.Run(sqlErase, func(row *sqlite3.Stmt) error {
+			sizes[row.ColumnInt(1)] += row.ColumnInt64(2)
+			sinks[row.ColumnText(0)] = true
+			n++
+			return nil
+		}, tenant, user); err != nil {
+			return err
+		}
+		for dead, size := range sizes {
+			if err := s.use(tenant, dead, -size); err != nil {
+				return err
+			}
+		}
+		for sink := range sinks {
+			if err := s.file.Run(sqlForget, nil, tenant, sink); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}

@@ -1,0 +1,115 @@
+package events
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+)
+
+// Store keeps events until they are delivered. Nodes of a cluster share one. Methods may be called concurrently. They return
+// an error that wraps ctx's when ctx ends; a change may then have been made.
+//
+// A sink's events have an order: that of Append. At most one caller has a claim on a sink's oldest events at a time.
+type Store interface {
+	// Append adds events, which it keeps in their order, and sets their Sequence. When it returns, they are as durable as the
+	// store. It moves the oldest events of a sink to its dead letters if the tenant's events exceed Limits, and drops its
+	// oldest dead letters if those exceed them. It does not keep records.
+	Append(ctx context.Context, records []Record) error
+
+	// Due returns up to limit sinks that have events, no claim, and no time to wait for.
+	Due(ctx context.Context, limit int) ([]Sink, error)
+
+	// Claim returns the oldest events of a sink, at most limit, and at least one. It returns nil if the sink has none, has to
+	// wait, or another caller has them. A claim ends with Settle, or after lease. Events that have waited for
+	// Limits.Age become dead letters.
+	Claim(ctx context.Context, sink Sink, limit int, lease time.Duration) (*Claim, error)
+
+	// Settle ends a claim. It reports whether more events of the sink are due. It does nothing if the claim has ended.
+	Settle(ctx context.Context, c *Claim, result Result) (more bool, err error)
+
+	// States returns the sinks of a tenant that have events or dead letters, ordered by name.
+	States(ctx context.Context, tenant string) ([]State, error)
+
+	// Dead returns a page of the dead letters of a sink, oldest first. next is the cursor of the next page; "" after the last.
+	Dead(ctx context.Context, sink Sink, cursor string, limit int) (page []Letter, next string, err error)
+
+	// Retry moves dead letters to the end of the sink's events; all of them if places is empty. It returns their number, at most
+	// MaxMoved.
+	Retry(ctx context.Context, sink Sink, places []string) (int, error)
+
+	// Drop removes dead letters, as Retry moves them.
+	Drop(ctx context.Context, sink Sink, places []string) (int, error)
+
+	// Erase removes the events and dead letters of a user of the tenant, and returns their number.
+	Erase(ctx context.Context, tenant, user string) (int, error)
+}
+
+// Taker takes events for the sinks of tenants; [Dispatcher] implements it. Its methods are called concurrently.
+type Taker interface {
+	// Wants returns the kinds of events that the tenant's sinks receive. It is called for each message and must be fast.
+	Wants(tenant string) Kinds
+	// Begin takes an event, without waiting. The caller waits for its Write before it answers a client.
+	Begin(tenant string, kind Kind, e Event) *Write
+}
+
+// MaxMoved is the largest number of dead letters that one call of Retry or Drop changes.
+const MaxMoved = 1000
+
+// Claim is a right to deliver events of a sink.
+type Claim struct {
+	Sink     Sink
+	Token    string // of the store
+	Failures int    // failed deliveries since the last that succeeded
+	Dropped  uint64 // events of the sink that were lost since the last delivery that succeeded
+	Records  []Record
+	Places   []string // of Records, in the store
+}
+
+// Result is the result of a claim. The zero Result returns the events; they are due at once.
+type Result struct {
+	Delivered int           // the first records that the sink has accepted
+	Dead      int           // the records after those that become dead letters
+	Wait      time.Duration // the time until the rest is due; it counts as a failure if it is not 0
+	Error     string        // of the failure, or of the dead letters; at most MaxError bytes
+}
+
+// MaxError is the largest size of the text of an error, in bytes.
+const MaxError = 256
+
+// State is the state of a sink.
+type State struct {
+	Sink     string
+	Events   int    // that wait
+	Bytes    int64  // of them
+	Oldest   int64  // the time of the oldest one, ms since 1970; 0: none waits
+	Dead     int    // dead letters
+	Dropped  uint64 // see Claim
+	Failures int    // see Claim
+	Error    string // of the last delivery that failed; "" after one that succeeded
+	Next     int64  // the earliest time of the next delivery, ms since 1970; 0: none waits
+}
+
+// Letter is a dead letter.
+type Letter struct {
+	Place string // for Retry and Drop
+	Record
+}
+
+// ErrUnknown is the error of a change that may have been made, or may be lost.
+var ErrUnknown = errors.New("outcome unknown")
+
+// Limits are the bounds of what waits.
+type Limits struct {
+	TenantBytes int64         // of a tenant's events, and as much of its dead letters; 0: 64 MiB
+	TotalBytes  int64         // of all tenants' events, and as much of their dead letters; 0: 1 GiB. On Redis each of 16 partitions has its part
+	Age         time.Duration // that an event waits until it becomes a dead letter, and a dead letter until it is dropped; 0: 24 h
+}
+
+// WithDefaults returns l with its defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
+	l.TenantBytes = cmp.Or(l.TenantBytes, 64<<20)
+	l.TotalBytes = cmp.Or(l.TotalBytes, 1<<30)
+	l.Age = cmp.Or(l.Age, 24*time.Hour)
+	return l
+}

@@ -1,0 +1,151 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/events"
+	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/moderation/memory"
+)
+
+// eventLog is an [events.Taker] that keeps the events of the tenant "default".
+type eventLog struct {
+	kinds events.Kinds
+
+	mu  sync.Mutex
+	ids map[string]int // number of events by ID
+	all []string       // kind and data, each ID once
+}
+
+func (l *eventLog) Wants(tenant string) events.Kinds {
+	if tenant != "default" {
+		return 0
+	}
+	return l.kinds
+}
+
+func (l *eventLog) Begin(tenant string, kind events.Kind, e events.Event) *events.Write {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ids[e.ID]++; l.ids[e.ID] == 1 {
+		var data map[string]any
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			panic(err)
+		}
+		for _, changing := range []string{"connection", "from", "messageId", "id"} {
+			if _, is := data[changing]; is {
+				data[changing] = "*"
+			}
+		}
+		shown, _ := json.Marshal(data)
+		l.all = append(l.all, fmt.Sprintf("%s %s", e.Kind, shown))
+	}
+	return nil
+}
+
+// take returns the events since the last call.
+func (l *eventLog) take() []string {
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.all
+	l.all = nil
+	return all
+}
+
+func (l *eventLog) want(w *world, want ...string) {
+	w.Helper()
+	if got := l.take(); !slices.Equal(got, want) {
+		w.Errorf("the events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestEventsOfATenant checks the events of each kind, their data and their order.
+func TestEventsOfATenant(t *testing.T) {
+	inWorld(t, func(w *world) {
+		log := &eventLog{kinds: events.Default.With(events.MessagePublished), ids: map[string]int{}}
+		n := w.node("one", moderated(&memory.Store{}), func(c *engine.Config) { c.Events = log })
+		w.must(n.CreateRoom(w.Context(), in("x")), nil)
+		log.want(w, `room.created {"room":"x"}`)
+		ann := n.as("ann")
+		ann.do(`{"event":"roomAdd","room":"x"}`)
+		log.want(w, `member.joined {"connection":"*","room":"x","user":"ann"}`)
+		ann.do(`{"event":"say","room":"x","message":"hi \"all\""}`)
+		log.want(w, `message.published {"from":"*","message":"hi \"all\"","messageId":"*","room":"x","sentAt":`+now+`,"user":"ann"}`)
+		_, err := n.Broadcast(w.Context(), in("x"), "", json.RawMessage(`{"a":1}`))
+		w.must(err, nil)
+		log.want(w, `message.published {"from":"*","message":{"a":1},"messageId":"*","room":"x","sentAt":`+now+`}`)
+		s := n.sanctions(sanction(moderation.Mute, "bob", "x", 0))
+		log.want(w, `sanction.set {"by":"mia","id":"*","kind":"mute","reason":"be kind","rooms":"x","user":"bob"}`)
+		_, err = n.RemoveSanction(w.Context(), "default", s.ID, "mia")
+		w.must(err, nil)
+		log.want(w, `sanction.removed {"by":"mia","id":"*"}`)
+		ann.do(`{"event":"roomLeave","room":"x"}`)
+		log.want(w, `member.left {"cause":"roomLeave","connection":"*","room":"x","user":"ann"}`)
+		ann.do(`{"event":"roomAdd","room":"x"}`)
+		log.take()
+		w.must(n.DestroyRoom(w.Context(), in("x")), nil)
+		got := log.take()
+		slices.Sort(got)
+		if want := []string{`member.left {"cause":"destroyed","connection":"*","room":"x","user":"ann"}`,
+			`message.published {"from":"*","message":"this room has been deleted","messageId":"*","room":"x","sentAt":` + now + `}`, `room.destroyed {"room":"x"}`}; !slices.Equal(got, want) {
+			t.Errorf("the events are %q, want %q", got, want)
+		}
+		ann.do(`{"event":"roomAdd","room":"r"}`)
+		log.take()
+		ann.HangUp()
+		log.want(w, `member.left {"cause":"disconnect","connection":"*","room":"r","user":"ann"}`)
+	})
+}
+
+// TestEventsOfARefusal checks that a join, a message or a sanction that is refused is no event.
+func TestEventsOfARefusal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		log := &eventLog{kinds: events.Default.With(events.MessagePublished), ids: map[string]int{}}
+		n := w.node("one", moderated(&memory.Store{}), func(c *engine.Config) { c.Events = log })
+		n.sanctions(sanction(moderation.Ban, "bob", "q", 0))
+		n.sanctions(sanction(moderation.Shadow, "ann", "r", 0))
+		log.take()
+		bob, ann := n.as("bob"), n.as("ann")
+		bob.do(`{"event":"roomAdd","room":"q"}`, `{"event":"say","room":"q","message":"hi"}`)
+		ann.do(`{"event":"roomAdd","room":"r"}`, `{"event":"say","room":"r","message":"nobody sees this"}`)
+		log.want(w, `member.joined {"connection":"*","room":"r","user":"ann"}`)
+	})
+}
+
+// TestADeadNodesMembersLeaveInEvents checks that a survivor makes the events of the members of a dead node.
+func TestADeadNodesMembersLeaveInEvents(t *testing.T) {
+	inWorld(t, func(w *world) {
+		log := &eventLog{kinds: events.Default, ids: map[string]int{}}
+		w.node("one", func(c *engine.Config) { c.Events = log })
+		two := w.node("two", func(c *engine.Config) { c.Tenants[0].Tokens = people })
+		two.as("ann").do(`{"event":"roomAdd","room":"r"}`)
+		two.as("bob").do(`{"event":"roomAdd","room":"r"}`)
+		log.take()
+		w.must(w.hub.Kill("two"), nil)
+		time.Sleep(time.Minute)
+		got := log.take()
+		slices.Sort(got)
+		if len(got) != 2 || !strings.HasPrefix(got[0], `member.left {"cause":"node_lost"`) || !strings.Contains(got[0], `"ann"`) || !strings.Contains(got[1], `"bob"`) {
+			t.Errorf("the events are %q", got)
+		}
+	})
+}
+
+// TestATenantWithoutSinksMakesNoEvents checks that nothing is made for a tenant that wants no events, or for kinds that it does not want.
+func TestATenantWithoutSinksMakesNoEvents(t *testing.T) {
+	inWorld(t, func(w *world) {
+		log := &eventLog{kinds: events.Kinds(0).With(events.RoomDestroyed), ids: map[string]int{}}
+		n := w.node("one", func(c *engine.Config) { c.Events = log; c.Tenants[0].Tokens = people })
+		n.as("ann").do(`{"event":"roomAdd","room":"r"}`, `{"event":"say","room":"r","message":"hi"}`)
+		log.want(w)
+	})
+}
