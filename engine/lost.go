@@ -86,6 +86,17 @@ func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection s
 	}
 }
 
+// Unannounced implements cluster.Handler: it announces users of a room that their node did not announce.
+func (e *Engine) Unannounced(ctx context.Context, id cluster.RoomID) {
+	if t := e.settings.Load().tenants[id.Tenant]; t != nil && e.noteUsers(t, id) {
+		return
+	}
+	_, err := e.cluster.Presence.Announce(ctx, id, func(context.Context, cluster.Announcement) error { return nil }) // the setting was removed
+	if err != nil {
+		e.log.Debug("users were not announced", "tenant", id.Tenant, "room", id.Room, "error", err)
+	}
+}
+
 // Rejoin implements cluster.Handler: members of this node that other nodes treated as dead
 // join again. A member whose join is denied receives a message.
 func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {

@@ -156,8 +156,8 @@ func (c *Connection) joinTime() int64 {
 func (m *member) record() cluster.MemberRecord {
 	p := m.conn.profile.Load()
 	r := cluster.MemberRecord{ID: p.ID, JoinedAt: m.joinedAt, Profile: encodeProfile(p)}
-	if m.conn.tenant.settings(m.room.id.Room).Users {
-		r.User = p.User
+	if s := m.conn.tenant.settings(m.room.id.Room); s.Users {
+		r.User, r.Announce = p.User, s.Presence && p.User != ""
 	}
 	return r
 }
@@ -205,6 +205,7 @@ func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 		e.removePresence(ctx, r, c.ID()) // the member may be recorded even after an error
 		e.unsubscribe(ctx, m)
 	}
+	e.noteUsers(c.tenant, r.id)
 	return err
 }
 
@@ -358,6 +359,7 @@ func (e *Engine) recordPresence(ctx context.Context, m *member) {
 	if err != nil {
 		e.log.Warn("presence was not recorded", "tenant", r.id.Tenant, "room", r.id.Room, "connection", c.ID(), "error", err)
 	}
+	e.noteUsers(c.tenant, r.id)
 }
 
 func (e *Engine) beginLeave(ctx context.Context, c *Connection, name string) (*member, error) {

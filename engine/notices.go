@@ -43,6 +43,7 @@ type notice struct {
 type pendingNotices struct {
 	mu     sync.Mutex
 	rooms  map[cluster.RoomID]*pendingNotice
+	users  map[cluster.RoomID]*pendingUsers // rooms in which users will be announced; see usernotices.go
 	timers sync.WaitGroup
 }
 
@@ -57,6 +58,7 @@ func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined 
 	if !t.settings(room.Room).Presence {
 		return
 	}
+	e.noteUsers(t, room)
 	g := &e.notices
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,9 +127,18 @@ func (e *Engine) publishAllNotices() {
 			now = append(now, room)
 		}
 	}
+	var users []cluster.RoomID
+	for room, p := range g.users {
+		if p.timer.Stop() {
+			users = append(users, room)
+		}
+	}
 	g.mu.Unlock()
 	for _, room := range now {
 		e.publishNotice(room)
+	}
+	for _, room := range users {
+		e.announceUsers(room)
 	}
 	g.timers.Wait()
 }
@@ -144,11 +155,15 @@ func (e *Engine) deliverNotice(t *tenant, topic string, payload []byte) bool {
 		return true
 	}
 	defer t.release(r)
+	ofUsers := t.settings(name).Users && isUsersNotice(payload)
+	if ofUsers && !r.firstNotice(payload) {
+		return true
+	}
 	to := r.present()
 	frame := wire.FrameOf(payload)
 	n := fanout.Message{Answers: []*wire.Frame{frame}, Which: make([]int32, len(to.members)), Size: frame.Len()}
 	for i, m := range to.members {
-		if !m.watches {
+		if !m.watches || ofUsers && m.conn.actionHero {
 			n.Which[i] = fanout.Nothing
 		}
 	}

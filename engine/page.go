@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -117,6 +118,17 @@ func appendMembersPage(dst []byte, s RoomStatus, plain bool) []byte {
 		dst = append(dst, '}')
 	}
 	dst = strconv.AppendInt(append(dst, `},"membersCount":`...), int64(s.MembersCount), 10)
+	if s.NamesUsers && !plain {
+		dst = append(dst, `,"users":{`...)
+		for i, user := range slices.Sorted(maps.Keys(s.Users)) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = strconv.AppendInt(append(wire.AppendString(dst, user), `:{"connections":`...), int64(s.Users[user]), 10)
+			dst = append(dst, '}')
+		}
+		dst = strconv.AppendInt(append(dst, `},"usersCount":`...), int64(s.UsersCount), 10)
+	}
 	if s.Cursor != "" {
 		dst = wire.AppendString(append(dst, `,"cursor":`...), s.Cursor)
 	}

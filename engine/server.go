@@ -103,6 +103,9 @@ type RoomStatus struct {
 	Room         string
 	Members      []cluster.MemberRecord // one page, in an order that does not change for members that stay
 	MembersCount int                    // on all nodes and all pages
+	NamesUsers   bool                   // the room names users
+	Users        map[string]int         // the users of Members, and their connections in the room on all nodes
+	UsersCount   int                    // on all nodes and all pages
 	Cursor       string                 // of the next page; "" at the end
 }
 
@@ -128,7 +131,32 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 			return RoomStatus{}, err
 		}
 	}
-	return s, nil
+	return s, e.countUsers(ctx, id, &s)
+}
+
+// countUsers sets the users of a status if the room names users.
+func (e *Engine) countUsers(ctx context.Context, id cluster.RoomID, s *RoomStatus) error {
+	t := e.settings.Load().tenants[id.Tenant]
+	if s.NamesUsers = t != nil && t.settings(id.Room).Users; !s.NamesUsers {
+		return nil
+	}
+	var names []string
+	for i := range s.Members {
+		if name := s.Members[i].User; name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	total, connections, err := e.cluster.Presence.Users(ctx, id, names)
+	if err != nil {
+		return err
+	}
+	s.UsersCount, s.Users = total, make(map[string]int, len(names))
+	for i, name := range names {
+		s.Users[name] = connections[i]
+	}
+	return nil
 }
 
 // maxPieces is the maximum number of pages of the cluster in one page of a room's status.

@@ -71,6 +71,7 @@ type memberList struct {
 	Body struct {
 		Members      []member `json:"members"`
 		MembersCount int      `json:"membersCount" doc:"Members on all pages."`
+		UsersCount   *int     `json:"usersCount,omitempty" doc:"Different users of the members on all pages; only in rooms with the setting users."`
 		Cursor       string   `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 	}
 }
@@ -131,6 +132,9 @@ func (s *Server) listMembers(ctx context.Context, in *struct {
 	}
 	out := &memberList{}
 	out.Body.MembersCount, out.Body.Cursor, out.Body.Members = status.MembersCount, status.Cursor, []member{}
+	if status.NamesUsers {
+		out.Body.UsersCount = &status.UsersCount
+	}
 	for _, m := range status.Members {
 		out.Body.Members = append(out.Body.Members, member{m.ID, m.JoinedAt, m.User})
 	}

@@ -128,6 +128,11 @@ type Handler interface {
 	// session. One Handler of the cluster receives it, and owns session.
 	Expired(ctx context.Context, session []byte)
 
+	// Unannounced reports that users of the room have joined or left it, and that their node has died before
+	// Presence.Announce has announced them, or was not able to. The handler calls Presence.Announce. Several Handlers
+	// may receive it, and again until the users are announced.
+	Unannounced(ctx context.Context, room RoomID)
+
 	// Rejoin returns members of this node that another node removed because it took this node for
 	// dead: leave has run there, or is running. The handler runs join for each, and then
 	// calls Presence.Add or Presence.Remove.
@@ -251,12 +256,13 @@ type MemberRecord struct {
 	ID       string          // id of the connection
 	JoinedAt int64           // ms since 1970
 	User     string          // in rooms that name users; "": none
+	Announce bool            // Presence.Announce announces the user
 	Profile  json.RawMessage // input of leave on another node, if this one dies
 }
 
 // Presence records which members a room has, and on which node.
 type Presence interface {
-	// Add records a member of this node. A second Add changes nothing, unless m.User differs:
+	// Add records a member of this node. A second Add changes nothing, unless m has another User:
 	// then it sets User and Profile. A member that is also
 	// recorded for another node belongs to both until that node removes it. The backend may keep
 	// m.Profile, so the caller must not change it. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
@@ -278,6 +284,27 @@ type Presence interface {
 	Count(ctx context.Context, room RoomID) (int, error)
 	// Counts returns the number of members of each room. Up to 100 rooms take one round trip.
 	Counts(ctx context.Context, rooms []RoomID) ([]int, error)
+	// Users returns the number of different users of the room's members on all nodes, and the number of
+	// members of each of the named users. Members of a dead node count until Lost passes them to a Handler.
+	Users(ctx context.Context, room RoomID, names []string) (total int, members []int, err error)
+	// Announce passes the users to publish who have joined or left the room and were not announced, in
+	// several announcements if they are many. A user joins with the first member for which Announce is set,
+	// and leaves with the last member. A user who has left and joined again in the meantime has not changed.
+	//
+	// Each change is in one announcement. After an error of publish, or if this node dies, a later call
+	// passes the same announcement again, on any node: publish must publish an ID once. done is false
+	// if another node is announcing, or if the cluster recovers from a failover: Unannounced follows, if it is
+	// still necessary. The calls for one room on this node come one after the other. Errors:
+	// that of publish, ErrUnavailable, ErrUnknown.
+	Announce(ctx context.Context, room RoomID, publish func(context.Context, Announcement) error) (done bool, err error)
+}
+
+// Announcement is users who have joined and left a room.
+type Announcement struct {
+	ID     string   // unique
+	Joined []string // at most 500 with Left, without an order
+	Left   []string
+	Users  int // the number of users in the room, after the changes
 }
 
 // Sessions keeps the sessions of connections that no node holds, because their node has stopped

@@ -59,14 +59,18 @@ func (s *session) message(m client.Message) line {
 }
 
 func presence(p client.Presence) line {
+	joined, left, here := p.Joined, p.Left, fmt.Sprintf("%d are here", p.MembersCount)
+	if p.Users != nil {
+		joined, left, here = p.Users.Joined, p.Users.Left, fmt.Sprintf("%d users are here", p.Users.Count)
+	}
 	var changes []string
-	if len(p.Joined) > 0 {
-		changes = append(changes, strings.Join(p.Joined, ", ")+" joined")
+	if len(joined) > 0 {
+		changes = append(changes, strings.Join(joined, ", ")+" joined")
 	}
-	if len(p.Left) > 0 {
-		changes = append(changes, strings.Join(p.Left, ", ")+" left")
+	if len(left) > 0 {
+		changes = append(changes, strings.Join(left, ", ")+" left")
 	}
-	return line{kind: noticeLine, room: p.Room, text: fmt.Sprintf("%s: %d are here", strings.Join(changes, ", "), p.MembersCount)}
+	return line{kind: noticeLine, room: p.Room, text: strings.Join(changes, ", ") + ": " + here}
 }
 
 func announced(n client.Notice) line {

@@ -29,6 +29,9 @@ type handler struct {
 	lost   map[member]int                        // how often Lost received each member
 	ended  map[string]int                        // how often Expired received each session
 	hangs  int                                   // calls that wait for the end of their ctx
+	told   map[string]cluster.Announcement       // announcements that were published, by id
+	order  []string                              // their ids
+	silent map[cluster.RoomID]int                // how often Unannounced received each room
 }
 
 // member identifies a membership, so that tests can compare memberships.
@@ -54,6 +57,8 @@ func newHandler(t *testing.T, name string, c cluster.Backend) *handler {
 		within: map[cluster.RoomID]bool{},
 		lost:   map[member]int{},
 		ended:  map[string]int{},
+		told:   map[string]cluster.Announcement{},
+		silent: map[cluster.RoomID]int{},
 	}
 }
 
@@ -183,6 +188,26 @@ func (h *handler) placesIn(room cluster.RoomID) []cluster.Position {
 }
 
 // Rejoin fails the test: no node of these tests is cut off and comes back.
+// Unannounced announces the users of the room.
+func (h *handler) Unannounced(ctx context.Context, room cluster.RoomID) {
+	h.mu.Lock()
+	h.rule("Unannounced")
+	h.silent[room]++
+	h.mu.Unlock()
+	_, _ = h.cluster.Presence.Announce(ctx, room, h.announce) // repeated after an error
+}
+
+// announce records an announcement once.
+func (h *handler) announce(_ context.Context, a cluster.Announcement) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, again := h.told[a.ID]; !again {
+		h.told[a.ID] = a
+		h.order = append(h.order, a.ID)
+	}
+	return nil
+}
+
 func (h *handler) Rejoin(_ context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	h.t.Errorf("%s was handed back %d members of %q", h.name, len(members), room)
 }

@@ -18,6 +18,7 @@ type directory struct {
 	mu      sync.RWMutex
 	tenants map[string]*btree.Set[string] // the names of the rooms that exist, in order
 	rosters map[cluster.RoomID]*roster    // rosters of the rooms with members
+	users   map[cluster.RoomID]*users     // users of the rooms that name them
 	seat    uint64                        // number of the last seat, in any room
 }
 
@@ -196,7 +197,10 @@ func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *process)
 		d.rosters[room] = r
 	}
 	d.seat++
-	r.add(seat{number: d.seat, by: s, member: m})
+	was, now := r.add(seat{number: d.seat, by: s, member: m})
+	if was != now || m.Announce && now != "" {
+		d.changeUser(room, was, now, m.Announce)
+	}
 	return nil
 }
 
@@ -215,7 +219,9 @@ func (d *directory) remove(room cluster.RoomID, id string, by *process) {
 	if r == nil {
 		return
 	}
-	r.leave(id, by)
+	if user := r.leave(id, by); user != "" {
+		d.changeUser(room, user, "", false)
+	}
 	d.sweep(room, r)
 }
 
@@ -237,10 +243,22 @@ func (d *directory) removeAllOf(s *process) []loss {
 	defer d.mu.Unlock()
 	var losses []loss
 	for room, r := range d.rosters {
-		if members := r.removeAllOf(s); len(members) > 0 {
+		members, users := r.removeAllOf(s)
+		if len(members) > 0 {
 			losses = append(losses, loss{room: room, members: members})
 		}
+		for _, user := range users {
+			d.changeUser(room, user, "", false)
+		}
 		d.sweep(room, r)
+	}
+	for room, u := range d.users {
+		if u.batch != nil && u.by == s {
+			u.by = nil
+		}
+		if len(u.changed) > 0 || u.batch != nil {
+			losses = append(losses, loss{room: room, unannounced: true})
+		}
 	}
 	return losses
 }

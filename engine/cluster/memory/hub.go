@@ -42,18 +42,20 @@ type Hub struct {
 	parked map[string]parked   // sessions, by key
 }
 
-// loss is the members of a dead node in one room, or a session that no node took in time.
+// loss is the members of a dead node in one room, a session that no node took in time, or a room in which a dead node has
+// not announced users.
 type loss struct {
-	room    cluster.RoomID
-	members []cluster.MemberRecord
-	session []byte // nil: the loss is members
+	room        cluster.RoomID
+	members     []cluster.MemberRecord
+	session     []byte // nil: the loss is members, or unannounced is set
+	unannounced bool
 }
 
 // New returns a cluster without rooms and nodes.
 func New() *Hub {
 	return &Hub{
 		topics:    topics{byRoom: map[cluster.RoomID]*topic{}},
-		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[cluster.RoomID]*roster{}},
+		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[cluster.RoomID]*roster{}, users: map[cluster.RoomID]*users{}},
 		secret:    []byte(rand.Text() + rand.Text())[:32],
 		nodes:     map[string]*process{},
 		parked:    map[string]parked{},

@@ -32,6 +32,7 @@ func (recorder) Amended(context.Context, cluster.RoomID, cluster.Position, clust
 
 func (e recorder) Answer(context.Context, []byte) ([]byte, error)                 { return nil, nil }
 func (e recorder) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)   {}
+func (e recorder) Unannounced(context.Context, cluster.RoomID)                    {}
 func (e recorder) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord) {}
 func deaf([]byte)                                                                 {}
 

@@ -73,6 +73,10 @@ func (s *process) serve(h *Hub) {
 				s.handler.Expired(s.ctx, l.session)
 				continue
 			}
+			if l.unannounced {
+				s.handler.Unannounced(s.ctx, l.room)
+				continue
+			}
 			s.handler.Lost(s.ctx, l.room, l.members)
 		}
 		select {

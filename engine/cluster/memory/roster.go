@@ -33,18 +33,22 @@ func (r *roster) len() int {
 }
 
 // add gives a member a seat. A member with a seat keeps it, is no longer leaving, and belongs to
-// the process of s from now on. A new user replaces the user and the profile.
-func (r *roster) add(s seat) {
+// the process of s from now on. A new user replaces the user and the profile. It returns the users
+// before and now; "": none.
+func (r *roster) add(s seat) (was, now string) {
 	if number, ok := r.byID[s.member.ID]; ok {
 		i, _ := r.find(number)
 		r.seats[i].by, r.seats[i].parting = s.by, false
-		if had := &r.seats[i].member; had.User != s.member.User {
+		had := &r.seats[i].member
+		was = had.User
+		if s.member.User != "" && had.User != s.member.User {
 			had.User, had.Profile = s.member.User, s.member.Profile
 		}
-		return
+		return was, had.User
 	}
 	r.byID[s.member.ID] = s.number
 	r.seats = append(r.seats, s)
+	return "", s.member.User
 }
 
 // part marks a member as leaving. It reports false if the process has no such member.
@@ -61,13 +65,15 @@ func (r *roster) part(id string, by *process) bool {
 	return true
 }
 
-// leave removes a member of the process.
-func (r *roster) leave(id string, by *process) {
+// leave removes a member of the process, and returns the user; "": none.
+func (r *roster) leave(id string, by *process) (user string) {
 	if number, ok := r.byID[id]; ok {
 		if i, _ := r.find(number); r.seats[i].by == by {
+			user = r.seats[i].member.User
 			r.remove(id)
 		}
 	}
+	return user
 }
 
 func (r *roster) remove(id string) {
@@ -123,15 +129,18 @@ func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) 
 	return page, 0
 }
 
-// removeAllOf removes the members of a process and returns those that were not leaving.
-func (r *roster) removeAllOf(by *process) []cluster.MemberRecord {
-	var members []cluster.MemberRecord
+// removeAllOf removes the members of a process and returns those that were not leaving, and the users
+// of all.
+func (r *roster) removeAllOf(by *process) (members []cluster.MemberRecord, users []string) {
 	var ids []string
 	for _, s := range r.seats {
 		if s.by != by {
 			continue
 		}
 		ids = append(ids, s.member.ID)
+		if s.member.User != "" {
+			users = append(users, s.member.User)
+		}
 		if !s.parting {
 			members = append(members, s.member)
 		}
@@ -139,5 +148,5 @@ func (r *roster) removeAllOf(by *process) []cluster.MemberRecord {
 	for _, id := range ids {
 		r.remove(id)
 	}
-	return members
+	return members, users
 }

@@ -45,7 +45,7 @@ func TestRosterIsAList(t *testing.T) {
 			}
 		}
 		lost := slices.DeleteFunc(slices.Clone(list), func(s seat) bool { return s.by != by[0] })
-		if got := r.removeAllOf(by[0]); len(got) != len(lost) || r.len() != len(list)-len(lost) {
+		if got, _ := r.removeAllOf(by[0]); len(got) != len(lost) || r.len() != len(list)-len(lost) {
 			t.Fatalf("harvested %d and left %d, want %d of %d", len(got), r.len(), len(lost), len(list))
 		}
 	}

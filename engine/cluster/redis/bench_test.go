@@ -25,6 +25,7 @@ func (*counting) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord)
 func (*counting) Expired(context.Context, []byte)                                              {}
 func (*counting) Missed(context.Context, cluster.RoomID)                                       {}
 func (*counting) Pace(context.Context, cluster.RoomID)                                         {}
+func (*counting) Unannounced(context.Context, cluster.RoomID)                                  {}
 
 // BenchmarkMessage measures the processor time of a message of 200 bytes, with 256 senders and
 // 500 rooms: redis-us of redis-server, and node-us of this process, which publishes the message

@@ -92,6 +92,8 @@ func amended(a cluster.Amendment) string {
 	return "edit " + a.Message + " " + string(a.Payload)
 }
 
+func (w *recorder) Unannounced(context.Context, cluster.RoomID) {}
+
 func (w *recorder) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		w.mu.Lock()

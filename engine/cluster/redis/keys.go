@@ -40,6 +40,12 @@ import (
 //	moot:{t}:pt:PROCESS      set: <connection>/<room> of members that are leaving
 //	moot:{t}:taken:PROCESS   string: how often its members were handed to others
 //	moot:{t}:lv:PROCESS      hash: members of dead processes that it removes: #seq, m<connection>/<room> -> record
+//	moot:{t}:u:ROOM          hash: user, in hexadecimal digits -> number of its members, and + if it was announced; an empty field: number of users
+//	moot:{t}:ud:ROOM         set: users who may have to be announced
+//	moot:{t}:ua              zset: rooms with such users -> since when, ms by Redis' clock
+//	moot:{t}:un:ROOM         hash: the announcement that is being published (see users.go)
+//	moot:{t}:ul:ROOM         hash: after a failover, l<user> left and was announced, j<user> is present and was announced
+//	moot:{t}:ug              string: while it exists no user is announced
 //	moot:{t}:parked          hash: key -> session
 //	moot:{t}:ends            zset: key of a parked session -> its end, ms by Redis' clock
 //	moot:{t}:got:TOKEN       string: a session that was taken

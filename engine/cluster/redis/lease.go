@@ -27,8 +27,8 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // beatScript renews a process's lease. It answers with: 1 if the process was recorded, how often
 // its members were handed to others, the generation, the name of the data (another name means
 // that Redis has lost its data), 1 if the generation is unsettled, the number of sessions that
-// must end, the time by Redis' clock, the end of the next lease, and the processes whose leases
-// have ended.
+// must end, the time by Redis' clock, the end of the next lease, the rooms whose users nobody has announced for
+// unannouncedTime, and the processes whose leases have ended.
 //
 // While Redis does not answer, no node can renew its lease. The first beat after half a lease
 // without a beat of any node begins a grace of one lease, in which no process counts as dead. A
@@ -38,7 +38,7 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // If Redis' clock goes back, as in a failover to a server whose clock is behind, the leases of all
 // processes end one lease from then. Dead processes would otherwise live for that time longer.
 //
-//	KEYS alive taken gen settling data ends beat grace graces
+//	KEYS alive taken gen settling data ends beat grace graces ua
 //	ARGV process lease name
 var beatScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[3], KEYS[4], now, false)
@@ -63,7 +63,8 @@ local ended = {}
 if redis.call('EXISTS', KEYS[8]) == 0 then ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100) end
 local next = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', gen, redis.call('GET', KEYS[5]), redis.call('EXISTS', KEYS[4]),
-  #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 1), now, tonumber(next), unpack(ended)}`)
+  #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 1), now, tonumber(next),
+  table.concat(redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now - ` + unannouncedTime + `, 'LIMIT', 0, 100), '\n'), unpack(ended)}`)
 
 // register takes the node's name and puts the node on the list of living nodes.
 func (n *Node) register(ctx context.Context) error {
@@ -122,6 +123,7 @@ type beatResult struct {
 	unsettled  bool          // the generation is unsettled
 	ending     bool          // there are sessions that must end
 	next       time.Duration // time until the next lease ends
+	silent     []string      // keys of rooms whose users nobody has announced
 	ended      []string      // the processes whose leases have ended
 }
 
@@ -130,7 +132,7 @@ func (p *partition) beat(ctx context.Context) (found beatResult, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	k := p.keys
-	keys := []string{k.of("alive"), k.of("taken", p.n.process), k.of("gen"), k.of("settling"), k.of("data"), k.of("ends"), k.of("beat"), k.of("grace"), k.of("graces")}
+	keys := []string{k.of("alive"), k.of("taken", p.n.process), k.of("gen"), k.of("settling"), k.of("data"), k.of("ends"), k.of("beat"), k.of("grace"), k.of("graces"), k.of("ua")}
 	v, err := beatScript.Run(ctx, p.n.client, keys, p.n.process, p.n.cfg.Lease.Milliseconds(), token()).Slice()
 	if err != nil {
 		return found, err
@@ -148,6 +150,9 @@ func (p *partition) parseBeat(v values) (beatResult, error) {
 	now, err4 := v.number(6)
 	next, err5 := v.number(7)
 	ended, err6 := v.texts(8)
+	if err6 == nil && len(ended) == 0 {
+		err6 = errValues
+	}
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return beatResult{}, err
 	}
@@ -156,7 +161,8 @@ func (p *partition) parseBeat(v values) (beatResult, error) {
 		return beatResult{}, err
 	}
 	p.n.skew.Store(now - p.n.now().UnixMilli())
-	return beatResult{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, ended}, nil
+	silent := strings.FieldsFunc(ended[0], func(r rune) bool { return r == '\n' })
+	return beatResult{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, silent, ended[1:]}, nil
 }
 
 // beatEvery is the interval of beats.
@@ -212,6 +218,7 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 	}
 	p.setGeneration(found.generation, found.unsettled)
 	p.offer(found)
+	p.offerUnannounced(found.silent)
 	p.restoreRecord(found)
 	return min(most, max(found.next+time.Millisecond, 10*time.Millisecond))
 }
@@ -221,7 +228,7 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 //
 //	KEYS alive nr lv pt
 //	ARGV process base (connection room)*
-var quitScript = redis.NewScript(`
+var quitScript = redis.NewScript(luaNow + luaUsers + `
 for i = 3, #ARGV, 2 do
   local room = ARGV[i + 1]
   local record = redis.call('HGET', KEYS[3], 'm' .. ARGV[i] .. '/' .. room)
@@ -231,6 +238,8 @@ for i = 3, #ARGV, 2 do
     redis.call('ZADD', ARGV[2] .. 'ri:' .. own, 0, ARGV[i])
     redis.call('HSET', ARGV[2] .. 'rn:' .. room, ARGV[1], redis.call('HLEN', ARGV[2] .. 'rm:' .. own))
     redis.call('SADD', KEYS[2], room)
+    local user = userOf(record)
+    if user then userIn(ARGV[2], room, user, '') end
   end
 end
 redis.call('DEL', KEYS[3], KEYS[4])

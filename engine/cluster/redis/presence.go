@@ -26,23 +26,29 @@ const (
 )
 
 // addScript records a member, or unmarks one that is leaving. If a member has another user than
-// its record, it replaces the record, except for the time of the join.
+// its record, it replaces the record, except for the time of the join. announce is that of luaUsers.
 //
 //	KEYS rooms rn rm ri nr alive pt
-//	ARGV process connection record roomKey roomName
-var addScript = redis.NewScript(luaNow + `
+//	ARGV process connection record roomKey roomName base announce
+var addScript = redis.NewScript(luaNow + luaUsers + `
 local lease = redis.call('ZSCORE', KEYS[6], ARGV[1])
 if not lease or tonumber(lease) <= now then return 3 end
 local had = redis.call('HGET', KEYS[3], ARGV[2])
+local user = userOf(ARGV[3])
 if had then
-  local user = '^%d+ {"moot.user":"(%x*)"'
-  if string.match(had, user) ~= string.match(ARGV[3], user) then
+  local was = userOf(had)
+  if user and was ~= user then
     redis.call('HSET', KEYS[3], ARGV[2], (string.match(had, '^%d+') or '0') .. string.match(ARGV[3], ' .*$'))
+    userIn(ARGV[6], ARGV[4], user, ARGV[7])
+    if was then userOut(ARGV[6], ARGV[4], was) end
+  elseif user and ARGV[7] ~= '' then
+    userStays(ARGV[6], ARGV[4], user, ARGV[7])
   end
   redis.call('SREM', KEYS[7], ARGV[2] .. '/' .. ARGV[4])
   return 1
 end
 if redis.call('HEXISTS', KEYS[1], ARGV[5]) == 0 then return 2 end
+if user then userIn(ARGV[6], ARGV[4], user, ARGV[7]) end
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 redis.call('ZADD', KEYS[4], 0, ARGV[2])
 redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
@@ -63,10 +69,14 @@ return 0`)
 // removeScript removes a member of the process, or a member that the process was handed.
 //
 //	KEYS rn rm ri nr lv pt
-//	ARGV process connection roomKey
-var removeScript = redis.NewScript(`
+//	ARGV process connection roomKey base
+var removeScript = redis.NewScript(luaNow + luaUsers + `
 redis.call('SREM', KEYS[6], ARGV[2] .. '/' .. ARGV[3])
-if redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
+local had = redis.call('HGET', KEYS[2], ARGV[2])
+if had then
+  redis.call('HDEL', KEYS[2], ARGV[2])
+  local user = userOf(had)
+  if user then userOut(ARGV[4], ARGV[3], user) end
   redis.call('ZREM', KEYS[3], ARGV[2])
   if redis.call('HINCRBY', KEYS[1], ARGV[1], -1) <= 0 then
     redis.call('HDEL', KEYS[1], ARGV[1])
@@ -121,6 +131,9 @@ func (n *Node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRec
 	}
 	fresh := n.roster.add(room, m)
 	answer, err := n.add(ctx, room, m)
+	if err == nil && answer != noRoom && m.Announce {
+		n.roster.markRecorded(room, m.ID)
+	}
 	if err == nil && answer == noRoom {
 		err = fmt.Errorf("add to %q: %w", room.Room, cluster.ErrNoRoom)
 	}
@@ -150,19 +163,19 @@ func (n *Node) addOnce(ctx context.Context, room cluster.RoomID, m cluster.Membe
 	n.roster.settled.RLock()
 	defer n.roster.settled.RUnlock()
 	err = n.ask(ctx, "add", func(ctx context.Context) (err error) {
-		keys, args := n.addArguments(room, m)
+		keys, args := n.addArguments(room, m, false)
 		answer, err = addScript.Run(ctx, n.via(ctx), keys, args...).Int()
 		return err
 	})
 	return answer, err
 }
 
-// addArguments returns the keys and arguments of addScript.
-func (n *Node) addArguments(room cluster.RoomID, m cluster.MemberRecord) (keys []string, args []any) {
+// addArguments returns the keys and arguments of addScript. announced reports that the user was announced.
+func (n *Node) addArguments(room cluster.RoomID, m cluster.MemberRecord, announced bool) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
 	return []string{p.roomsKey(room.Tenant), k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("alive"), k.of("pt", process)},
-		[]any{process, m.ID, record(m), key, room.Room}
+		[]any{process, m.ID, record(m), key, room.Room, k.base(), announceMode(&m, announced)}
 }
 
 // BeginLeave implements cluster.Presence.
@@ -211,7 +224,7 @@ func (n *Node) removal(room cluster.RoomID, id string) (keys []string, args []an
 	p, key := n.at(room)
 	k, process := p.keys, n.process
 	return []string{k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("lv", process), k.of("pt", process)},
-		[]any{process, id, key}
+		[]any{process, id, key, k.base()}
 }
 
 // Members implements cluster.Presence, ordered by node and then by id. A page may have fewer

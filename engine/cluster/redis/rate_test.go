@@ -399,7 +399,7 @@ func TestNoGhostsAfterAnInterruptedReaping(t *testing.T) {
 	a, b := tr.node(cfg, "a"), tr.node(cfg, "b")
 	tr.seats(a, 3)
 	p := a.parts[0]
-	keys, args := a.addArguments(tr.rooms[0], cluster.MemberRecord{ID: "ghost"})
+	keys, args := a.addArguments(tr.rooms[0], cluster.MemberRecord{ID: "ghost"}, false)
 	tr.must(addScript.Run(tr.ctx, b.client, keys, args...).Err())
 	tr.counts(b, 4)
 	tr.must(s.Do("SET", p.keys.of("taken", a.process), 1))

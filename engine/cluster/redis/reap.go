@@ -23,7 +23,7 @@ import (
 //
 //	KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace settling
 //	ARGV dead own seq limit base takenTTL lease
-var takeScript = redis.NewScript(luaNow + `
+var takeScript = redis.NewScript(luaNow + luaUsers + `
 local function answer(what, unknown)
   local out = {what, unknown}
   local h = redis.call('HGETALL', KEYS[4])
@@ -61,6 +61,8 @@ while left > 0 do
   local ids = redis.call('ZRANGE', ri, 0, left - 1)
   for _, id in ipairs(ids) do
     local record = redis.call('HGET', rm, id)
+    local user = record and userOf(record)
+    if user then userOut(ARGV[5], room, user) end
     if redis.call('SREM', KEYS[5], id .. '/' .. room) == 1 then
       unknown = unknown + 1
     elseif record then

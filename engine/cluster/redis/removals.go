@@ -12,7 +12,7 @@ import (
 )
 
 // removals are the members of dead nodes and the parked sessions that this node has removed from
-// a partition within the last Heal.For. A failover may lose these removals: the node repeats them
+// a partition within the last Heal.For, and the users that it has announced. A failover may lose these removals: the node repeats them
 // before it reports to the new generation. No node takes members or sessions until all nodes have
 // reported, so that leave does not run twice for a membership. The methods of removals may be
 // called concurrently.
@@ -20,6 +20,7 @@ type removals struct {
 	mu       sync.Mutex
 	members  []removedMember
 	sessions []removedSession
+	users    []announced
 }
 
 // removedMember is a member of a dead process that was handed to this node.
@@ -58,6 +59,7 @@ func (r *removals) expire(before time.Time) {
 	defer r.mu.Unlock()
 	r.members = slices.DeleteFunc(r.members, func(m removedMember) bool { return m.at.Before(before) })
 	r.sessions = slices.DeleteFunc(r.sessions, func(s removedSession) bool { return s.at.Before(before) })
+	r.users = slices.DeleteFunc(r.users, func(a announced) bool { return !a.publishing && a.at.Before(before) })
 }
 
 // list returns the members by process, and the keys of the sessions.
@@ -80,12 +82,16 @@ func (r *removals) list() (members map[string][]removedMember, sessions []string
 //
 //	KEYS nr-dead pt-dead taken-dead lv-own
 //	ARGV dead base takenTTL (connection room record)*
-var removeAgainScript = redis.NewScript(`
+var removeAgainScript = redis.NewScript(luaNow + luaUsers + `
 local back = 0
 for i = 4, #ARGV, 3 do
   local id, room, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local own, rn = ARGV[1] .. ':' .. room, ARGV[2] .. 'rn:' .. room
-  if redis.call('HDEL', ARGV[2] .. 'rm:' .. own, id) == 1 then
+  local had = redis.call('HGET', ARGV[2] .. 'rm:' .. own, id)
+  if had then
+    redis.call('HDEL', ARGV[2] .. 'rm:' .. own, id)
+    local user = userOf(had)
+    if user then userOut(ARGV[2], room, user) end
     back = back + 1
     redis.call('ZREM', ARGV[2] .. 'ri:' .. own, id)
     redis.call('SREM', KEYS[2], id .. '/' .. room)
@@ -106,8 +112,11 @@ if back > 0 then
 end
 return back`)
 
-// removeAgain repeats the removals that a failover has lost.
+// removeAgain repeats the removals and the announcements that a failover has lost.
 func (p *partition) removeAgain(ctx context.Context) error {
+	if err := p.announceAgain(ctx); err != nil {
+		return err
+	}
 	members, sessions := p.removals.list()
 	back := int64(0)
 	for dead, all := range members {

@@ -154,7 +154,7 @@ func (p *partition) recordAgain(ctx context.Context, some []seat) error {
 	pipe := n.client.Pipeline()
 	for _, s := range some {
 		if now, ok := n.roster.at(place{s.room, s.member.ID}); ok && !now.parting {
-			keys, args := n.addArguments(s.room, s.member)
+			keys, args := n.addArguments(s.room, s.member, now.announced)
 			addScript.Eval(ctx, pipe, keys, args...)
 		}
 	}
@@ -241,6 +241,6 @@ func (n *Node) recordPlace(ctx context.Context, at place) error {
 	if s.parting {
 		return nil
 	}
-	keys, args := n.addArguments(at.room, s.member)
+	keys, args := n.addArguments(at.room, s.member, s.announced)
 	return addScript.Run(ctx, n.client, keys, args...).Err()
 }

@@ -27,6 +27,9 @@ type seat struct {
 	room    cluster.RoomID
 	member  cluster.MemberRecord
 	parting bool // leave is running
+
+	recorded  bool // Redis has the member, whose user is to be announced
+	announced bool // the user was announced since
 }
 
 // place is a room and the id of a present or former member.
@@ -48,13 +51,45 @@ func (r *roster) add(room cluster.RoomID, m cluster.MemberRecord) bool {
 	}
 	if s, ok := r.members[room][m.ID]; ok {
 		s.parting = false
-		if s.member.User != m.User {
+		if m.User != "" && s.member.User != m.User {
 			s.member.User, s.member.Profile = m.User, m.Profile
+			s.recorded, s.announced = false, false
 		}
+		s.member.Announce = s.member.Announce || m.Announce
 		return false
 	}
 	r.members[room][m.ID] = &seat{room: room, member: m}
 	return true
+}
+
+// markRecorded records that Redis has a member, whose user is to be announced.
+func (r *roster) markRecorded(room cluster.RoomID, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.members[room][id]; s != nil {
+		s.recorded = true
+	}
+}
+
+// unannounced returns the recorded members of a room whose users may not have been announced.
+func (r *roster) unannounced(room cluster.RoomID) (all []*seat) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.members[room] {
+		if s.recorded && !s.announced {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// markAnnounced records that the users of members were announced.
+func (r *roster) markAnnounced(all []*seat) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range all {
+		s.announced = s.recorded
+	}
 }
 
 func (r *roster) part(room cluster.RoomID, id string, parting bool) {

@@ -146,6 +146,7 @@ func (*observer) Answer(_ context.Context, call []byte) ([]byte, error) { return
 func (*observer) Expired(context.Context, []byte)                       {}
 func (*observer) Missed(context.Context, cluster.RoomID)                {}
 func (*observer) Pace(context.Context, cluster.RoomID)                  {}
+func (*observer) Unannounced(context.Context, cluster.RoomID)           {}
 
 func (e *observer) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {

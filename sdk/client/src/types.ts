@@ -71,6 +71,8 @@ export interface Presence {
   left: string[];
   /** The number of members on all nodes. */
   membersCount: number;
+  /** In a notice of users, of a room that names them: joined and left are then empty. count is the number of users in the room. */
+  users?: { joined: string[]; left: string[]; count: number };
 }
 
 /** A member of a room. */
@@ -79,7 +81,7 @@ export interface Member {
   id: string;
   /** Milliseconds since 1970. */
   joinedAt: number;
-  /** The user of the connection's token, in rooms that name users. */
+  /** The user of the connection, in rooms that name users. */
   user?: string;
 }
 
@@ -89,6 +91,10 @@ export interface Room {
   membersCount: number;
   /** The members of the page, by id: at most 1000, or the limit of the request. */
   members: Record<string, Member>;
+  /** The users of these members, with the number of their connections in the room, in rooms that name users. */
+  users?: Record<string, { connections: number }>;
+  /** The number of users in the room. */
+  usersCount?: number;
   /** The cursor of the next page; absent on the last page. */
   cursor?: string;
 }

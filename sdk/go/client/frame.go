@@ -81,6 +81,9 @@ func (f frame) presence() Presence {
 	p := Presence{Room: f.text("room"), MembersCount: int(f.number("membersCount"))}
 	_ = f.into("joined", &p.Joined) // the server always sends arrays of ids
 	_ = f.into("left", &p.Left)
+	if f["users"] != nil {
+		_ = f.into("users", &p.Users)
+	}
 	return p
 }
 

@@ -108,6 +108,16 @@ type Presence struct {
 	Left   []string
 	// MembersCount is the number of members on all nodes.
 	MembersCount int
+	// Users is set in a notice of users, of a room that names them. Joined and Left are then empty.
+	Users *UsersChange
+}
+
+// UsersChange is the change of the users in a room: a user joins with the first connection and
+// leaves with the last one.
+type UsersChange struct {
+	Joined []string `json:"joined"`
+	Left   []string `json:"left"`
+	Count  int      `json:"count"` // users in the room
 }
 
 // Notice is a frame that belongs to no room: the welcome, a message of an operator or of
@@ -133,6 +143,10 @@ type Room struct {
 	MembersCount int
 	// Members are the members of the page, in the order in which they joined.
 	Members []Member
+	// Users are the users of Members, with the number of their connections in the room, in rooms that
+	// name users. UsersCount is the number of users in the room.
+	Users      map[string]int
+	UsersCount int
 	// Cursor is the Page.Cursor of the next page; "" on the last page.
 	Cursor string
 }

@@ -229,9 +229,17 @@ func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 			JoinedAt int64
 			User     string
 		}
+		Users      map[string]struct{ Connections int }
+		UsersCount int
 	}
 	err := c.query(ctx, &data, request{Event: "roomView", Room: room, Limit: p.Limit, Cursor: p.Cursor})
-	v := Room{Room: room, MembersCount: data.MembersCount, Cursor: data.Cursor}
+	v := Room{Room: room, MembersCount: data.MembersCount, UsersCount: data.UsersCount, Cursor: data.Cursor}
+	for user, u := range data.Users {
+		if v.Users == nil {
+			v.Users = map[string]int{}
+		}
+		v.Users[user] = u.Connections
+	}
 	for _, m := range data.Members {
 		v.Members = append(v.Members, Member{ID: m.ID, JoinedAt: time.UnixMilli(m.JoinedAt), User: m.User})
 	}
