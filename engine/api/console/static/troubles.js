@@ -15,7 +15,7 @@ function ofServer(feed) {
   const since = feed.at ? ` The data on this page is from ${new Date(feed.at).toLocaleTimeString("en-GB")}.` : "";
   const cluster = feed.checks.cluster;
   if (feed.fault.status === 0) found.push(["Server", `The server cannot be reached.${since}`]);
-  else if (cluster && !cluster.ok) found.push(["Redis", `The cluster does not answer: ${cluster.detail ?? feed.fault.message} Messages to other nodes wait or are refused until it does.${since}`]);
+  else if (cluster && !cluster.ok) found.push(["Redis", `The cluster does not answer: ${cluster.detail ?? feed.fault.message}. Messages to other nodes wait or are refused until it does.${since}`]);
   else found.push(["Server", `The server refuses to answer: ${feed.fault.message}.${since}`]);
   return found;
 }
