@@ -108,9 +108,6 @@ func (e *Engine) concludeTenant(ctx context.Context, t *tenant) error {
 		return err
 	}
 	for _, one := range due {
-		if one.Kind != review.Held {
-			continue
-		}
 		one, err := review.Claim(ctx, e.review, one, e.Self(), t.heldLimits())
 		switch {
 		case errors.Is(err, review.ErrConflict), errors.Is(err, review.ErrNone): // another node has it
@@ -119,13 +116,17 @@ func (e *Engine) concludeTenant(ctx context.Context, t *tenant) error {
 			return err
 		}
 		action := string(one.Decision.Action)
-		if _, err := e.conclude(ctx, t, one); err != nil {
-			e.log.Info("the decision about a held message was not carried out", "tenant", t.name, "held", one.ID, "action", action, "error", err)
+		conclude := e.conclude
+		if one.Kind == review.Report {
+			conclude = e.concludeReport
+		}
+		if _, err := conclude(ctx, t, one); err != nil {
+			e.log.Info("a decision of the review queue was not carried out", "tenant", t.name, "kind", string(one.Kind), "item", one.ID, "action", action, "error", err)
 		}
 	}
 	all, err := e.review.Summary(ctx, t.name)
 	if err == nil {
-		t.queued.Store(&all.Held)
+		t.queued.Store(&all)
 	}
 	return err
 }

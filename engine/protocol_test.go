@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/engine/review/memory"
 )
@@ -82,6 +83,16 @@ func (t *conversation) line(line string) {
 	case '!':
 		t.clients[who].HangUp()
 	case ':': // a moderator
+		if text == string(review.Dismiss) {
+			page, _, err := t.n.Reports(t.n.w.Context(), "default", review.Query{Limit: 1})
+			if err == nil {
+				_, err = t.n.resolves(page[0].ID, review.Decision{Action: review.Dismiss, Reason: "so be it"}, moderation.Sanction{})
+			}
+			if err != nil {
+				t.n.w.Error(err)
+			}
+			return
+		}
 		if _, err := t.n.decides(t.names["<held>"], review.Action(text)); err != nil {
 			t.n.w.Error(err)
 		}

@@ -87,12 +87,12 @@ type tenant struct {
 
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
-	queued    atomic.Pointer[review.Count] // held messages in the store; nil: none, or another node looks after the tenant
-	changes   backlog                      // of sanctions, by modules
-	removals  backlog                      // of members and connections, by modules
-	pages     pageTurns                    // to encode
-	reads     pageTurns                    // to read from the backend
-	keys      atomic.Int64                 // idempotency keys of its connections
+	queued    atomic.Pointer[review.Summary] // of the review queue; nil: there are no items, or another node looks after the tenant
+	changes   backlog                        // of sanctions, by modules
+	removals  backlog                        // of members and connections, by modules
+	pages     pageTurns                      // to encode
+	reads     pageTurns                      // to read from the backend
+	keys      atomic.Int64                   // idempotency keys of its connections
 
 	mu        sync.Mutex
 	rooms     map[string]*room

@@ -49,6 +49,8 @@ func verbFuncOf(name string) verbFunc {
 		return (*Connection).retract
 	case "edit":
 		return (*Connection).edit
+	case "report":
+		return (*Connection).report
 	case "detailsView":
 		return (*Connection).detailsView
 	case "auth":

@@ -111,6 +111,18 @@ type TenantStats struct {
 	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
 	Held        int    `json:"held"`        // messages that wait for a decision, if this node looks after the tenant; else 0
 	HeldSince   int64  `json:"heldSince"`   // when the oldest of them was said, in ms since 1970; 0: there is none
+
+	// Reports and ReportsSince are the same for reports.
+	Reports      int   `json:"reports"`
+	ReportsSince int64 `json:"reportsSince"`
+}
+
+// waitingSince returns the number of items, and the time of the oldest in ms since 1970; 0: there is none.
+func waitingSince(c review.Count) (items int, since int64) {
+	if c.Items == 0 {
+		return 0, 0
+	}
+	return c.Items, review.TimeOf(c.Oldest).UnixMilli()
 }
 
 // TenantCount returns the number of tenants in the current settings.
@@ -151,8 +163,9 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 		}
 		s := TenantStats{Name: name, Messages: t.messages.Load()}
 		s.Connections, s.OutboxBytes = e.waiting(t)
-		if q := t.queued.Load(); q != nil && q.Items > 0 {
-			s.Held, s.HeldSince = q.Items, review.TimeOf(q.Oldest).UnixMilli()
+		if q := t.queued.Load(); q != nil {
+			s.Held, s.HeldSince = waitingSince(q.Held)
+			s.Reports, s.ReportsSince = waitingSince(q.Reports)
 		}
 		t.mu.Lock()
 		s.Rooms = len(t.rooms)

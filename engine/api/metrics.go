@@ -103,6 +103,7 @@ func (c *collector) node(m sample) {
 		m.counter("moot_sanctions_set_total", "Sanctions that were set on this node.", float64(n), "source", source)
 	}
 	m.held(&st.Held)
+	m.reports(&st.Reports)
 	m.counter("moot_removals_total", "Clients that modules removed from rooms or disconnected.", float64(st.Removals))
 	if c.server.cfg.Events != nil {
 		m.events(c.server.cfg.Events.Counters())
@@ -153,12 +154,29 @@ func (m sample) tenant(t *engine.TenantStats) {
 	m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)
 	m.gauge("moot_outbox_bytes", "Bytes that wait for connections of this node.", float64(t.OutboxBytes), "tenant", t.Name)
 	m.gauge("moot_held_messages", "Messages that wait for a decision of a moderator, on the node that looks after the tenant; 0 on the others.", float64(t.Held), "tenant", t.Name)
-	age := 0.0
-	if t.HeldSince > 0 {
-		age = time.Since(time.UnixMilli(t.HeldSince)).Seconds()
-	}
-	m.gauge("moot_held_age_seconds", "Age of the oldest message that waits for a decision, on the node that looks after the tenant; 0 on the others.", age, "tenant", t.Name)
+	m.gauge("moot_held_age_seconds", "Age of the oldest message that waits for a decision, on the node that looks after the tenant; 0 on the others.", ageOf(t.HeldSince), "tenant", t.Name)
+	m.gauge("moot_reports", "Reports that wait for a decision of a moderator, on the node that looks after the tenant; 0 on the others.", float64(t.Reports), "tenant", t.Name)
+	m.gauge("moot_reports_age_seconds", "Age of the oldest report that waits for a decision, on the node that looks after the tenant; 0 on the others.", ageOf(t.ReportsSince), "tenant", t.Name)
 	m.counter("moot_tenant_messages_total", "Messages published by this node, by tenant.", float64(t.Messages), "tenant", t.Name)
+}
+
+// ageOf returns the seconds since a time in ms since 1970; 0 for 0.
+func ageOf(since int64) float64 {
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.UnixMilli(since)).Seconds()
+}
+
+// reports emits the counters of reports.
+func (m sample) reports(r *review.ReportStats) {
+	const name, help = "moot_reports_total", "Reports on this node: made, refused because too many wait, dismissed, retracted, sanctioned, expired."
+	for result, n := range map[string]uint64{"made": r.Made, "refused": r.Refused} {
+		m.counter(name, help, float64(n), "result", result)
+	}
+	for outcome, n := range r.Decided {
+		m.counter(name, help, float64(n), "result", string(outcome))
+	}
 }
 
 // held emits the counters of held messages.

@@ -22,6 +22,7 @@ func (s *Server) operations() {
 	s.sanctionOperations()
 	s.heldOperations()
 	s.eventOperations()
+	s.reportOperations()
 	s.moduleOperations()
 	s.usageOperations()
 	s.historyOperations()

@@ -13,7 +13,7 @@ type Role string
 // The roles.
 const (
 	viewer    Role = "viewer"    // see nodes, tenants, rooms and modules
-	moderator Role = "moderator" // see connections and decisions; remove people, set sanctions, and decide about held messages
+	moderator Role = "moderator" // see connections and decisions; remove people, set sanctions, and decide about held messages and reports
 	author    Role = "author"    // of rules: try and record modules, and change what they store
 	operator  Role = "operator"  // everything
 )
@@ -63,6 +63,11 @@ var leastRoles = map[string]Role{
 	"getHeld":             moderator,
 	"releaseHeld":         moderator,
 	"rejectHeld":          moderator,
+	"listReports":         moderator,
+	"getReport":           moderator,
+	"dismissReport":       moderator,
+	"retractReport":       moderator,
+	"sanctionReport":      moderator,
 	"listDecisions":       moderator,
 	"listTenantDecisions": moderator,
 

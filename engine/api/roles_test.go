@@ -43,7 +43,7 @@ func TestRolesLimitOperations(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("{tenant}", "acme", "{room}", "none", "{connection}", "none", "{module}", "none", "{key}", "none", "{sanction}", "none", "{held}", "none", "{user}", "none")
+	fill := strings.NewReplacer("{tenant}", "acme", "{room}", "none", "{connection}", "none", "{module}", "none", "{key}", "none", "{sanction}", "none", "{held}", "none", "{report}", "none", "{user}", "none")
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	refused, allowed := 0, 0

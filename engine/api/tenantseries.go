@@ -52,6 +52,10 @@ func (s *tenantSeries) choose(tenants []engine.TenantStats) (shown []engine.Tena
 		rest.OutboxBytes += t.OutboxBytes
 		rest.Messages += t.Messages
 		rest.Held += t.Held
+		rest.Reports += t.Reports
+		if rest.ReportsSince == 0 || t.ReportsSince > 0 && t.ReportsSince < rest.ReportsSince {
+			rest.ReportsSince = t.ReportsSince
+		}
 		if rest.HeldSince == 0 || t.HeldSince > 0 && t.HeldSince < rest.HeldSince {
 			rest.HeldSince = t.HeldSince
 		}

@@ -258,6 +258,7 @@ func (r *tour) all(c *enginetest.Client) {
 
 	r.sanctions(acme + "/sanctions")
 	r.held("acme", "den", c)
+	r.reports("acme", "den")
 	r.users(acme)
 
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
@@ -381,6 +382,42 @@ func (r *tour) sanctions(path string) {
 		r.ask("DELETE", path+"/"+s.ID, "", 404, `"not_found"`)
 	}
 	r.ask("GET", path+"?user=bob", "", 200, `"sanctions":[]`)
+}
+
+// reports calls the operations for reports of a room.
+func (r *tour) reports(tenant, room string) {
+	r.t.Helper()
+	path := "/api/tenants/" + tenant + "/reports"
+	report := func(user, message string) string {
+		now := time.Now()
+		one := review.Item{ID: review.NewID(now), Tenant: tenant, At: now.UnixMilli(), User: user, Room: room, MessageID: message, From: "n-1", Address: "192.0.2.7",
+			Unique: review.UniqueOf(review.Report, user, message), Reporters: []review.Reporter{{User: "eve", Reason: "rude", At: now.UnixMilli()}}}
+		if message != "" {
+			one.Message, one.Shown = wire.Message{Text: "darn"}, &review.Shown{Message: wire.Message{Text: "****"}, From: "n-1"}
+		}
+		stored, _, err := review.AddReport(r.t.Context(), &r.review, one, review.Limits{})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return stored.ID
+	}
+	first, second := report("ann", "m1"), report("bob", "")
+	list := r.ask("GET", path, "", 200, `"reports":[{"id":`)
+	if !strings.Contains(list, first) || !strings.Contains(list, second) || !strings.Contains(list, `"messageId":"m1","message":"darn"`) || !strings.Contains(list, `"shown":{"message":"****","from":"n-1"}`) ||
+		!strings.Contains(list, `"reports":1,"reporters":[{"user":"eve","reason":"rude"`) {
+		r.t.Errorf("reports are %s", list)
+	}
+	r.ask("GET", path+"?user=bob&room=den&limit=1", "", 200, `"id":"`+second+`"`)
+	r.ask("GET", path+"?cursor=*", "", 422, "not a cursor")
+	r.ask("GET", path+"/none", "", 404, `"not_found"`)
+	r.ask("GET", path+"/"+first, "", 200, `"outcome":"waiting"`)
+	r.ask("POST", path+"/"+second+"/retract", `{}`, 409, `of a user`)
+	r.ask("POST", path+"/"+first+"/dismiss", `{"reason":"fine"}`, 200, `"decision":{"action":"dismiss","by":"admin","reason":"fine"`)
+	r.ask("POST", path+"/"+second+"/sanction", `{"kind":"loud"}`, 422, `"invalid"`)
+	r.ask("POST", path+"/"+second+"/sanction", `{"kind":"mute","rooms":"`+room+`","ttl":60000,"reason":"calm down"}`, 200, `"outcome":"sanctioned"`)
+	r.ask("GET", "/api/tenants/"+tenant+"/sanctions?user=bob", "", 200, `"kind":"mute","rooms":"`+room+`"`)
+	r.ask("GET", path+"?decided=true&user=ann", "", 200, `"outcome":"dismissed"`)
+	r.ask("GET", "/api/tenants/none/reports", "", 404, `"no_tenant"`)
 }
 
 // held calls the operations for held messages of a member of a room.

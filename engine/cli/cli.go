@@ -46,6 +46,7 @@ type program struct {
 	Events      eventsCommand      `cmd:"" help:"Events of a tenant of a running server on their way to its sinks."`
 	Sanction    sanctionCommand    `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`
 	Held        heldCommand        `cmd:"" help:"List, release and reject the messages that rules hold."`
+	Reports     reportsCommand     `cmd:"" help:"List and resolve the reports of members."`
 	Module      moduleCommand      `cmd:"" help:"Create, build, inspect, test and measure a module."`
 	Record      recordCommand      `cmd:"" help:"Record the calls to modules of a running server, with their answers."`
 	Replay      replayCommand      `cmd:"" help:"Repeat recorded calls with another module and show the answers that differ."`

@@ -34,7 +34,7 @@ func (c *heldListCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	all, err := ask.Held(ctx, c.Tenant, client.HeldQuery{Decided: c.Decided, Room: c.Room, User: c.User})
+	all, err := ask.Held(ctx, c.Tenant, client.ReviewQuery{Decided: c.Decided, Room: c.Room, User: c.User})
 	if err != nil {
 		return err
 	}

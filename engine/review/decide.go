@@ -150,17 +150,25 @@ func AddReport(ctx context.Context, s Store, one Item, limits Limits) (stored It
 	}
 	reporter := one.Reporters[0]
 	stored, err = update(ctx, s, one.Tenant, stored.ID, limits, func(old *Item) error {
-		fresh = old.add(reporter)
-		if fresh && old.State == Decided && old.Decision.Action != Retract {
+		if fresh = old.add(reporter); !fresh {
+			return errSame
+		}
+		if old.State == Decided && old.Decision.Action != Retract {
 			old.State, old.Until, old.Due = Open, one.Until, one.Until
 		}
 		return nil
 	})
-	if errors.Is(err, ErrNone) { // it was removed meanwhile
+	switch {
+	case errors.Is(err, errSame):
+		return stored, false, nil
+	case errors.Is(err, ErrNone): // it was removed meanwhile
 		return AddReport(ctx, s, one, limits)
 	}
-	return stored, fresh && err == nil, err
+	return stored, err == nil, err
 }
+
+// errSame ends an update that changes nothing.
+var errSame = errors.New("the item has the reporter already")
 
 // add adds a reporter, and reports whether that is a new one. Beyond MaxReporters reporters are counted but not named.
 func (i *Item) add(r Reporter) bool {

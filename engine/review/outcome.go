@@ -6,7 +6,7 @@ import (
 	"github.com/mootchat/moot/engine/histogram"
 )
 
-// Outcome is what has become of a held message.
+// Outcome is what has become of a held message or a report.
 type Outcome string
 
 // The outcomes.
@@ -16,9 +16,13 @@ const (
 	Rejected  Outcome = "rejected"
 	Withdrawn Outcome = "withdrawn"
 	Expired   Outcome = "expired" // nobody has decided in time, and the message was not released
+
+	Dismissed  Outcome = "dismissed"
+	Retracted  Outcome = "retracted"  // the reported message was retracted
+	Sanctioned Outcome = "sanctioned" // a sanction of its author was set
 )
 
-// Outcome returns the outcome of a held message.
+// Outcome returns the outcome of a held message or a report.
 func (i *Item) Outcome() Outcome {
 	if i.State != Decided {
 		return Waiting
@@ -30,6 +34,12 @@ func (i *Item) Outcome() Outcome {
 		return Withdrawn
 	case d.Action == Expire:
 		return Expired
+	case d.Action == Dismiss:
+		return Dismissed
+	case d.Action == Retract:
+		return Retracted
+	case d.Action == Sanction:
+		return Sanctioned
 	}
 	return Rejected
 }
@@ -42,6 +52,13 @@ type Stats struct {
 
 	Decided map[Outcome]uint64 // messages by outcome: released, rejected, withdrawn, expired
 	Waited  histogram.Snapshot // time from the say to the decision, divided by WaitScale
+}
+
+// ReportStats counts reports on a node since it started.
+type ReportStats struct {
+	Made    uint64 // by members, each once for a target
+	Refused uint64 // because too many wait
+	Decided map[Outcome]uint64
 }
 
 // WaitScale divides the times of Stats.Waited, whose histogram is for times up to 17 s, so that they reach 19 hours.

@@ -13,6 +13,9 @@ const (
 	heldField
 	amendmentsField
 	targetField
+	reasonField
+	userField
+	notifyField
 	limitField
 	cursorField
 	beforeField
@@ -67,6 +70,12 @@ func (r *Request) set(f field, value []byte) (want string) {
 		return setBool(&r.Amendments, value)
 	case targetField:
 		return setString(&r.Target, value)
+	case reasonField:
+		return setString(&r.Reason, value)
+	case userField:
+		return setString(&r.User, value)
+	case notifyField:
+		return setBool(&r.Notify, value)
 	case limitField:
 		return r.setLimit(value)
 	case cursorField:

@@ -9,7 +9,7 @@ import (
 // ParseLine parses a line of the socket transport, without its end:
 //
 //   - A verb and its words, separated by single spaces: say ROOM TEXT, roomAdd
-//     ROOM, edit ROOM ID TEXT, heldWithdraw ID, auth TOKEN, resume SESSION, paramAdd KEY=VALUE, ...
+//     ROOM, edit ROOM ID TEXT, heldWithdraw ID, report ROOM ID REASON, auth TOKEN, resume SESSION, paramAdd KEY=VALUE, ...
 //   - A JSON object with "event", as in a WebSocket frame.
 //   - Any other JSON is an action: {"action":NAME,"params":{...}}.
 //   - The first word of any other line names an action, which is called with the

@@ -62,8 +62,13 @@ type Request struct {
 	// Held is the id of a held message, the field of heldWithdraw and heldView.
 	Held string
 
-	// Target is the field id of retract and edit: the id of a message.
+	// Target is the field id of retract, edit and report: the id of a message.
 	Target string
+
+	// User, Reason and Notify are fields of report.
+	User   string
+	Reason string
+	Notify bool
 
 	// Token is the field of auth.
 	Token string

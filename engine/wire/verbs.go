@@ -59,6 +59,8 @@ var Verbs = [...]Verb{
 	{Name: "heldWithdraw", Price: 1, Listed: WithReview, argument: heldField, Fields: []Field{{Name: "held", kind: heldField}}},
 	{Name: "retract", Price: 2, targets: true, Fields: []Field{{Name: "id", kind: targetField}}}, // the message is looked up in history
 	{Name: "edit", Price: 2, targets: true, structured: true, Fields: []Field{{Name: "id", kind: targetField}}},
+	{Name: "report", Price: 10, Listed: WithReview, targets: true, // the message is looked up in history
+		Fields: []Field{{Name: "id", kind: targetField}, {Name: "user", kind: userField}, {Name: "reason", kind: reasonField}, {Name: "notify", kind: notifyField}}},
 	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it repeatedly
 	{Name: "documentation", Price: 1},
 	{Name: "quit", Price: 1},

@@ -9,15 +9,22 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// HeldQuery selects held messages of a tenant.
-type HeldQuery struct {
+// ReviewQuery selects held messages or reports of a tenant.
+type ReviewQuery struct {
 	Decided bool   // those that were decided; false: those that wait
 	Room    string // "": all
-	User    string // "": all
+	User    string // the author or the reported user; "": all
 }
 
-// Held returns the held messages that a query selects, of all pages.
-func (c *Client) Held(ctx context.Context, tenant string, q HeldQuery) (all []api.HeldMessage, err error) {
+// reviewPage is a page of held messages or reports.
+type reviewPage struct {
+	Held    []api.HeldMessage
+	Reports []api.Report
+	Cursor  string
+}
+
+// reviewed passes the pages that a query selects to f.
+func (c *Client) reviewed(ctx context.Context, path string, q ReviewQuery, f func(*reviewPage)) error {
 	query := url.Values{"limit": {"1000"}}
 	if q.Decided {
 		query.Set("decided", "true")
@@ -29,19 +36,22 @@ func (c *Client) Held(ctx context.Context, tenant string, q HeldQuery) (all []ap
 		query.Set("user", q.User)
 	}
 	for {
-		var page struct {
-			Held   []api.HeldMessage
-			Cursor string
+		var page reviewPage
+		if err := c.Do(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
+			return err
 		}
-		if err := c.Do(ctx, http.MethodGet, Path("api", "tenants", tenant, "held")+"?"+query.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Held...)
+		f(&page)
 		if page.Cursor == "" {
-			return all, nil
+			return nil
 		}
 		query.Set("cursor", page.Cursor)
 	}
+}
+
+// Held returns the held messages that a query selects, of all pages.
+func (c *Client) Held(ctx context.Context, tenant string, q ReviewQuery) (all []api.HeldMessage, err error) {
+	err = c.reviewed(ctx, Path("api", "tenants", tenant, "held"), q, func(page *reviewPage) { all = append(all, page.Held...) })
+	return all, err
 }
 
 // HeldMessage returns a held message.

@@ -4,7 +4,7 @@ import { Link, type Frame } from "./link.js";
 import { PendingRequests, type RetryPolicy } from "./pending.js";
 import { Rooms, type Membership } from "./rooms.js";
 import { address, defaultSocket, type SocketConstructor } from "./socket.js";
-import type { Details, HeldMessage, History, Json, Message, Outcome, Position, Presence, Room, Sent } from "./types.js";
+import type { Details, HeldMessage, History, Json, Message, Outcome, Position, Presence, ReportOutcome, Room, Sent } from "./types.js";
 
 export interface ClientOptions {
   /** A JSON Web Token, or a function that returns one. The function is called before each attempt to connect. An error is retried. */
@@ -49,6 +49,8 @@ export interface Events {
   retracted: { id: string; room: string; by?: string };
   /** Members joined or left a room that was joined with presence. */
   presence: Presence;
+  /** A report of the user with notify was decided. */
+  reported: ReportOutcome;
   /**
    * Messages of the room may be missing: after a break, if the client has missed messages that the room's history does not have, or if the server
    * cannot know (rules hide messages of a room without history, or the room is ephemeral), and whenever the server reports that it lost messages.
@@ -213,6 +215,14 @@ export class Client extends Emitter<Events> {
     await this.#request("retract", () => ({ room, id }), "always");
   }
 
+  /**
+   * Reports a message, or a user, to the moderators; the client must be in the room, or in any. notify asks for the outcome as an event reported.
+   * A second report of the same target has no effect.
+   */
+  async report(target: { room: string; id: string } | { user: string; room?: string }, reason?: string, { notify = false } = {}): Promise<void> {
+    await this.#request("report", () => ({ ...target, ...(reason && { reason }), ...(notify && { notify }) }), "always");
+  }
+
   /** Returns a page of the members of a room: at most limit (default and maximum 1000), after cursor. */
   async view(room: string, page: { limit?: number; cursor?: string } = {}): Promise<Room> {
     return (await this.#request("roomView", () => ({ room, ...page }), "always")).data as unknown as Room;
@@ -354,7 +364,8 @@ export class Client extends Emitter<Events> {
       else this.emit(edits === undefined ? "message" : "edited", message as unknown as Message);
     } else if (frame.context === "moderation") {
       const { context: _, ...outcome } = frame;
-      this.emit("outcome", outcome as unknown as Outcome);
+      if (outcome.held) this.emit("outcome", outcome as unknown as Outcome);
+      else this.emit("reported", outcome as unknown as ReportOutcome);
     } else if (frame.context === "gap") {
       this.emit("gap", { room: String(frame.room) });
     } else if (frame.context === "api" && frame.status === "Bye") {

@@ -75,6 +75,18 @@ export interface Presence {
   users?: { joined: string[]; left: string[]; count: number };
 }
 
+/** The outcome of a report of this client. */
+export interface ReportOutcome {
+  room?: string;
+  /** The id of the reported message. */
+  id?: string;
+  /** The reported user. */
+  user?: string;
+  outcome: "dismissed" | "retracted" | "sanctioned" | "expired";
+  /** The reason of the moderator. */
+  reason?: string;
+}
+
 /** A member of a room. */
 export interface Member {
   /** The id of the connection. */

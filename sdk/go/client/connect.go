@@ -318,6 +318,9 @@ func (c *Client) handleFrame(f frame, l *link) {
 // event returns a function that calls one of the handlers for a message, an outcome, a notice of presence or another notice. The frame must
 // not be used afterwards.
 func (f frame) event(context string) func(*Handlers) {
+	if context == "moderation" && f["held"] == nil { // the outcome of a report
+		context = ""
+	}
 	switch context {
 	case "user":
 		if f["retracts"] != nil {

@@ -115,4 +115,7 @@ type request struct {
 	Params     map[string]any `json:"params,omitempty"`
 	Token      string         `json:"token,omitempty"`
 	Session    string         `json:"session,omitempty"`
+	User       string         `json:"user,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	Notify     bool           `json:"notify,omitempty"`
 }

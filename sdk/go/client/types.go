@@ -129,6 +129,15 @@ type Notice struct {
 	Fields map[string]json.RawMessage
 }
 
+// Report is a report of a message, or of a user. Message or User is set.
+type Report struct {
+	Room    string // of the message; of a report of a user: where it was, may be ""
+	Message string // id of a message of the room's history
+	User    string
+	Reason  string // for the moderators, at most 256 bytes; may be ""
+	Notify  bool   // ask for the outcome, which OnNotice receives
+}
+
 // Member is a member of a room.
 type Member struct {
 	ID       string // of the connection

@@ -219,6 +219,15 @@ func (c *Client) Retract(ctx context.Context, room, id string) error {
 	return err
 }
 
+// Report reports a message, or a user, to the moderators. The client must be in the room, or in any. The context of the notice of
+// the outcome is "moderation". A second report of the same target has no effect.
+func (c *Client) Report(ctx context.Context, r Report) error {
+	_, err := c.do(ctx, call{retry: retryAlways, request: func() request {
+		return request{Event: "report", Room: r.Room, Target: r.Message, User: r.User, Reason: r.Reason, Notify: r.Notify}
+	}})
+	return err
+}
+
 // View returns a page of the members of a room.
 func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 	var data struct {
