@@ -92,7 +92,7 @@ func (h *hall) enter(tb testing.TB, members int) {
 
 // deliver sends one message and waits until all members have it.
 func (h *hall) deliver(tb testing.TB) {
-	frame := wire.FrameOf(wire.AppendPayload(nil, wire.Payload{ID: strings.Repeat("i", 20), Message: wire.Message{Text: line}, Room: "r", From: "0", Context: "user", SentAt: time.Now().UnixMilli()}))
+	frame := wire.FrameOf(wire.AppendPayload(nil, wire.Payload{ID: strings.Repeat("i", 24), Message: wire.Message{Text: line}, Room: "r", From: "0", Context: "user", SentAt: time.Now().UnixMilli()}))
 	h.floor.expect(int64(len(h.members) * len(frame.WebSocket())))
 	if _, err := h.Broadcast(context.Background(), cluster.RoomID{Tenant: "default", Room: "r"}, "", json.RawMessage(`"`+line+`"`)); err != nil {
 		tb.Fatal(err)
