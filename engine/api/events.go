@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 
@@ -30,19 +31,24 @@ type Sink struct {
 	Configured bool   `json:"configured" doc:"false: this node has no such sink; its events wait until they are too old."`
 	Events     int    `json:"events" doc:"Events that wait."`
 	Bytes      int64  `json:"bytes" doc:"Of the events that wait."`
-	Oldest     int64  `json:"oldest,omitempty" format:"unix-ms" doc:"Since when the oldest event waits; missing: none waits."`
+	OldestAt   int64  `json:"oldestAt,omitempty" format:"unix-ms" doc:"Since when the oldest event waits; missing: none waits."`
 	Dead       int    `json:"dead" doc:"Dead letters: events that the sink rejected or did not accept in time, and events beyond the limits."`
 	Dropped    uint64 `json:"dropped,omitempty" doc:"Events that were lost since the last delivery that succeeded, because dead letters exceeded the limits."`
 	Failures   int    `json:"failures,omitempty" doc:"Failed deliveries since the last that succeeded."`
 	Error      string `json:"error,omitempty" doc:"Of the last delivery, if it failed."`
-	Next       int64  `json:"next,omitempty" format:"unix-ms" doc:"The earliest time of the next delivery; missing: no event waits."`
+	NextAt     int64  `json:"nextAt,omitempty" format:"unix-ms" doc:"The earliest time of the next delivery; missing: no event waits."`
 }
 
 // DeadLetter is an event that was not delivered.
 type DeadLetter struct {
-	Place string `json:"place" doc:"Names the dead letter in requests."`
-	events.Event
-	Error string `json:"error" doc:"Why the event was not delivered."`
+	Place string          `json:"place" doc:"Names the dead letter in requests."`
+	ID    string          `json:"id"`
+	Kind  string          `json:"kind"`
+	Room  string          `json:"room,omitempty"`
+	User  string          `json:"user,omitempty"`
+	At    int64           `json:"at" format:"unix-ms" doc:"When it happened."`
+	Data  json.RawMessage `json:"data"`
+	Error string          `json:"error" doc:"Why the event was not delivered."`
 }
 
 // SinkTest is the result of a test of a sink.
@@ -105,8 +111,8 @@ func (s *Server) listSinks(ctx context.Context, in *InTenant) (*sinkList, error)
 	}
 	slices.SortFunc(states, func(a, b events.State) int { return cmp.Compare(a.Sink, b.Sink) })
 	for _, st := range states {
-		out.Body.Sinks = append(out.Body.Sinks, Sink{Name: st.Sink, Configured: slices.Contains(names, st.Sink), Events: st.Events, Bytes: st.Bytes, Oldest: st.Oldest,
-			Dead: st.Dead, Dropped: st.Dropped, Failures: st.Failures, Error: st.Error, Next: st.Next})
+		out.Body.Sinks = append(out.Body.Sinks, Sink{Name: st.Sink, Configured: slices.Contains(names, st.Sink), Events: st.Events, Bytes: st.Bytes, OldestAt: st.Oldest,
+			Dead: st.Dead, Dropped: st.Dropped, Failures: st.Failures, Error: st.Error, NextAt: st.Next})
 	}
 	return out, nil
 }
@@ -140,7 +146,7 @@ func (s *Server) listDead(ctx context.Context, in *struct {
 	out := &deadList{}
 	out.Body.Dead, out.Body.Cursor = []DeadLetter{}, next
 	for _, l := range page {
-		out.Body.Dead = append(out.Body.Dead, DeadLetter{Place: l.Place, Event: l.Event, Error: l.Error})
+		out.Body.Dead = append(out.Body.Dead, DeadLetter{Place: l.Place, ID: l.ID, Kind: l.Kind, Room: l.Room, User: l.User, At: l.At, Data: l.Data, Error: l.Error})
 	}
 	return out, nil
 }

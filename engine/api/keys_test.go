@@ -82,7 +82,7 @@ type decisions interface{ Decisions } // an embedded Decisions would hide its me
 // TestEveryOperationHasARole checks that the table of roles has all operations of the server API, and no others.
 func TestEveryOperationHasARole(t *testing.T) {
 	s := New(Config{Rules: struct{ Rules }{}, Modules: struct{ Modules }{}, Decisions: struct{ decisions }{}, Values: struct{ Values }{},
-		Recorder: struct{ Recorder }{}, Trials: struct{ Trials }{}})
+		Recorder: struct{ Recorder }{}, Trials: struct{ Trials }{}, Events: struct{ Events }{}})
 	seen := map[string]bool{}
 	for path, item := range s.api.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {

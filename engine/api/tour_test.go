@@ -257,6 +257,7 @@ func (r *tour) all(c *enginetest.Client) {
 	c.Await(`{"alert":1,"context":"api"}`)
 
 	r.sanctions(acme + "/sanctions")
+	r.sinks("acme")
 	r.held("acme", "den", c)
 	r.reports("acme", "den")
 	r.users(acme)

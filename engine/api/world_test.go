@@ -44,6 +44,7 @@ type node struct {
 	engine *engine.Engine
 	api    *api.Server
 	review reviewmemory.Store
+	events sinks
 }
 
 // start runs a node of the cluster until the test ends; change may change its configuration.
@@ -54,13 +55,13 @@ func start(t *testing.T, cluster cluster.Backend, change ...func(*api.Config)) *
 
 func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantConfig, change ...func(*api.Config)) *node {
 	t.Helper()
-	n := &node{t: t}
+	n := &node{t: t, events: newSinks()}
 	n.engine = enginetest.New(t, func(c *engine.Config) {
 		c.Tenants, c.Cluster, c.Moderation, c.Review = tenants, cluster, &sanctionmemory.Store{}, &n.review
 		c.Middleware = new(enginetest.Middleware).On(hook.OnSayReceive, func(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} })
 		c.Operator = func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) }
 	})
-	cfg := api.Config{Engine: n.engine, Version: "test", Keys: keys(map[string]string{"acme": acmeKey}), Log: slog.New(slog.DiscardHandler)}
+	cfg := api.Config{Engine: n.engine, Version: "test", Keys: keys(map[string]string{"acme": acmeKey}), Log: slog.New(slog.DiscardHandler), Events: n.events}
 	for _, f := range change {
 		f(&cfg)
 	}

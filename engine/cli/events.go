@@ -46,7 +46,7 @@ func (c *eventsListCommand) Run(ctx context.Context, t terminal) error {
 		if !s.Configured {
 			name += " (not configured)"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%s\t%s\n", name, s.Events, since(s.Oldest), s.Dead, s.Failures, at(s.Next), printable(s.Error))
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%s\t%s\n", name, s.Events, since(s.OldestAt), s.Dead, s.Failures, at(s.NextAt), printable(s.Error))
 	}
 	return table.Flush()
 }
