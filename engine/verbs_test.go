@@ -246,9 +246,9 @@ func TestDocumentation(t *testing.T) {
 			"token": {Required: true, Description: "of the user"}, "remember": {}}}}
 		actions := `"actions":{"createChatRoom":{"name":"createChatRoom","description":"creates a room","inputs":{"name":{"required":true,"description":"of the room"}}},` +
 			`"login":{"name":"login","description":"lets in","inputs":{"remember":{"required":false},"token":{"required":true,"description":"of the user"}}}}`
-		n.client().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","roomHistory","say",`+
+		n.client().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","roomHistory","say","retract","edit",`+
 			`"detailsView","documentation","quit","exit","action"],`+actions+`},"messageId":1}`)
-		n.socket().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","roomHistory","say",`+
+		n.socket().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","roomHistory","say","retract","edit",`+
 			`"detailsView","documentation","quit","exit","action","paramAdd","paramDelete","paramView","paramsView","paramsDelete"],`+actions+`},"messageId":1}`)
 	})
 }
