@@ -69,7 +69,7 @@ type checkedSocket struct {
 	syscall.Conn
 }
 
-// replies follows the replies of a connection in RESP2, piece by piece.
+// replies follows the replies of a connection in RESP2 or RESP3, piece by piece. go-redis speaks RESP3 with sentinels.
 type replies struct {
 	wrong    error
 	kind     byte   // of the line that has begun; 0: none
@@ -104,7 +104,7 @@ func (r *replies) check(b []byte) error {
 // begin begins a line of that kind.
 func (r *replies) begin(kind byte) {
 	switch kind {
-	case '+', '-', ':', '$', '*':
+	case '+', '-', ':', '_', '#', ',', '(', '$', '!', '=', '*', '~', '>', '%':
 		r.kind, r.line, r.number = kind, 0, r.number[:0]
 	default:
 		r.wrong = fmt.Errorf("%w: it begins with %q", errReply, kind)
@@ -119,14 +119,14 @@ func (r *replies) more(b []byte) (rest []byte) {
 		part = b
 	}
 	limit := maxReplyNumber
-	if r.kind == '+' || r.kind == '-' {
+	if r.kind == '+' || r.kind == '-' || r.kind == '(' {
 		limit = maxReplyLine
 	}
 	if r.line += len(part); r.line > limit {
 		r.wrong = fmt.Errorf("%w: a line is longer than %d bytes", errReply, limit)
 		return nil
 	}
-	if r.kind == '$' || r.kind == '*' {
+	if r.isString() || r.isArray() {
 		r.number = append(r.number, part...)
 	}
 	if end > 0 {
@@ -136,7 +136,7 @@ func (r *replies) more(b []byte) (rest []byte) {
 }
 
 func (r *replies) endLine() {
-	if r.kind != '$' && r.kind != '*' {
+	if !r.isString() && !r.isArray() {
 		r.end()
 		return
 	}
@@ -144,19 +144,36 @@ func (r *replies) endLine() {
 	switch {
 	case err != nil || n < -1:
 		r.wrong = fmt.Errorf("%w: %.30q is not a length", errReply, r.number)
-	case n == -1, n == 0 && r.kind == '*':
+	case n == -1, n == 0 && r.isArray():
 		r.end()
-	case r.kind == '$' && n > maxReplyString:
+	case r.isString() && n > maxReplyString:
 		r.wrong = fmt.Errorf("%w: it claims a string of %d bytes, more than %d", errReply, n, maxReplyString)
-	case r.kind == '$':
+	case r.isString():
 		r.kind, r.skip = 0, n+len("\r\n")
-	case n > maxReplyElements-r.elements:
+	case n > maxReplyElements, r.values(n) > maxReplyElements-r.elements:
 		r.wrong = fmt.Errorf("%w: it claims more than %d elements", errReply, maxReplyElements)
 	case len(r.open) == maxReplyDepth:
 		r.wrong = fmt.Errorf("%w: its arrays are nested deeper than %d", errReply, maxReplyDepth)
 	default:
+		n = r.values(n)
 		r.kind, r.elements, r.open = 0, r.elements+n, append(r.open, n)
 	}
+}
+
+// isString reports whether the line is the length of a string: of an error or a verbatim string as well.
+func (r *replies) isString() bool { return r.kind == '$' || r.kind == '!' || r.kind == '=' }
+
+// isArray reports whether the line is the length of an array, a set, a push message or a map.
+func (r *replies) isArray() bool {
+	return r.kind == '*' || r.kind == '~' || r.kind == '>' || r.kind == '%'
+}
+
+// values returns the number of values of an array with n elements; an element of a map is a key and a value.
+func (r *replies) values(n int) int {
+	if r.kind == '%' {
+		return 2 * n
+	}
+	return n
 }
 
 // end ends a value, and the arrays whose last element it is.

@@ -30,7 +30,11 @@ func TestRepliesThatClaimTooMuchAreRefused(t *testing.T) {
 		"$" + strings.Repeat("0", 100) + "1\r\n":  "a line is longer than 24 bytes",
 		"$-2\r\n":                                 "is not a length",
 		"$x\r\n":                                  "is not a length",
-		"%2000000000\r\n":                         `begins with '%'`,
+		"%2000000000\r\n":                         "claims more than 1048576 elements",
+		"%600000\r\n":                             "claims more than 1048576 elements",
+		"~2000000000\r\n":                         "claims more than 1048576 elements",
+		"=2000000000\r\n":                         "claims a string of 2000000000 bytes",
+		"|1\r\n":                                  `begins with '|'`,
 		"\r\n":                                    `begins with '\r'`,
 	} {
 		t.Run(fmt.Sprintf("%.20q", reply), func(t *testing.T) {
@@ -107,7 +111,8 @@ func FuzzReplies(f *testing.F) {
 
 // TestRepliesAreFollowed checks that valid replies end where they should.
 func TestRepliesAreFollowed(t *testing.T) {
-	all := "+OK\r\n-ERR x\r\n:1\r\n$3\r\na\nc\r\n$-1\r\n*0\r\n*-1\r\n*3\r\n$0\r\n\r\n*2\r\n:1\r\n*1\r\n+x\r\n$1\r\n\n\r\n"
+	all := "+OK\r\n-ERR x\r\n:1\r\n$3\r\na\nc\r\n$-1\r\n*0\r\n*-1\r\n*3\r\n$0\r\n\r\n*2\r\n:1\r\n*1\r\n+x\r\n$1\r\n\n\r\n" +
+		"%2\r\n+a\r\n*1\r\n:1\r\n$1\r\nb\r\n_\r\n~1\r\n#t\r\n,1.5\r\n(123\r\n!3\r\nERR\r\n=5\r\ntxt:a\r\n>2\r\n+x\r\n%0\r\n"
 	for cut := range len(all) {
 		var r replies
 		if err := errors.Join(r.check([]byte(all[:cut])), r.check([]byte(all[cut:]))); err != nil {
