@@ -180,6 +180,11 @@ func (e *Engine) publishRetraction(ctx context.Context, t *tenant, a amendment, 
 	if err != nil {
 		return err
 	}
+	if at == 0 && a.conn != nil && a.conn.sanctioned() { // nobody else has received a message of a shadowed client
+		if shadow := a.conn.sanction(moderation.Shadow, a.room); shadow != nil {
+			return e.retractShadowed(ctx, t, a, payload, shadow)
+		}
+	}
 	return e.publishAmendment(ctx, t, a, cluster.Amendment{Message: a.id, At: at, Retract: true, Payload: payload}, keep)
 }
 
@@ -191,6 +196,7 @@ func (e *Engine) publishAmendment(ctx context.Context, t *tenant, a amendment, c
 	if err == nil {
 		e.stats.messages.Add(1)
 		t.messages.Add(1)
+		e.written(ctx, e.amendedEvent(t, &a))
 	}
 	return err
 }

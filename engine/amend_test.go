@@ -279,7 +279,7 @@ func TestRulesSeeEdits(t *testing.T) {
 }
 
 // TestSanctionsHoldForEdits checks that a muted client cannot edit and can retract, also if the mute comes while the rules decide, and that
-// only a shadowed author receives the edit.
+// only a shadowed author receives the edit, and the retraction of a message that no other member has received.
 func TestSanctionsHoldForEdits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", keepsR, takes(people, false), moderated(&memory.Store{}))
@@ -313,6 +313,11 @@ func TestSanctionsHoldForEdits(t *testing.T) {
 			if heard := strings.Join(ann.heardIDs(), ""); !strings.Contains(heard, `{"edits":"`+id+`","message":"for me"`) || !strings.Contains(heard, ok) {
 				t.Errorf("the author received %s", heard)
 			}
+		}
+		b.hears()
+		ann.Run(retract("r", hidden))
+		if heard := strings.Join(ann.heardIDs(), ""); !strings.Contains(heard, `"retracts":"`+hidden+`"`) || !strings.Contains(heard, ok) {
+			t.Errorf("the author received %s", heard)
 		}
 		b.hears()
 		if past := b.past("r"); len(past) > 0 && past[len(past)-1] == "for me" {

@@ -7,6 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -73,4 +74,37 @@ func (e *Engine) messageEvent(ev *hook.Event, p wire.Payload) *events.Write {
 		data.User = ev.Conn.User
 	}
 	return e.events.Begin(ev.Tenant, events.MessagePublished, events.NewEvent(events.NewID(), events.MessagePublished, ev.Room, data.User, data))
+}
+
+// heldEvent takes the event of a message that a rule holds, or of a decision about it; nil: no sink wants it.
+func (e *Engine) heldEvent(kind events.Kind, one *review.Item) *events.Write {
+	if !e.wants(one.Tenant, kind) {
+		return nil
+	}
+	data := events.Held{Held: one.ID, Room: one.Said, Connection: one.Connection, User: one.User, Rule: one.Rule, Reason: one.Reason, Until: one.Until}
+	at := one.At
+	if kind == events.MessageDecided {
+		outcome := one.Outcome()
+		data.Outcome, data.Reason, data.By, data.Until, at = string(outcome), one.Decision.Reason, one.Decision.By, 0, one.Decision.At
+		if outcome == review.Released {
+			data.MessageID = one.MessageID
+		}
+	}
+	return e.events.Begin(one.Tenant, kind, events.NewEvent(events.IDOf(kind, one.Tenant, one.Said, one.ID, at), kind, one.Said, one.User, data))
+}
+
+// amendedEvent takes the event of a message that was retracted or edited; nil: no sink wants it. The caller is in the queue of the room.
+func (e *Engine) amendedEvent(t *tenant, a *amendment) *events.Write {
+	kind := events.MessageRetracted
+	if a.edit {
+		kind = events.MessageEdited
+	}
+	if !e.wants(t.name, kind) {
+		return nil
+	}
+	data := events.Amended{MessageID: a.id, Room: a.room, By: a.by}
+	if a.conn != nil {
+		data.User = a.conn.profile.Load().User
+	}
+	return e.events.Begin(t.name, kind, events.NewEvent(events.NewID(), kind, a.room, data.User, data))
 }

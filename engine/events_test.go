@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/moderation/memory"
+	"github.com/mootchat/moot/engine/review"
 )
 
 // eventLog is an [events.Taker] that keeps the events of the tenant "default".
@@ -103,6 +104,33 @@ func TestEventsOfATenant(t *testing.T) {
 		log.take()
 		ann.HangUp()
 		log.want(w, `member.left {"cause":"disconnect","connection":"*","room":"r","user":"ann"}`)
+	})
+}
+
+// TestEventsOfHeldAndAmendedMessages checks the events of messages that a rule holds, of decisions, and of messages that change.
+func TestEventsOfHeldAndAmendedMessages(t *testing.T) {
+	inWorld(t, func(w *world) {
+		log := &eventLog{kinds: events.Default, ids: map[string]int{}}
+		n := w.holding().node("one", keepsR, func(c *engine.Config) { c.Events = log })
+		ann := n.as("ann").do(roomAdd("r"))
+		log.take()
+		first, second := ann.holds(say("r", "hold 1")), ann.holds(say("r", "hold 2"))
+		held := `message.held {"connection":"*","held":"%s","reason":"new here","room":"r","rule":"newcomers@1#1","until":` + fmt.Sprint(time.Now().Add(24*time.Hour).UnixMilli()) + `,"user":"ann"}`
+		log.want(w, fmt.Sprintf(held, first), fmt.Sprintf(held, second))
+		for id, action := range map[string]review.Action{first: review.Release, second: review.Reject} {
+			_, err := n.decides(id, action)
+			w.must(err, nil)
+			want := `message.decided {"by":"mia","connection":"*","held":"` + id + `","outcome":"rejected","reason":"so be it","room":"r","rule":"newcomers@1#1","user":"ann"}`
+			if action == review.Release {
+				want = `message.decided {"by":"mia","connection":"*","held":"` + id + `","messageId":"*","outcome":"released","reason":"so be it","room":"r","rule":"newcomers@1#1","user":"ann"}`
+			}
+			log.want(w, want)
+		}
+		id := ann.tells("r", "hi")
+		ann.do(edit("r", id, "hello"))
+		log.want(w, `message.edited {"messageId":"*","room":"r","user":"ann"}`)
+		w.must(n.RetractMessage(w.Context(), in("r"), id, "mia"), nil)
+		log.want(w, `message.retracted {"by":"mia","messageId":"*","room":"r"}`)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/engine/wire"
@@ -45,6 +46,7 @@ func (e *Engine) hold(ctx context.Context, t *tenant, s *outgoing, ev *hook.Even
 	}
 	if added {
 		e.stats.held.held.Add(1)
+		e.written(ctx, e.heldEvent(events.MessageHeld, &stored))
 	}
 	return stored.ID, nil
 }

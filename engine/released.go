@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/review"
@@ -111,6 +112,7 @@ func (e *Engine) endHeld(ctx context.Context, t *tenant, one review.Item) (revie
 	outcome := ended.Outcome()
 	e.stats.held.decided(outcome, ended.Wait())
 	e.log.Info("held message decided", "tenant", t.name, "held", ended.ID, "room", ended.Said, "outcome", string(outcome), "by", ended.Decision.By)
+	e.written(ctx, e.heldEvent(events.MessageDecided, &ended))
 	e.informAuthor(ctx, t, &ended)
 	return ended, nil
 }

@@ -17,7 +17,8 @@ type shadowed struct {
 	Connection string          `json:"connection"`
 	User       string          `json:"user,omitempty"` // all connections of the user are the author's; "": only the connection
 	Payload    json.RawMessage `json:"payload"`
-	Edits      string          `json:"edits,omitempty"` // the id of the message of which Payload is a new version
+	Edits      string          `json:"edits,omitempty"`    // the id of the message of which Payload is a new version
+	Retracts   string          `json:"retracts,omitempty"` // the id of the message that Payload retracts
 }
 
 // shadowTime is the time in which the other nodes receive a shadowed message.
@@ -25,18 +26,23 @@ const shadowTime = time.Second
 
 // sayShadowed delivers a message to its author, under the sanction s.
 func (e *Engine) sayShadowed(ctx context.Context, t *tenant, p wire.Payload, author *hook.Profile, s *moderation.Sanction) error {
-	return e.sendShadowed(ctx, t, p, shadowed{author.ID, s.User, wire.AppendPayload(nil, p), ""})
+	return e.sendShadowed(ctx, t, p.Room, shadowed{Connection: author.ID, User: s.User, Payload: wire.AppendPayload(nil, p)})
 }
 
 // editShadowed delivers the new version p of a message to its author, under the sanction s.
 func (e *Engine) editShadowed(ctx context.Context, t *tenant, p wire.Payload, author *hook.Profile, s *moderation.Sanction) error {
-	return e.sendShadowed(ctx, t, p, shadowed{author.ID, s.User, wire.AppendPayload(nil, p), p.ID})
+	return e.sendShadowed(ctx, t, p.Room, shadowed{Connection: author.ID, User: s.User, Payload: wire.AppendPayload(nil, p), Edits: p.ID})
 }
 
-func (e *Engine) sendShadowed(ctx context.Context, t *tenant, p wire.Payload, m shadowed) error {
+// retractShadowed delivers the retraction of a message to its author, under the sanction s.
+func (e *Engine) retractShadowed(ctx context.Context, t *tenant, a amendment, payload []byte, s *moderation.Sanction) error {
+	return e.sendShadowed(ctx, t, a.room, shadowed{Connection: a.conn.ID(), User: s.User, Payload: payload, Retracts: a.id})
+}
+
+func (e *Engine) sendShadowed(ctx context.Context, t *tenant, room string, m shadowed) error {
 	e.stats.shadowed.Add(1)
 	if m.User == "" {
-		e.deliverShadowed(ctx, t, p.Room, m)
+		e.deliverShadowed(ctx, t, room, m)
 		return nil
 	}
 	value, err := json.Marshal(m)
@@ -45,8 +51,8 @@ func (e *Engine) sendShadowed(ctx context.Context, t *tenant, p wire.Payload, m 
 	}
 	ctx, cancel := context.WithTimeout(ctx, shadowTime)
 	defer cancel()
-	if _, err := e.onEveryNode(ctx, call{Do: callShadowed, Tenant: t.name, Room: p.Room, Value: value}); err != nil {
-		e.log.Warn("a shadowed message did not reach its author on all nodes", "tenant", t.name, "room", p.Room, "error", err)
+	if _, err := e.onEveryNode(ctx, call{Do: callShadowed, Tenant: t.name, Room: room, Value: value}); err != nil {
+		e.log.Warn("a shadowed message did not reach its author on all nodes", "tenant", t.name, "room", room, "error", err)
 	}
 	return nil
 }
@@ -60,8 +66,15 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 	defer t.release(r)
 	members := slices.DeleteFunc(slices.Clone(r.present().members), func(one *member) bool {
 		p := one.conn.profile.Load()
-		return p.ID != m.Connection && (m.User == "" || p.User != m.User) || m.Edits != "" && !one.amends
+		return p.ID != m.Connection && (m.User == "" || p.User != m.User) || m.Edits+m.Retracts != "" && !one.amends
 	})
+	if m.Retracts != "" {
+		d := delivery{room: r, payload: m.Payload, amends: m.Retracts, retracts: true}
+		for _, one := range members {
+			one.conn.Send(d.frame(hook.AsIs, 0))
+		}
+		return
+	}
 	p, err := wire.ParsePayload(m.Payload)
 	if err != nil || len(members) == 0 {
 		return

@@ -87,7 +87,7 @@ func TestReservedNamesAreRefused(t *testing.T) {
 func TestNamesThatWereReservedLaterAreLeftOut(t *testing.T) {
 	h, log := start(t, Config{}, goEntry(`{}`))
 	for extra, want := range map[string]string{
-		`{"user": "ann", "b": [1], "a": 2, "id": {}, "held": null}`: `{"a":2,"b":[1]}`,
+		`{"user": "ann", "b": [1], "a": 2, "id": {}, "held": null, "edits": "x", "retracts": 1, "editedAt": 2, "editedBy": "y"}`: `{"a":2,"b":[1]}`,
 		`{"us\u0065r": "ann"}`: ``,
 		`{"x": {"user": 1}}`:   `{"x":{"user":1}}`,
 	} {

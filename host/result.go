@@ -151,7 +151,7 @@ func (r *results) rewrite() (w rewrite) {
 var (
 	reservedInReply = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}
 	reservedInExtra = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
-	laterReserved   = [...]string{"id", "user", "held"} // in extra
+	laterReserved   = [...]string{"id", "user", "held", "edits", "retracts", "editedAt", "editedBy"} // in extra
 )
 
 // maxName limits the name of a room and the id of a connection, in bytes.

@@ -331,15 +331,15 @@ type TenantLimits struct {
 // EventSink is an address that receives events of a tenant.
 type EventSink struct {
 	Pos      Pos               `yaml:"-"`
-	Included bool              `yaml:"-"`                                                                                                                   // set in an included file
-	Name     string            `yaml:"name" check:"name" required:"true"`                                                                                   // unique in the tenant
-	URL      string            `yaml:"url" check:"sink" required:"true"`                                                                                    // https; in the operator's own file also http
-	Secrets  []Secret          `yaml:"secrets" required:"true"`                                                                                             // each signs; see events.CheckSecret
-	Headers  map[string]Secret `yaml:"headers" key:"header"`                                                                                                // sent with each request
-	Kinds    []string          `yaml:"kinds" oneof:"member.joined member.left room.created room.destroyed sanction.set sanction.removed message.published"` // empty = all but message.published
-	Rooms    []string          `yaml:"room" default:"*" check:"glob"`                                                                                       // patterns of package glob; one must match. Events of no room always match
-	Batch    int               `yaml:"batch" default:"1" min:"1" max:"1000"`                                                                                // the most events of a request; above 1 requests have an array
-	Timeout  time.Duration     `yaml:"timeout" default:"10s" min:"100ms" max:"1m"`                                                                          // of a request
+	Included bool              `yaml:"-"`                                                                                                                                                                                 // set in an included file
+	Name     string            `yaml:"name" check:"name" required:"true"`                                                                                                                                                 // unique in the tenant
+	URL      string            `yaml:"url" check:"sink" required:"true"`                                                                                                                                                  // https; in the operator's own file also http
+	Secrets  []Secret          `yaml:"secrets" required:"true"`                                                                                                                                                           // each signs; see events.CheckSecret
+	Headers  map[string]Secret `yaml:"headers" key:"header"`                                                                                                                                                              // sent with each request
+	Kinds    []string          `yaml:"kinds" oneof:"member.joined member.left room.created room.destroyed sanction.set sanction.removed message.held message.decided message.retracted message.edited message.published"` // empty = all but message.published
+	Rooms    []string          `yaml:"room" default:"*" check:"glob"`                                                                                                                                                     // patterns of package glob; one must match. Events of no room always match
+	Batch    int               `yaml:"batch" default:"1" min:"1" max:"1000"`                                                                                                                                              // the most events of a request; above 1 requests have an array
+	Timeout  time.Duration     `yaml:"timeout" default:"10s" min:"100ms" max:"1m"`                                                                                                                                        // of a request
 }
 
 // Entry is a module's place in a tenant's chain.

@@ -29,6 +29,28 @@ type Sanction struct {
 	Module  string `json:"module,omitempty"` // name of the module
 }
 
+// Held is the data of MessageHeld and MessageDecided. It has no text of the message: the server API has it by the id.
+type Held struct {
+	Held       string `json:"held"` // id of the held message
+	Room       string `json:"room"` // in which the author has said it
+	Connection string `json:"connection"`
+	User       string `json:"user,omitempty"`
+	Rule       string `json:"rule,omitempty"`      // module@sha#revision
+	Reason     string `json:"reason,omitempty"`    // of the rule; of a decision: for the author
+	Until      int64  `json:"until,omitempty"`     // when it expires, ms since 1970
+	Outcome    string `json:"outcome,omitempty"`   // of a decision: released, rejected, withdrawn or expired
+	By         string `json:"by,omitempty"`        // name of the key of the person who decided
+	MessageID  string `json:"messageId,omitempty"` // of a released message
+}
+
+// Amended is the data of MessageRetracted and MessageEdited.
+type Amended struct {
+	MessageID string `json:"messageId"`
+	Room      string `json:"room"`
+	User      string `json:"user,omitempty"` // the author, if the author did it
+	By        string `json:"by,omitempty"`   // name of the key of the person who did it; absent: the author
+}
+
 // Message is the data of MessagePublished: the message after onSayReceive.
 type Message struct {
 	MessageID string          `json:"messageId"`

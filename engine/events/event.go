@@ -23,12 +23,16 @@ const (
 	RoomDestroyed                // Room
 	SanctionSet                  // Sanction
 	SanctionRemoved              // Sanction
+	MessageHeld                  // Held
+	MessageDecided               // Held
+	MessageRetracted             // Amended
+	MessageEdited                // Amended
 	MessagePublished             // Message
 	Test                         // Ping
 	kinds
 )
 
-var names = [kinds]string{"member.joined", "member.left", "room.created", "room.destroyed", "sanction.set", "sanction.removed", "message.published", "test"}
+var names = [kinds]string{"member.joined", "member.left", "room.created", "room.destroyed", "sanction.set", "sanction.removed", "message.held", "message.decided", "message.retracted", "message.edited", "message.published", "test"}
 
 // String returns the name of the kind in configuration. Its CloudEvents type is "moot." and the name.
 func (k Kind) String() string { return names[k] }

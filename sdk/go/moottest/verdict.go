@@ -37,7 +37,7 @@ func judged(hook int, v Verdict) Verdict {
 
 // reserved names belong to the engine; a reply may use those from inReply on. The host leaves id, user and held
 // out of extra, and refuses the others.
-var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", "id", "user", "held"}
+var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", "id", "user", "held", "edits", "retracts", "editedAt", "editedBy"}
 
 const inReply = 9
 
