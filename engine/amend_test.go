@@ -287,7 +287,8 @@ func TestSanctionsHoldForEdits(t *testing.T) {
 		w.must(err, nil)
 		ann.do(roomAddAmending("r"))
 		b := n.client().do(roomAddAmending("r"))
-		first, second := ann.tells("r", "first"), ann.tells("r", "second")
+		first := ann.tells("r", "first")
+		ann.tells("r", "second")
 		b.heardIDs()
 		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			if ev.Message.Text == "slow" {
@@ -304,11 +305,11 @@ func TestSanctionsHoldForEdits(t *testing.T) {
 			t.Errorf("history has %q", past)
 		}
 		time.Sleep(2 * time.Hour)
-		second = ann.tells("r", "third")
+		third := ann.tells("r", "third")
 		b.heardIDs()
 		n.sanctions(sanction(moderation.Shadow, "ann", "r", time.Hour))
 		hidden := ann.tells("r", "hidden")
-		for _, id := range []string{second, hidden} {
+		for _, id := range []string{third, hidden} {
 			ann.Run(edit("r", id, "for me"))
 			if heard := strings.Join(ann.heardIDs(), ""); !strings.Contains(heard, `{"edits":"`+id+`","message":"for me"`) || !strings.Contains(heard, ok) {
 				t.Errorf("the author received %s", heard)

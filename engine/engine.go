@@ -40,7 +40,6 @@ package engine
 import (
 	"context"
 	"crypto/rand"
-	crand "crypto/rand"
 	"errors"
 	"log/slog"
 	"maps"
@@ -131,7 +130,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.dying, e.die = context.WithCancel(context.Background())
 	if e.secret == nil {
-		e.secret = []byte(crand.Text() + crand.Text())
+		e.secret = []byte(rand.Text() + rand.Text())
 	}
 	if e.log == nil {
 		e.log = slog.Default()
