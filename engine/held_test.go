@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,10 +237,14 @@ func TestTwoModeratorsMakeOneDecision(t *testing.T) {
 type lossy struct {
 	cluster.Broker
 	before, after error
+	mended        atomic.Bool // it fails no more
 }
 
 // PublishOnce implements cluster.Broker.
 func (l *lossy) PublishOnce(ctx context.Context, room cluster.RoomID, id string, payload []byte, keep cluster.Retention) (cluster.Position, error) {
+	if l.mended.Load() {
+		return l.Broker.PublishOnce(ctx, room, id, payload, keep)
+	}
 	if l.before != nil {
 		return cluster.Position{}, l.before
 	}
@@ -265,7 +270,7 @@ func TestAReleaseIsRepeatedByAnotherNode(t *testing.T) {
 					w.Errorf("another decision returned %v", err)
 				}
 				h.again = func(*hook.Event) hook.Verdict { return deny("the rules have changed") }
-				l.before, l.after = nil, nil
+				l.mended.Store(true)
 				time.Sleep(2 * time.Minute)
 				b.hears(released("r", a.ID(), "hold", id))
 				item, err := two.HeldMessage(w.Context(), "default", id)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,12 +162,12 @@ func TestUsersAreAnnouncedAfterAFault(t *testing.T) {
 		f := &deafBroker{}
 		n := w.node("one", tellsOfUsers, func(c *engine.Config) { f.Broker, c.Cluster.Broker = c.Cluster.Broker, f })
 		a := n.client().do(watch("r"))
-		f.broken = true
+		f.broken.Store(true)
 		n.as("ann").do(roomAdd("r"))
 		a.isToldOf()
 		n.as("bob").do(roomAdd("r"))
 		a.isToldOf()
-		f.broken = false
+		f.broken.Store(false)
 		time.Sleep(time.Second)
 		got := strings.Join(a.userNotices(), ", ")
 		if got != "+ann 1, +bob 2" { // the first announcement was not lost
@@ -178,11 +179,11 @@ func TestUsersAreAnnouncedAfterAFault(t *testing.T) {
 // deafBroker is a broker that does not answer while broken is set.
 type deafBroker struct {
 	cluster.Broker
-	broken bool
+	broken atomic.Bool
 }
 
 func (b *deafBroker) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
-	if b.broken {
+	if b.broken.Load() {
 		return cluster.ErrUnavailable
 	}
 	return b.Broker.Publish(ctx, room, payload, keep)
