@@ -83,7 +83,7 @@ func (c *Connection) answerAgain(ctx context.Context, a accepted) (accepted, err
 	one, err := c.engine.review.Get(ctx, c.tenant.name, a.held)
 	switch outcome := one.Outcome(); {
 	case errors.Is(err, review.ErrNone):
-		return a, nil
+		return a, errHeldRemoved
 	case err != nil:
 		return a, err
 	case outcome == review.Released:
@@ -129,7 +129,10 @@ func forAuthor(one *review.Item) heldMessage {
 	return h
 }
 
-var errNoHeld = &VerbError{"no such held message"}
+var (
+	errNoHeld      = &VerbError{"no such held message"}
+	errHeldRemoved = &VerbError{"the message was held, and then withdrawn or removed"}
+)
 
 // ownHeld returns a held message of the connection or its user.
 func (c *Connection) ownHeld(ctx context.Context, id string) (review.Item, error) {

@@ -152,11 +152,14 @@ func TestARejectedMessageReachesNobody(t *testing.T) {
 		a.hears(fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"rejected","reason":"so be it"}`, first))
 		a.says(event("heldView"), view(second))
 		a.says(event("heldWithdraw", fmt.Sprintf(`"held":%q`, second)), fmt.Sprintf(`{"context":"moderation","room":"r","held":%q,"outcome":"withdrawn"}`, second), isTrue)
-		a.says(event("heldWithdraw", fmt.Sprintf(`"held":%q`, second)), strings.Replace(failed("the message is withdrawn already"), `"data":{}`, fmt.Sprintf(`"data":{"held":%q}`, second), 1))
+		a.says(event("heldWithdraw", fmt.Sprintf(`"held":%q`, second)), strings.Replace(failed("no such held message"), `"data":{}`, fmt.Sprintf(`"data":{"held":%q}`, second), 1))
 		a.says(event("heldView"), view())
 		b.hears()
-		if _, err := n.decides(second, review.Release); !errors.Is(err, review.ErrDecided) {
+		if _, err := n.decides(second, review.Release); !errors.Is(err, review.ErrNone) {
 			w.Errorf("the release of a withdrawn message returned %v", err)
+		}
+		if page, _, err := n.HeldMessages(w.Context(), "default", review.Query{Decided: true, Limit: 10}); err != nil || len(page) != 1 || page[0].ID != first {
+			w.Errorf("the decided messages are %+v, %v: a withdrawn message takes the place of a decision", page, err)
 		}
 	})
 }

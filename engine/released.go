@@ -105,7 +105,7 @@ func (e *Engine) conclude(ctx context.Context, t *tenant, one review.Item) (revi
 
 // endHeld records that the decision was carried out, and informs the author.
 func (e *Engine) endHeld(ctx context.Context, t *tenant, one review.Item) (review.Item, error) {
-	ended, err := review.End(ctx, e.review, one, t.heldLimits())
+	ended, err := e.recordEnd(ctx, t, one)
 	if err != nil {
 		return one, unknownAsCluster(err)
 	}
@@ -115,6 +115,20 @@ func (e *Engine) endHeld(ctx context.Context, t *tenant, one review.Item) (revie
 	e.written(ctx, e.heldEvent(events.MessageDecided, &ended))
 	e.informAuthor(ctx, t, &ended)
 	return ended, nil
+}
+
+// recordEnd records that the decision was carried out, and returns the decided item. It removes a message that its author has
+// withdrawn: otherwise an author could push the decisions of moderators out of those that are kept.
+func (e *Engine) recordEnd(ctx context.Context, t *tenant, one review.Item) (review.Item, error) {
+	if one.Decision.Action != review.Withdraw {
+		return review.End(ctx, e.review, one, t.heldLimits())
+	}
+	removed, err := e.review.Remove(ctx, t.name, one.ID)
+	if err == nil && !removed {
+		err = review.ErrNone
+	}
+	one.State = review.Decided
+	return one, err
 }
 
 // releaseHeld publishes a held message. It applies the effects of the rules after it has left the queue of the room.

@@ -18,7 +18,7 @@ import (
 type HeldMessage struct {
 	ID         string          `json:"id"`
 	State      review.State    `json:"state" enum:"open,deciding,decided" doc:"deciding: a node carries out the decision."`
-	Outcome    review.Outcome  `json:"outcome" enum:"waiting,released,rejected,withdrawn,expired"`
+	Outcome    review.Outcome  `json:"outcome" enum:"waiting,released,rejected,expired"`
 	Room       string          `json:"room" doc:"The room in which the author said it."`
 	To         string          `json:"to,omitempty" doc:"The room to which a rule has moved it; missing: room."`
 	User       string          `json:"user,omitempty" doc:"The user of the author's token."`
@@ -41,7 +41,7 @@ type HeldMessage struct {
 // heldDecision is the decision about a held message.
 type heldDecision struct {
 	Action review.Action `json:"action" enum:"release,reject,withdraw,expire"`
-	By     string        `json:"by,omitempty" doc:"The name of the key; missing: the author has withdrawn it, or it has expired."`
+	By     string        `json:"by,omitempty" doc:"The name of the key; missing: the message has expired."`
 	Reason string        `json:"reason,omitempty" doc:"For the author."`
 	At     int64         `json:"at" format:"unix-ms"`
 }
@@ -171,9 +171,7 @@ func (s *Server) heldFault(in *InHeld, one review.Item, err error) error {
 	case errors.Is(err, review.ErrDecided) && one.Decision != nil:
 		d := one.Decision
 		who := "it has expired"
-		if d.Action == review.Withdraw {
-			who = "its author has withdrawn it"
-		} else if d.By != "" {
+		if d.By != "" {
 			who = string(d.Action) + " by " + d.By
 		}
 		return fault(http.StatusConflict, CodeDecided, "held message %s was decided already at %s: %s", in.Held, time.UnixMilli(d.At).UTC().Format(time.RFC3339), who)
