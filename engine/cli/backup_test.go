@@ -106,6 +106,7 @@ func TestBackupNamesEveryKindOfKey(t *testing.T) {
 		"../../host/store/redis/store.go": `base \+ "(\w+)"`,
 		"../moderation/redis/store.go":    `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
 		"../review/redis/store.go":        `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
+		"../events/redis/store.go":        `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
 	} {
 		code, err := os.ReadFile(filepath.FromSlash(file))
 		if err != nil {
