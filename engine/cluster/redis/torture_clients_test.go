@@ -17,6 +17,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
 	moderationredis "github.com/mootchat/moot/engine/moderation/redis"
+	reviewredis "github.com/mootchat/moot/engine/review/redis"
 	"github.com/mootchat/moot/engine/tcp"
 )
 
@@ -44,11 +45,12 @@ func (r *round) site(name string) *site {
 	s := &site{link: &link{}}
 	s.node = open(r.T, r.config(name, s.link))
 	sanctions := moderationredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
+	queue := reviewredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
 	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
 	var err error
 	s.Engine, err = engine.New(engine.Config{
-		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom}, Rooms: []engine.RoomSettings{settings}}},
-		Cluster: s.node.Cluster(), Moderation: sanctions, Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom, heldRoom}, Rooms: []engine.RoomSettings{settings}}},
+		Cluster: s.node.Cluster(), Moderation: sanctions, Review: queue, Middleware: holdAll{}, Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
 		Limits: engine.Limits{VerbsPerSecond: 10_000, VerbTimeout: time.Minute, OutboxBytes: 16 << 20},
 	})
 	r.must(err)
@@ -63,7 +65,7 @@ func (r *round) site(name string) *site {
 		}
 	})
 	running.Go(func() { _ = (&tcp.Server{Engine: s.Engine, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, listener) })
-	r.Cleanup(func() { cancel(); running.Wait(); _ = sanctions.Close() })
+	r.Cleanup(func() { cancel(); running.Wait(); _ = sanctions.Close(); _ = queue.Close() })
 	<-s.Ready()
 	return s
 }
@@ -96,11 +98,11 @@ type visits struct {
 
 // answer is a line from a server.
 type answer struct {
-	Epoch, Context, Message, Error, Room string
-	Offset                               uint64
-	MessageID                            json.RawMessage
-	Recovered                            bool
-	Data                                 json.RawMessage
+	Epoch, Context, Message, Error, Room, Held string
+	Offset                                     uint64
+	MessageID                                  json.RawMessage
+	Recovered                                  bool
+	Data                                       json.RawMessage
 }
 
 // client returns a client whose messages are checked at the end.

@@ -71,7 +71,8 @@ type round struct {
 	delayed    bool // a node may have published lost messages again after newer ones: nodes may differ in the order
 	seed       uint64
 
-	revised *revised
+	revised  *revised
+	queueing *queueing
 
 	sites   []*site
 	clients []*client
@@ -204,6 +205,7 @@ func torture(t *testing.T, seed uint64) {
 	r.began = time.Now()
 	r.people()
 	r.amend()
+	r.hold()
 	for _, e := range r.observers {
 		r.speak(e)
 		r.work.Go(func() { r.churn(e) })
