@@ -89,7 +89,7 @@ func TestSessionIsParkedAgainIfTheAnswerToTakeIsLost(t *testing.T) {
 }
 
 // forever matches the keys that do not expire: rooms, generation and name of the data.
-var forever = regexp.MustCompile(`:(gen|data|(rooms|rl):default)$`)
+var forever = regexp.MustCompile(`:(gen|data|secret|(rooms|rl):default)$`)
 
 // TestNothingStaysBehind checks that the keys of stopped nodes expire, also the inbox of a node
 // that has just died.

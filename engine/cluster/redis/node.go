@@ -114,11 +114,18 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 func (n *Node) shareSecret(ctx context.Context, secret string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
 	defer cancel()
-	key := n.cfg.Prefix + ":secret"
-	if err := n.client.SetNX(ctx, key, secret, 0).Err(); err != nil {
-		return "", fmt.Errorf("share a secret with the other nodes: %w", err)
+	if err := n.offerSecret(ctx, secret); err != nil {
+		return "", err
 	}
-	return n.client.Get(ctx, key).Result()
+	return n.client.Get(ctx, n.cfg.Prefix+":secret").Result()
+}
+
+// offerSecret stores a secret in Redis if it has none.
+func (n *Node) offerSecret(ctx context.Context, secret string) error {
+	if err := n.client.SetNX(ctx, n.cfg.Prefix+":secret", secret, 0).Err(); err != nil {
+		return fmt.Errorf("share a secret with the other nodes: %w", err)
+	}
+	return nil
 }
 
 func (n *Node) instrument() error {

@@ -93,8 +93,10 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 // restoreRooms creates again the rooms that this node has created or has members in.
 func (p *partition) restoreRooms(ctx context.Context) error {
 	n := p.n
-	if _, err := n.shareSecret(ctx, n.secret); err != nil {
-		return err
+	if p == n.parts[0] {
+		if err := n.offerSecret(ctx, n.secret); err != nil {
+			return err
+		}
 	}
 	rooms := slices.DeleteFunc(append(n.made.list(), n.roster.rooms()...), func(room cluster.RoomID) bool {
 		q, _ := n.at(room)
