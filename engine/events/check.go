@@ -14,8 +14,8 @@ const (
 	maxSecret = 64
 )
 
-// CheckSecret returns an error unless secret is valid: base64 of 24 to 64 bytes, after an optional "whsec_". The text has no
-// part of it.
+// CheckSecret returns an error unless secret is valid: base64 of 24 to 64 bytes, after an optional "whsec_". The text of the
+// error contains no part of the secret.
 func CheckSecret(secret string) error {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) < minSecret || len(key) > maxSecret {
@@ -24,8 +24,8 @@ func CheckSecret(secret string) error {
 	return nil
 }
 
-// CheckURL returns an error unless address is an https or http address without a user and a fragment. The text has no part of
-// it.
+// CheckURL returns an error unless address is an https or http address without a user and without a fragment. The text of the
+// error contains no part of the address.
 func CheckURL(address string) error {
 	u, err := url.Parse(address)
 	switch {

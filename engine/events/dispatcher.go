@@ -16,10 +16,10 @@ import (
 type Target struct {
 	Sink  Sink
 	Kinds Kinds                  // that the sink receives
-	Rooms func(room string) bool // whether the sink receives events of a room; nil: of all rooms. It receives all events without a room
+	Rooms func(room string) bool // reports whether the sink receives events of a room; nil: of all rooms. Events without a room are not filtered
 	Batch int                    // the most events of one delivery; 0: 1
 	Time  time.Duration          // of one delivery; 0: 10 s
-	To    any                    // of Config.Send
+	To    any                    // a value for Config.Send, which the Dispatcher does not use
 }
 
 func (t *Target) wants(k Kind, room string) bool {
@@ -30,8 +30,8 @@ func (t *Target) wants(k Kind, room string) bool {
 type Config struct {
 	Store Store
 
-	// Send delivers events to a sink. ctx ends after Target.Time. It must not keep records. It is called concurrently, for
-	// each sink once at a time.
+	// Send delivers events to a sink. ctx ends after Target.Time. It must not retain records. It is called concurrently for
+	// different sinks, and for one sink once at a time.
 	Send func(ctx context.Context, to *Target, records []Record, dropped uint64) Delivery
 
 	Log *slog.Logger // nil: slog.Default
@@ -40,8 +40,8 @@ type Config struct {
 // Delivery is the result of Config.Send. The zero Delivery is a success.
 type Delivery struct {
 	Err      error         // nil: the sink has accepted all events
-	Rejected bool          // the sink does not accept these events, and others perhaps
-	Wait     time.Duration // that the sink asks to wait; 0: none
+	Rejected bool          // the sink does not accept these events, but may accept others
+	Wait     time.Duration // the time that the sink asks to wait; 0: none
 }
 
 // Counters are numbers since the start of the node.
@@ -72,7 +72,7 @@ type Dispatcher struct {
 	next    *Write         // that collects events while another is written; nil: none
 	writing bool           // a goroutine writes batches
 	bytes   int            // of the events that are not written
-	running map[Sink]*bool // sinks whose deliveries run; the value is true if they must look again
+	running map[Sink]*bool // sinks with a running delivery; the value is true if it must look for events again
 }
 
 // targets are the sinks of all tenants.
@@ -106,7 +106,7 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-// Configure sets the sinks of all tenants. Events that wait for a sink that is no longer there wait for it to come back.
+// Configure sets the sinks of all tenants. Events of a sink that is no longer configured wait until it is configured again.
 func (d *Dispatcher) Configure(all []*Target) {
 	next := &targets{kinds: map[string]Kinds{}, of: map[string][]*Target{}}
 	for _, t := range all {
@@ -176,8 +176,9 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	}
 }
 
-// Close stops to take events, writes those that wait, and ends when no delivery runs. If ctx ends first, it ends deliveries;
-// their events remain in the store, and events that the store has not taken are lost. The error says how many.
+// Close takes no more events, writes the waiting ones to the store, and returns when no delivery runs. If ctx ends first, it
+// cancels the deliveries, whose events remain in the store. Events that the store has not taken by then are lost: Close logs
+// their number and returns ErrFull.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	d.mu.Lock()
 	d.closed = true
@@ -200,7 +201,7 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	return nil
 }
 
-// deliver starts to deliver the events of a sink, or makes the deliveries that run look again.
+// deliver starts the delivery of the events of a sink. If it runs, it will look for events again.
 func (d *Dispatcher) deliver(s Sink) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -279,7 +280,7 @@ func (d *Dispatcher) try(t *Target, c *Claim) (result Result) {
 		}
 	}
 	result.Error = text(got.Err)
-	if result.Delivered > 0 { // the next claim begins with the event that failed, and counts its failures
+	if result.Delivered > 0 { // the next claim begins with the event that failed, and counts the failures of that event
 		return Result{Delivered: result.Delivered}
 	}
 	if got.Rejected && c.Failures+1 >= maxRejections {

@@ -117,8 +117,8 @@ func TestEventsAreDelivered(t *testing.T) {
 	})
 }
 
-// TestADownSinkGetsAllEventsLater checks that the events of a sink that is down wait, are tried ever more rarely, and arrive in order
-// in batches; and that the log has its beginning and its end.
+// TestADownSinkGetsAllEventsLater checks that the events of a sink that is down wait, are tried less and less often, and arrive in
+// order and in batches; and that the log says when the sink began to fail and when it worked again.
 func TestADownSinkGetsAllEventsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries atomic.Int32
@@ -146,7 +146,7 @@ func TestADownSinkGetsAllEventsLater(t *testing.T) {
 	})
 }
 
-// TestASinkCanAskToWait checks that the time of Retry-After is kept.
+// TestASinkCanAskToWait checks that no delivery comes before the time that the sink asks to wait has passed.
 func TestASinkCanAskToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
@@ -233,8 +233,8 @@ func (f *failing) set(fails bool) {
 	f.fails = fails
 }
 
-// TestEventsWaitForTheStore checks that Emit waits for a store that does not answer, that an event arrives although its Emit was
-// given up, and that events are lost, counted and logged once when too many wait.
+// TestEventsWaitForTheStore checks that Wait waits for a store that does not answer, that an event arrives although its Wait was
+// canceled, and that events are lost, counted and logged once when too many wait.
 func TestEventsWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &failing{fails: true}
@@ -242,7 +242,7 @@ func TestEventsWaitForTheStore(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := emit(n, ctx, events.RoomCreated, events.NewEvent(events.NewID(), events.RoomCreated, "x", "", 1)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Emit returned %v", err)
+			t.Errorf("Wait returned %v", err)
 		}
 		large := strings.Repeat("a", 1<<20)
 		lost := 0
@@ -298,12 +298,12 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 			t.Errorf("the states are %+v, %v", states, err)
 		}
 		if err := emit(d, t.Context(), events.RoomCreated, events.NewEvent(events.NewID(), events.RoomCreated, "x", "", 4)); !errors.Is(err, events.ErrFull) {
-			t.Errorf("after Close Emit returned %v", err)
+			t.Errorf("after Close Wait returned %v", err)
 		}
 	})
 }
 
-// TestManyWritersShareAWrite checks that concurrent events are written together.
+// TestManyWritersShareAWrite checks that events that arrive at the same time are written by few calls of Append.
 func TestManyWritersShareAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &counting{}

@@ -63,7 +63,7 @@ type Event struct {
 	ID   string          `json:"id"` // unique; the same if the event is delivered again
 	Kind string          `json:"kind"`
 	Room string          `json:"room,omitempty"` // "": the event concerns no room
-	User string          `json:"user,omitempty"` // whom it concerns, for erasure; "": nobody, or a connection without a user
+	User string          `json:"user,omitempty"` // the user that it concerns, for erasure; "": none, or a connection without a user
 	At   int64           `json:"at"`             // ms since 1970, by the clock of the node
 	Data json.RawMessage `json:"data"`
 }
@@ -73,10 +73,10 @@ type Record struct {
 	Sink Sink `json:"-"`
 	Event
 
-	// Sequence counts the events of the same room, or those without a room, for the sink: 1 is the first. A count that is
-	// not used for a day begins again. Store.Append sets it.
+	// Sequence is the number of the event among those of the same room, or among those without a room, for the sink. The first
+	// is 1. A count that is not used for a day begins at 1 again. Store.Append sets Sequence.
 	Sequence uint64 `json:"sequence"`
-	Error    string `json:"error,omitempty"` // of a dead letter: the reason
+	Error    string `json:"error,omitempty"` // the reason for which it is a dead letter; "" if it is none
 }
 
 // Sink identifies a sink of a tenant.

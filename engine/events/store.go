@@ -12,17 +12,18 @@ import (
 //
 // A sink's events have an order: that of Append. At most one caller has a claim on a sink's oldest events at a time.
 type Store interface {
-	// Append adds events, which it keeps in their order, and sets their Sequence. When it returns, they are as durable as the
-	// store. It moves the oldest events of a sink to its dead letters if the tenant's events exceed Limits, and drops its
-	// oldest dead letters if those exceed them. It does not keep records.
+	// Append adds events in their order, and sets their Sequence. When it returns, the events are as durable as the store. If
+	// the events of the tenant, or of all tenants, exceed Limits, it moves the oldest events of the sink of each added event to
+	// that sink's dead letters. If the dead letters exceed Limits, it drops the oldest ones of that sink. It does not retain
+	// records.
 	Append(ctx context.Context, records []Record) error
 
-	// Due returns up to limit sinks that have events, no claim, and no time to wait for.
+	// Due returns up to limit sinks whose events can be claimed now: they have events, no claim, and no time to wait.
 	Due(ctx context.Context, limit int) ([]Sink, error)
 
-	// Claim returns the oldest events of a sink, at most limit, and at least one. It returns nil if the sink has none, has to
-	// wait, or another caller has them. A claim ends with Settle, or after lease. Events that have waited for
-	// Limits.Age become dead letters.
+	// Claim returns the oldest events of a sink, from 1 to limit. It returns nil if the sink has no events or has to wait, or if
+	// another caller has a claim on them. A claim ends with Settle, or after lease. Events that have waited for Limits.Age
+	// become dead letters.
 	Claim(ctx context.Context, sink Sink, limit int, lease time.Duration) (*Claim, error)
 
 	// Settle ends a claim. It reports whether more events of the sink are due. It does nothing if the claim has ended.
@@ -34,11 +35,11 @@ type Store interface {
 	// Dead returns a page of the dead letters of a sink, oldest first. next is the cursor of the next page; "" after the last.
 	Dead(ctx context.Context, sink Sink, cursor string, limit int) (page []Letter, next string, err error)
 
-	// Retry moves dead letters to the end of the sink's events; all of them if places is empty. It returns their number, at most
-	// MaxMoved.
+	// Retry moves the dead letters at places to the end of the sink's events; if places is empty, the oldest ones, at most
+	// MaxMoved. It returns the number of moved dead letters.
 	Retry(ctx context.Context, sink Sink, places []string) (int, error)
 
-	// Drop removes dead letters, as Retry moves them.
+	// Drop removes the dead letters at places; if places is empty, the oldest ones, at most MaxMoved. It returns their number.
 	Drop(ctx context.Context, sink Sink, places []string) (int, error)
 
 	// Erase removes the events and dead letters of a user of the tenant, and returns their number.
@@ -68,9 +69,9 @@ type Claim struct {
 
 // Result is the result of a claim. The zero Result returns the events; they are due at once.
 type Result struct {
-	Delivered int           // the first records that the sink has accepted
-	Dead      int           // the records after those that become dead letters
-	Wait      time.Duration // the time until the rest is due; it counts as a failure if it is not 0
+	Delivered int           // number of records that the sink has accepted: the first ones
+	Dead      int           // number of records after these that become dead letters
+	Wait      time.Duration // time until the remaining records are due; if it is not 0, the claim counts as a failure
 	Error     string        // of the failure, or of the dead letters; at most MaxError bytes
 }
 
@@ -96,13 +97,13 @@ type Letter struct {
 	Record
 }
 
-// ErrUnknown is the error of a change that may have been made, or may be lost.
+// ErrUnknown is the error of a change that was made or not: the store does not know.
 var ErrUnknown = errors.New("outcome unknown")
 
 // Limits are the bounds of what waits.
 type Limits struct {
 	TenantBytes int64         // of a tenant's events, and as much of its dead letters; 0: 64 MiB
-	TotalBytes  int64         // of all tenants' events, and as much of their dead letters; 0: 1 GiB. On Redis each of 16 partitions has its part
+	TotalBytes  int64         // of all tenants' events, and as much of their dead letters; 0: 1 GiB. On Redis each of 16 partitions has a 16th
 	Age         time.Duration // that an event waits until it becomes a dead letter, and a dead letter until it is dropped; 0: 24 h
 }
 

@@ -26,14 +26,14 @@ type Write struct {
 // NewID returns the ID of a new event.
 func NewID() string { return "evt_" + strings.ToLower(rand.Text()) }
 
-// IDOf returns the ID of an event that several nodes may make: it depends on the arguments alone. of is the connection or the
-// sanction, and at a time of it.
+// IDOf returns the ID of an event that several nodes may make. It depends on the arguments alone: of is the id of the connection
+// or of the sanction, and at is a time of it, such as that of the join.
 func IDOf(kind Kind, tenant, room, of string, at int64) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%d", kind, tenant, room, of, at))
 	return "evt_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:26])
 }
 
-// NewEvent returns an event of now. user is the one that it concerns; "": none. It panics if data cannot be JSON.
+// NewEvent returns an event with the current time. user is the user that it concerns; "": none. It panics if data cannot be JSON.
 func NewEvent(id string, kind Kind, room, user string, data any) Event {
 	encoded, err := json.Marshal(data)
 	if err != nil {
@@ -42,8 +42,8 @@ func NewEvent(id string, kind Kind, room, user string, data any) Event {
 	return Event{ID: id, Kind: kind.String(), Room: room, User: user, At: time.Now().UnixMilli(), Data: encoded}
 }
 
-// Wait returns when the store has the event. If ctx ends first, it returns ctx's error; the event continues to wait for the
-// store. With ErrFull, and after Close, the event is lost, and counted.
+// Wait returns when the store has the event. If ctx ends first, it returns ctx's error, and the event continues to wait for the
+// store. Any other error, such as ErrFull, means that the event is lost, and counted in Counters.Lost.
 func (w *Write) Wait(ctx context.Context) error {
 	if w == nil {
 		return nil
@@ -126,8 +126,8 @@ const (
 	writeTime      = 5 * time.Second // of one try
 )
 
-// writeAll writes events. It tries again until the store takes it or the dispatcher ends. A try whose outcome is unknown
-// may write events twice: they have the same ID.
+// writeAll writes events. It tries again until the store takes them or the dispatcher ends. If the outcome of a try is unknown,
+// the events may be written twice, with the same IDs.
 func (d *Dispatcher) writeAll(rest []Record) error {
 	for wait := writeRetry; len(rest) > 0; {
 		some := rest[:min(len(rest), maxWritten)]
@@ -161,8 +161,8 @@ const (
 	maxAsked     = time.Hour // of the time that a sink asks to wait
 )
 
-// backoff returns the time until the next delivery after failures, and one more: about twice as long after each. A sink may ask for
-// a longer time.
+// backoff returns the time until the next delivery, after failures earlier ones and one more. It is about twice as long after
+// each. A sink may ask for a longer time.
 func backoff(failures int, asked time.Duration) time.Duration {
 	wait := time.Duration(math.Min(float64(firstBackoff)*math.Pow(2, float64(failures)), float64(maxBackoff)))
 	wait += time.Duration((mathrand.Float64() - 0.5) * 0.4 * float64(wait))

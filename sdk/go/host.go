@@ -89,8 +89,8 @@ func (h Host) Random(b []byte) error { return failure(h.raw.Random(b)) }
 func (h Host) SetProperty(name, json string) error { return failure(h.raw.PropertySet(name, json)) }
 
 // SetUser names the user of the event's connection, at most 256 bytes, at connect or an
-// action. It is set once the whole chain allows, and from then on like the user of a
-// token: sanctions of the user hold, and messages name the user. It returns
+// action. It is set when the whole chain has allowed the event, and is like the user of
+// a token from then on: sanctions of the user apply, and messages name the user. It returns
 // ErrNotGranted if the connection has another user, which cannot be changed. Needs
 // "identity".
 func (h Host) SetUser(user string) error { return failure(h.raw.UserSet(user)) }

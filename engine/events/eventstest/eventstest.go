@@ -173,7 +173,7 @@ func sequencesCountPerRoom(w *world) {
 	}
 }
 
-// oneClaimAtATime checks that of several callers one has the events.
+// oneClaimAtATime checks that only one of several callers gets the events.
 func oneClaimAtATime(w *world) {
 	w.append(w.a, event(hooks, "1", "x"))
 	var all sync.WaitGroup
@@ -225,7 +225,7 @@ func anExpiredClaimIsTakenOver(w *world) {
 	}
 }
 
-// aFailureWaits checks that a sink is not due for the time of a failure, and what its state says.
+// aFailureWaits checks that a sink is not due while it waits after a failure, and that its state shows the failure.
 func aFailureWaits(w *world) {
 	w.append(w.a, event(hooks, "1", "x"))
 	w.settle(w.a, w.must(w.a, 1, "1"), events.Result{Wait: time.Hour, Error: "503"})
@@ -237,7 +237,7 @@ func aFailureWaits(w *world) {
 	}
 }
 
-// moreEventsAreTold checks that Settle reports events that have come meanwhile.
+// moreEventsAreTold checks that Settle reports that events have arrived meanwhile.
 func moreEventsAreTold(w *world) {
 	w.append(w.a, event(hooks, "1", "x"))
 	c := w.must(w.a, 9, "1")
@@ -270,7 +270,7 @@ func (w *world) kill(records ...events.Record) {
 	w.settle(w.a, w.must(w.a, len(records), idsOf(records)...), events.Result{Dead: len(records), Error: "no"})
 }
 
-// deadLettersAreRetried checks that Retry moves the chosen letters, or all, and that their order stays.
+// deadLettersAreRetried checks that Retry moves the chosen dead letters, or all, in their order.
 func deadLettersAreRetried(w *world) {
 	w.kill(event(hooks, "1", "x"), event(hooks, "2", "x"), event(hooks, "3", "x"), event(hooks, "4", "x"), event(hooks, "5", "x"))
 	dead := w.dead()
@@ -293,7 +293,7 @@ func deadLettersAreRetried(w *world) {
 	}
 }
 
-// deadLettersAreDropped checks that Drop removes the chosen letters, or all.
+// deadLettersAreDropped checks that Drop removes the chosen dead letters, or all.
 func deadLettersAreDropped(w *world) {
 	w.kill(event(hooks, "1", "x"), event(hooks, "2", "x"), event(hooks, "3", "x"))
 	if n, err := w.b.Drop(w.ctx, hooks, []string{w.dead()[1].Place}); n != 1 || err != nil {
@@ -397,7 +397,7 @@ func dueSinksAreListed(w *world) {
 	}
 }
 
-// aUserIsErased checks that Erase removes the events and dead letters of a user alone.
+// aUserIsErased checks that Erase removes the events and dead letters of the user, and no others.
 func aUserIsErased(w *world) {
 	of := func(id, user string) events.Record {
 		r := event(hooks, id, "x")
@@ -418,7 +418,7 @@ func aUserIsErased(w *world) {
 	}
 }
 
-// sinksAndTenantsAreSeparate checks that a sink has its own events alone.
+// sinksAndTenantsAreSeparate checks that a sink has only its own events.
 func sinksAndTenantsAreSeparate(w *world) {
 	w.append(w.a, event(events.Sink{Tenant: "t", Name: "other"}, "1", "x"), event(hooks, "2", "x"), event(events.Sink{Tenant: "u", Name: "hooks"}, "3", "x"))
 	w.must(w.b, 9, "2")
@@ -496,7 +496,7 @@ func eachEventIsDelivered(w *world) {
 	writers.Wait()
 	close(written)
 	readers.Wait()
-	for _, l := range w.dead() { // one can be both: its claim has expired, or too many waited meanwhile
+	for _, l := range w.dead() { // an event can be delivered and dead: its claim has expired, or too many waited meanwhile
 		got[l.ID] = true
 	}
 	if len(got) != n {

@@ -26,7 +26,7 @@ type Store struct {
 	rotated time.Time             // when today began
 }
 
-// usage is the number of bytes of events and dead letters.
+// usage has the bytes of events and of dead letters.
 type usage struct{ events, dead int64 }
 
 // counter counts the events of a room for a sink.
@@ -175,7 +175,7 @@ func (s *Store) expire(k *sink, now time.Time) {
 	}
 }
 
-// forget removes the state of a sink without events and dead letters. What it lost is told by its next event.
+// forget removes the state of a sink without events and dead letters, unless its next event has to report dropped ones.
 func (s *Store) forget(id events.Sink) {
 	k := s.sinks[id]
 	if k == nil || len(k.events)+len(k.dead) > 0 || k.dropped > 0 {

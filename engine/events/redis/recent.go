@@ -11,8 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/events"
 )
 
-// A failover loses writes that no replica had. A node counts its calls of Append in each partition, in Redis as well: a count in
-// Redis that is lower than its own shows which calls are lost. It repeats those of the last 15 s.
+// A failover loses writes that no replica had. A node counts its calls of Append in each partition, both in its memory and in
+// Redis. If the count in Redis is lower, the last calls are lost, and the node repeats those of the last 15 s.
 
 // restoreFor is the age up to which a failover may lose a write.
 const restoreFor = 15 * time.Second

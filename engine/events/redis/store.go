@@ -49,7 +49,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	recent [partitions]recent
-	turns  [partitions]chan struct{} // has one element during an Append, so that counts arrive in order
+	turns  [partitions]chan struct{} // each has one element during an Append in the partition, so that counts arrive in order
 }
 
 // New returns a store whose keys begin with prefix. A nil log is slog.Default. The caller closes the client.
@@ -112,7 +112,7 @@ func (s *Store) inTurn(ctx context.Context, partition int, f func() error) error
 	return f()
 }
 
-// appendTo adds events in a turn of the partition, and then those again that Redis has lost.
+// appendTo adds events in a turn of the partition, and then adds the events that Redis has lost again.
 func (s *Store) appendTo(ctx context.Context, partition int, records []events.Record) error {
 	base := s.base(partition)
 	args := append([]any{base, s.node}, s.limits()...)
@@ -150,7 +150,7 @@ func unknown(err error) error {
 	return fmt.Errorf("%w: %w", events.ErrUnknown, err)
 }
 
-// Due implements [events.Store]. It is one round trip. It also writes events again that Redis has lost in a failover.
+// Due implements [events.Store]. It is one round trip. It also repeats the writes that Redis has lost in a failover.
 func (s *Store) Due(ctx context.Context, limit int) (due []events.Sink, err error) {
 	pipe := s.client.Pipeline()
 	now := pipe.Time(ctx)

@@ -89,7 +89,7 @@ func (s *Store) move(ctx context.Context, sink events.Sink, places []string, f f
 	return n, nil
 }
 
-// chosen returns the dead letters at places, in order; without places the oldest ones.
+// chosen returns the dead letters at places, in order; if places is empty, the oldest ones.
 func (s *Store) chosen(sink events.Sink, places []string) (all []events.Letter, err error) {
 	if len(places) == 0 {
 		return s.letters(sink, 1, 0, events.MaxMoved)

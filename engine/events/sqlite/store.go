@@ -105,14 +105,14 @@ func (s *Store) use(tenant string, dead int, bytes int64) error {
 	return s.file.Run(sqlUnused, nil)
 }
 
-// over reports whether a tenant has too many events (0) or dead letters (1), or all tenants together have.
+// over reports whether the tenant, or all tenants together, have too many bytes of events (0) or of dead letters (1).
 func (s *Store) over(tenant string, dead int) (bool, error) {
 	limits := s.Limits.WithDefaults()
 	n, err := s.number(sqlOver, dead, tenant, limits.TenantBytes, limits.TotalBytes)
 	return n != 0, err
 }
 
-// kill makes an event a dead letter, unless it has gone, and drops older dead letters of the sink if there are too many.
+// kill makes an event a dead letter, if the store still has it, and drops the oldest dead letters of the sink if there are too many.
 func (s *Store) kill(of events.Sink, number int64, why string, now int64) error {
 	size, err := s.number(sqlKill, number, of.Tenant, of.Name, why, now)
 	if err != nil || size == 0 {

@@ -33,7 +33,7 @@ const (
 const (
 	agent     = "moot"
 	maxHeader = 64 << 10         // bytes of the header of an answer
-	idleTime  = 30 * time.Second // that an unused connection stays open
+	idleTime  = 30 * time.Second // after which an unused connection is closed
 	maxIdle   = 2                // unused connections to an address
 	maxAnswer = 4 << 10          // bytes of an answer that are read
 )
@@ -41,9 +41,9 @@ const (
 // Config is the configuration of an address.
 type Config struct {
 	URL     string
-	Secrets []string          // each signs: the new one and the old one during a rotation. See events.CheckSecret
+	Secrets []string          // each makes a signature: two during a rotation, the new one and the old one. See events.CheckSecret
 	Headers map[string]string // sent with each request
-	Batch   bool              // requests have an array of events, even if it is one
+	Batch   bool              // the body of a request is an array of events, even of one
 
 	// Restricted is for an address that the operator did not choose: only public addresses and Networks may be reached.
 	Restricted bool

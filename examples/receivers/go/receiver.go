@@ -1,4 +1,6 @@
-// A receiver of events in Go, with the library of Standard Webhooks: go run ./examples/receivers/go SECRET
+// Receiver prints the events of a tenant. It verifies them with the library of Standard Webhooks:
+//
+//	go run ./examples/receivers/go SECRET
 package main
 
 import (

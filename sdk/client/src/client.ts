@@ -49,14 +49,14 @@ export interface Events {
   retracted: { id: string; room: string; by?: string };
   /** Members joined or left a room that was joined with presence. */
   presence: Presence;
-  /** A report of the user with notify was decided. */
+  /** A report that this client sent with notify was decided. */
   reported: ReportOutcome;
   /**
    * Messages of the room may be missing: after a break, if the client has missed messages that the room's history does not have, or if the server
    * cannot know (rules hide messages of a room without history, or the room is ephemeral), and whenever the server reports that it lost messages.
    */
   gap: { room: string };
-  /** A held message of the user was decided, which a client said in a room that it joined with moderation. */
+  /** A held message of the user was decided. The client said it in a room that it joined with moderation. */
   outcome: Outcome;
   /** The client could not join the room again after a break. */
   left: { room: string; reason: string };
@@ -129,7 +129,8 @@ export class Client extends Emitter<Events> {
   /**
    * Joins a room, and joins it again after each break until leave(). Resolves if the client is in the room already.
    * since asks for the room's messages after that position before new ones; after a break the client does so itself.
-   * presence asks for presence events, if the room sends them; moderation for outcome events about messages that the client says there and rules hold. history asks for that number of the last messages before the join, in a room with
+   * presence asks for presence events, if the room sends them. moderation asks for an outcome event about each message of the
+   * client in the room that a rule holds. history asks for that number of the last messages before the join, in a room with
    * history; they are not message events. recovered says whether all messages since `since` follow; undefined without since. If the history cannot be
    * read, rejects with the error of history(), and the client stays in the room.
    */
@@ -171,7 +172,8 @@ export class Client extends Emitter<Events> {
   }
 
   /**
-   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves with the message's id when the server has accepted it; "" in an ephemeral room, and if a rule holds the message: see send. The request carries a
+   * Sends a message to a room that the client is in: a text, or an object or array in a room with json. Resolves with the
+   * message's id when the server has accepted it; "" in an ephemeral room, and if a rule holds the message: see send. The request carries a
    * random key: if the connection breaks and is resumed, the request is repeated and the server publishes it once.
    * Rejects with a LostError if the outcome is unknown: the connection was not resumed, or the server lost its cluster.
    */
@@ -179,7 +181,7 @@ export class Client extends Emitter<Events> {
     return (await this.send(room, message)).id ?? "";
   }
 
-  /** Sends a message like say, and tells apart messages that are published (id) and messages that a rule holds until a moderator decides about them (held). */
+  /** Sends a message like say. The result has the id of a published message, or held if a rule holds the message until a moderator decides about it. */
   async send(room: string, message: string | Json[] | { [name: string]: Json }): Promise<Sent> {
     const key = crypto.randomUUID();
     try {
@@ -216,7 +218,7 @@ export class Client extends Emitter<Events> {
   }
 
   /**
-   * Reports a message, or a user, to the moderators; the client must be in the room, or in any. notify asks for the outcome as an event reported.
+   * Reports a message or a user to the moderators. The client must be in the room, or in any room if the target has none. notify asks for the outcome as an event reported.
    * A second report of the same target has no effect.
    */
   async report(target: { room: string; id: string } | { user: string; room?: string }, reason?: string, { notify = false } = {}): Promise<void> {

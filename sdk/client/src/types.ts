@@ -41,7 +41,7 @@ export interface Sent {
   held?: string;
 }
 
-/** What has become of a held message. */
+/** The state of a held message, or the decision about it. */
 export interface Outcome {
   /** The id under which it was held. */
   held: string;
@@ -71,7 +71,7 @@ export interface Presence {
   left: string[];
   /** The number of members on all nodes. */
   membersCount: number;
-  /** In a notice of users, of a room that names them: joined and left are then empty. count is the number of users in the room. */
+  /** Set in a notice of users, in a room that names users; joined and left of the notice itself are then empty. count is the number of users in the room. */
   users?: { joined: string[]; left: string[]; count: number };
 }
 

@@ -39,7 +39,8 @@ type Message struct {
 	EditedAt time.Time
 	// EditedBy names the editor; "" if it was the author.
 	EditedBy string
-	// Position is zero if the room has no history. That of an edit is its own.
+	// Position is zero if the room has no history. The new version of a message has the position of
+	// the edit.
 	Position Position
 	// Extra holds the fields that rules added, by name; never nil in a received message.
 	Extra map[string]json.RawMessage
@@ -75,7 +76,7 @@ type Sent struct {
 	Held string
 }
 
-// Outcome is what has become of a held message.
+// Outcome is the state of a held message, or the decision about it.
 type Outcome struct {
 	Held string // its id
 	Room string
@@ -108,7 +109,7 @@ type Presence struct {
 	Left   []string
 	// MembersCount is the number of members on all nodes.
 	MembersCount int
-	// Users is set in a notice of users, of a room that names them. Joined and Left are then empty.
+	// Users is set in a notice of users, in a room that names users. Joined and Left are then empty.
 	Users *UsersChange
 }
 
@@ -131,7 +132,7 @@ type Notice struct {
 
 // Report is a report of a message, or of a user. Message or User is set.
 type Report struct {
-	Room    string // of the message; of a report of a user: where it was, may be ""
+	Room    string // of the message; of a report of a user: the room in which it happened, may be ""
 	Message string // id of a message of the room's history
 	User    string
 	Reason  string // for the moderators, at most 256 bytes; may be ""

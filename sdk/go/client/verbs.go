@@ -89,7 +89,7 @@ type JoinOptions struct {
 	Since Position
 	// Presence asks for presence notices, if the room sends them.
 	Presence bool
-	// Moderation asks for the outcomes of messages that the client says in the room and rules hold;
+	// Moderation asks for the outcome of each message of the client in the room that a rule holds;
 	// see OnOutcome.
 	Moderation bool
 	// History asks for that number of the last messages before the join, in a room with history, at
@@ -165,9 +165,9 @@ func (c *Client) Leave(ctx context.Context, room string) error {
 const notInRoom = "connection not in this room"
 
 // Say sends a message to a room that the client is in, and returns the message's id when the
-// server has accepted it; "" in an ephemeral room, and if a rule holds the message: see Send. The request carries a random key: if the connection breaks and is resumed,
-// the request is repeated and the server publishes it once. If the connection is not
-// resumed, Say returns ErrLost.
+// server has accepted it; "" in an ephemeral room, and if a rule holds the message: see Send.
+// The request carries a random key: if the connection breaks and is resumed, the request is
+// repeated and the server publishes it once. If the connection is not resumed, Say returns ErrLost.
 func (c *Client) Say(ctx context.Context, room, message string) (id string, err error) {
 	return c.say(ctx, room, message)
 }
@@ -187,8 +187,8 @@ func (c *Client) say(ctx context.Context, room string, message any) (id string, 
 	return sent.ID, err
 }
 
-// Send is like Say for a string, and like SayJSON for another value, but tells apart messages that
-// are published and messages that a rule holds until a moderator decides about them.
+// Send is like Say for a string, and like SayJSON for another value. Sent has the id of a published
+// message, or Held if a rule holds the message until a moderator decides about it.
 func (c *Client) Send(ctx context.Context, room string, message any) (Sent, error) {
 	if _, ok := message.(string); !ok {
 		value, err := json.Marshal(message)
@@ -213,14 +213,16 @@ func (c *Client) Edit(ctx context.Context, room, id, message string) error {
 	return err
 }
 
-// Retract takes back a message of this client or its user. Members for whom it was shown receive a Retraction.
+// Retract takes back a message of this client or its user. Members that may have received the
+// message receive a Retraction.
 func (c *Client) Retract(ctx context.Context, room, id string) error {
 	_, err := c.do(ctx, call{retry: retryAlways, request: func() request { return request{Event: "retract", Room: room, Target: id} }})
 	return err
 }
 
-// Report reports a message, or a user, to the moderators. The client must be in the room, or in any. The context of the notice of
-// the outcome is "moderation". A second report of the same target has no effect.
+// Report reports a message or a user to the moderators. The client must be in Room, or in any room
+// if Room is "". OnNotice receives the outcome, with the context
+// "moderation". A second report of the same target has no effect.
 func (c *Client) Report(ctx context.Context, r Report) error {
 	_, err := c.do(ctx, call{retry: retryAlways, request: func() request {
 		return request{Event: "report", Room: r.Room, Target: r.Message, User: r.User, Reason: r.Reason, Notify: r.Notify}
