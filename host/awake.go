@@ -11,14 +11,14 @@ import (
 // which takes from some microseconds to some milliseconds. The pool loses its instances when it was not used for a
 // while, or earlier when other pools need the memory.
 
-// idleAfter is the time after which an unused instance is closed whose module has no image: a new one takes milliseconds.
-// An unused instance with an image is closed after stealAfter.
+// idleAfter is the time after which an unused instance is closed if its module has no image, because starting a new one takes
+// milliseconds. An unused instance with an image is closed after stealAfter.
 const idleAfter = time.Minute
 
 // sweepEvery is the interval between two sweeps, while there are instances.
 const sweepEvery = stealAfter / 4
 
-// manyInstances is the number of instances after whose removal their garbage is collected at once.
+// manyInstances is the number of instances from which a sweep that removes them collects their garbage at once.
 const manyInstances = 64
 
 // awake is the set of pools that are awake.
@@ -29,7 +29,7 @@ type awake struct {
 	armed  bool        // the timer runs: there are pools or spare instances
 	closed bool
 
-	release func() // gives garbage back to the system, see sweep
+	release func() // collects garbage and returns the memory to the system; see sweep
 
 	spares spares
 }
@@ -73,8 +73,8 @@ func (a *awake) start() {
 // sweep removes the idle instances of pools that were not used for their idle time at time t, and closes the spare
 // instances that were not used for idleAfter. It restarts the timer if pools or spare instances are left.
 //
-// An instance has up to 200 KB in Go's heap. After a burst of wakes, what is left of them would let the heap grow to twice
-// its size at that time before the next collection, so a sweep that removes many instances collects it.
+// An instance has up to 200 KB in Go's heap. After a burst of wakes, the garbage of the removed instances would let the heap
+// grow to twice its size before the next collection. So a sweep that removes many instances collects the garbage.
 func (a *awake) sweep(t int64) {
 	removed := 0
 	defer func() {

@@ -61,8 +61,8 @@ func (in *instance) diff() *diff {
 	return d
 }
 
-// runs returns the words that differ from the image; false if they are too many. It gives pages that do not differ back to the
-// system: moot_init has written to them and has restored them, or has made a heap larger than it needs.
+// runs returns the words that differ from the image; false if they are too many. It returns pages that do not differ to the
+// system: moot_init has written to them and restored them, or has made the heap larger than it needs.
 func (l *linear) runs() (runs []byte, ok bool) {
 	b, was := l.bytes(), l.image.bytes
 	zeros := make([]byte, pageSize)

@@ -127,8 +127,8 @@ func (in *instance) send(stack []uint64) int32 {
 	return 0
 }
 
-// userSet names the user of the event's connection. A refusal is explained in the module's log, because the result alone does
-// not tell a missing grant from a connection that has a user.
+// userSet names the user of the event's connection. The module's log has the reason of a refusal, because the result does not
+// distinguish a missing grant from a connection that already has a user.
 func (in *instance) userSet(stack []uint64) {
 	result(stack, in.setUser(stack))
 }

@@ -27,8 +27,9 @@ func slowStart(count int) []byte {
 	return m.Wasm()
 }
 
-// TestManyInstancesStartAtOnce checks that instances of many tenants that start at the same time start, though they take
-// longer together than one of them may take, and that the tenants pay for no more than the time of the processors.
+// TestManyInstancesStartAtOnce checks that the instances of many tenants all start when they start at the same time, although
+// together they take longer than the limit of one start, and that the tenants are charged for no more than the time of the
+// processors.
 func TestManyInstancesStartAtOnce(t *testing.T) {
 	h, log := start(t, Config{})
 	tenants := 100 * runtime.GOMAXPROCS(0)

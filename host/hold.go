@@ -5,8 +5,8 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// holdOrDeny makes a hold a denial if the event has no author who could be told about the decision: a message
-// of the system or of a module.
+// holdOrDeny changes a hold to a denial if the message is of the system or of a module, because it has no author who
+// could receive the decision.
 func (a *answer) holdOrDeny(ev *hook.Event) {
 	if a.code == abi.Hold && ev.After == nil && (ev.Conn == nil || ev.Caused) {
 		a.code = abi.Deny
@@ -24,8 +24,8 @@ func placeOf(earlier []*entry, e *entry, moved bool) hook.Place {
 	return p
 }
 
-// behind returns the index of the first entry behind the place. If the chain has fewer entries of that module and
-// priority than when the message was held, the last one counts as the place.
+// behind returns the index of the first entry behind the place. If the chain now has fewer entries of that module and
+// priority than it had when the message was held, the last of them is the place.
 func behind(entries []*entry, p *hook.Place) int {
 	first, seen := len(entries), 0
 	for i, e := range entries {

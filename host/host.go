@@ -22,7 +22,7 @@ type Config struct {
 	Cache        Cache            // for compiled modules, besides the one in memory; nil: none
 	Memory       int64            // limit for compiled modules and instances together, in bytes, unless the rules set it; 0: [DefaultMemory]
 	Instances    int              // limit for one generation; 0: one per processor, at least 2
-	StartTimeout time.Duration    // for a module's start function, _initialize and moot_init, without the time in which others run; 0: 5 s
+	StartTimeout time.Duration    // for a module's start function, _initialize and moot_init, without the time in which others use the processor; 0: 5 s
 	ChainTimeout time.Duration    // for all entries of a chain together, for one event, unless the rules set it; 0: 250 ms
 	Log          *slog.Logger     // nil: nothing is logged
 	Scripts      *script.Compiler // for modules that are scripts; nil: one without a translator, for Lua only

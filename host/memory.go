@@ -150,8 +150,8 @@ func (l *linear) dropReady() {
 // The first touch of a page takes the system 0.5 to 2 us, in which nothing can stop the guest, so pages beyond a size are
 // touched by the host. Pages below it take no memory until the guest uses them.
 const (
-	untouched       = 2 << 20       // of a memory that begins empty
-	untouchedImaged = 2 * untouched // of one that begins as an image: instances of Go have 4 MiB, of which they use a few pages
+	untouched       = 2 << 20       // of a memory that starts empty
+	untouchedImaged = 2 * untouched // of a memory that starts from an image: instances of Go have 4 MiB, of which they use a few pages
 )
 
 // touch touches new pages, those from the given offset on, and yields to other goroutines regularly. It stops when the

@@ -104,15 +104,15 @@ func (in *instance) yield() {
 	}
 	begin := in.mark
 	runtime.Gosched()
-	in.mark = now() // the tenant does not pay for the time in which others ran
+	in.mark = now() // the tenant is not charged for the time in which others ran
 	if in.hook == 0 && in.generation.startLimit.Load() == 0 {
 		in.extend(in.mark - begin)
 	}
 }
 
-// extend moves the deadline of a start by the time in which others ran. If many instances start at once, for example
-// after the start of a node, none of them would otherwise start within its limit, and all would begin again. A start
-// ends in any case when it has used its limit itself.
+// extend moves the deadline of a start by the time in which others ran. Otherwise, if many instances start at once, for
+// example after the start of a node, none of them would start within its limit, and all would begin again. The limit bounds
+// the time in which the start itself runs.
 func (in *instance) extend(d int64) {
 	in.extended += d
 	in.deadline += d

@@ -19,9 +19,9 @@ import (
 var firstLimits = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond}
 
 const (
-	maxLate  = 4                // starts of a tenant that exceed the limit, in one round; its further ones wait for the next round
-	lateTime = 10 * time.Second // for starts that exceed the limit of a later round, together in one load
-	patient  = 6                // times that and the times below, for a load while no rules are in use
+	maxLate  = 4                // starts of a tenant that may exceed the limit of a round; its other modules wait for the next round
+	lateTime = 10 * time.Second // for all starts of a load that exceed the limit of a round after the first
+	patient  = 6                // factor of lateTime and of the times below, for a load while no rules are in use
 
 	ownerCompileTime = 10 * time.Second // for compiling the modules of one owner, in one load
 	compileTime      = 25 * time.Second // for compiling those of all owners; the operator's have no limit
@@ -40,11 +40,11 @@ type rounds struct {
 	times  time.Duration // factor of the limits
 
 	mu      sync.Mutex               // guards the other fields during a round
-	dear    map[string]time.Duration // by owner: for compiling
-	allDear time.Duration
-	late    map[string]int // by tenant: starts of the round that exceeded the limit
-	waiting []*generation  // for the next round
-	spent   time.Duration  // of budget
+	dear    map[string]time.Duration // by owner: the time used for compiling
+	allDear time.Duration            // the sum of dear
+	late    map[string]int           // by tenant: starts of the round that exceeded the limit
+	waiting []*generation            // for the next round
+	spent   time.Duration            // of budget
 }
 
 // startRounds starts the new generations and returns their errors.

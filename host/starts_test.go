@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// endless returns a module that never starts; they differ by n.
+// endless returns a module that never starts. Modules with different n have different code.
 func endless(n int) []byte {
 	m := blank()
 	m.Data(8, fmt.Append(nil, n))
@@ -22,9 +22,9 @@ func endless(n int) []byte {
 	return m.Wasm()
 }
 
-// TestModulesThatNeverStartHoldUpNoOther checks that a load that has many modules which never start, of
-// one tenant and of many, starts those of the other tenants, fails the others alone, and starts
-// few of them.
+// TestModulesThatNeverStartHoldUpNoOther checks a load with many modules that never start, of one tenant
+// and of many: it starts the modules of the other tenants, it fails only the tenants whose modules never
+// start, and it tries only few of these modules.
 func TestModulesThatNeverStartHoldUpNoOther(t *testing.T) {
 	h, _ := start(t, Config{Cache: cache})
 	h.cfg.StartTimeout, h.lateTime = 300*time.Millisecond, time.Second

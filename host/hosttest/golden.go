@@ -253,7 +253,7 @@ func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 	return nil
 }
 
-// deniesForMinor0 makes the guest hold a message of a host of minor 0, which knows no hold.
+// deniesForMinor0 checks that a guest that holds a message returns a denial to a host of minor 0, which does not know holds.
 func (g *golden) deniesForMinor0(ctx context.Context, r *vectors.Result) error {
 	frame, err := hex.DecodeString(r.Frame)
 	if err != nil {

@@ -2,17 +2,17 @@ package script
 
 import "slices"
 
-// luaScopes finds where a Lua script has a local variable or a parameter that is named moot. A script with mistakes may have
-// it in other places.
+// luaScopes finds the blocks of a Lua script in which moot is a local variable or a parameter. In a script with syntax errors it
+// may find other blocks.
 type luaScopes struct {
 	open []luaScope // the blocks around the current token, the outermost first; the chunk has none
-	top  bool       // the chunk has a variable of its own
-	next bool       // so has the block that begins next
+	top  bool       // the chunk has a local variable moot
+	next bool       // the block that begins next has one
 }
 
 // luaScope is a block.
 type luaScope struct {
-	own  bool // it has a variable of its own
+	own  bool // it has a local variable or a parameter moot
 	done bool // until was read: the block ends with the expression that follows
 }
 
@@ -67,8 +67,8 @@ func (s *luaScopes) end() {
 	s.open = s.open[:max(0, len(s.open)-1)]
 }
 
-// endRepeat ends repeat blocks whose expression has ended, because a statement begins. Statements that begin with another
-// name are taken for a part of the expression.
+// endRepeat ends repeat blocks whose expression has ended, because a statement begins with a keyword. A statement that begins
+// with another name counts as a part of the expression.
 func (s *luaScopes) endRepeat() {
 	for n := len(s.open); n > 0 && s.open[n-1].done; n-- {
 		s.open = s.open[:n-1]
@@ -93,7 +93,7 @@ func (s *luaScopes) declareOutside() {
 	}
 }
 
-// declares reports whether the list of names at the beginning of tokens has moot. With end set, the list is that of the parameters
+// declares reports whether the list of names at the beginning of tokens contains moot. If end is set, the list is the parameters
 // of a function, in brackets.
 func declares(tokens []luaToken, end string) bool {
 	if end != "" {

@@ -114,8 +114,8 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	return rows
 }
 
-// memoryDuringLoad returns the memory a second before a load ends. The clients have joined long before, so that the instances
-// of rules for joins sleep.
+// memoryDuringLoad returns the memory a second before a load of messages ends. The clients have joined long before, so that the
+// rules for joins are asleep.
 func (s *node) memoryDuringLoad(b *testing.B, tenants []int) int {
 	ended := make(chan struct{})
 	go func() {

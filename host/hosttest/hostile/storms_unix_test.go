@@ -26,8 +26,8 @@ func processTime(t testing.TB) time.Duration {
 }
 
 // TestWakesStayWithinTheShareOfTheirTenant has a hostile tenant with a twentieth of the processors wake instances again and
-// again, from several goroutines. The process must not use more CPU time than three times that share of the time that has
-// passed: wakes, and the garbage that they leave, are paid from the share. On a busy machine it uses less.
+// again, from several goroutines. In the time that passes, the process must not use more CPU time than three times that
+// share: wakes and the garbage that they leave are charged to the tenant. On a busy machine it uses less.
 func TestWakesStayWithinTheShareOfTheirTenant(t *testing.T) {
 	const share, length = 0.05, 2 * time.Second
 	for _, s := range storms {

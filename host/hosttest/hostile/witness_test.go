@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// witness is a process beside the test that does about what a server with a hostile tenant does: it uses half of the
-// processors, and passes messages between goroutines. It runs no guests, so its latency is that of the
-// machine, which may be busy with other things.
+// witness is a process beside the test that has about the load of a server with a hostile tenant: it uses half of the
+// processors, and passes messages between goroutines. It runs no guests, so its latency is that of the machine, which may be
+// busy with other programs.
 type witness struct {
 	t       testing.TB
 	command *exec.Cmd
@@ -71,8 +71,8 @@ func (w *witness) stop() {
 	}
 }
 
-// testify is the main function of the witness.
-func testify() {
+// runWitness is the main function of the witness.
+func runWitness() {
 	var working atomic.Bool
 	requests := bufio.NewScanner(os.Stdin)
 	for requests.Scan() { // begin

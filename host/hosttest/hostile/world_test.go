@@ -29,7 +29,7 @@ var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asWitness) != "" {
-		testify()
+		runWitness()
 		return
 	}
 	dir, err := os.MkdirTemp("", "moot-hostile")

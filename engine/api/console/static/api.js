@@ -18,10 +18,10 @@ export class Fault extends Error {
   }
 }
 
-const timeout = 60_000; // ms; the server answers before that
+const timeout = 60_000; // ms; longer than the server takes for any request
 
-// ask sends a request. accepted are statuses besides those of success whose answer is no fault. If signal aborts the request, its
-// promise never settles, because nobody waits for the answer.
+// ask sends a request. accepted are statuses other than those of success whose answer is not a Fault either. If signal aborts the
+// request, its promise never settles, because nobody waits for the answer.
 export async function ask(method, path, body, { signal, accepted = [] } = {}) {
   const late = AbortSignal.timeout(timeout);
   let response;

@@ -43,7 +43,8 @@ function route() {
   main.focus();
 }
 
-// state shows what the page is about, and when its data arrived. Only a change of the text is announced, not the clock.
+// state shows a text and the time at which the data of the page arrived. Screen readers announce a change of the text, but not of
+// the clock.
 function state(text) {
   if (element("scope").textContent !== text) element("scope").textContent = text;
   element("clock").textContent = feed.at ? new Date(feed.at).toLocaleTimeString("en-GB") : "";
@@ -53,8 +54,8 @@ async function round() {
   clearTimeout(timer);
   try {
     await feed.round();
-  } catch { // the key is not known any more
-    return login("This key is not known any more.");
+  } catch { // the server does not accept the key
+    return login("The server does not accept this key any more.");
   }
   const scope = feed.whole ? "all tenants" : `tenant ${feed.tenant?.name ?? ""}`;
   state(feed.fault ? feed.fault.message : scope);
@@ -86,8 +87,8 @@ async function enter() {
   try {
     feed.key = await get("/api/key");
   } catch (err) {
-    if (!(err instanceof Fault) || err.status === 401) return login(key ? "This key is not known. Keys are in config.yaml: admin.key, admin.keys and admin.tenantKeys." : "");
-    return login(`The key was not checked: ${err.message}`);
+    if (!(err instanceof Fault) || err.status === 401) return login(key ? "The server does not know this key. Keys are in config.yaml: admin.key, admin.keys and admin.tenantKeys." : "");
+    return login(`The key could not be checked: ${err.message}`);
   }
   element("login").hidden = true;
   for (const id of ["nav", "leave"]) element(id).hidden = false;

@@ -21,7 +21,7 @@ export class Chart {
   #size;
   #long = false; // the span is longer than an hour: the axis has no seconds
 
-  // step is the smallest distance between two ticks of the axis, such as 1 for counts; of bytes, ticks are powers of two.
+  // step is the smallest distance between two ticks of the axis, such as 1 for counts. Distances of bytes are powers of two.
   constructor(title, series, step = 1) {
     this.#values = series.map(() => h("b", {}, "–"));
     const legend = h("p", { class: "legend" }, series.map(([name], i) => h("span", {}, name, " ", this.#values[i])));

@@ -16,7 +16,7 @@ export class Feed {
   self = "";
   opened = []; // the latest decisions about breakers that opened
   at = 0; // time of the latest answers
-  fault; // why the latest round failed; undefined: it did not
+  fault; // the error of the latest round; undefined: it succeeded
   checks = {}; // of /health/ready, if the round failed and the server answers
   #before; // counters of the previous round
 
@@ -39,7 +39,7 @@ export class Feed {
     return roles.indexOf(this.key.role) >= roles.indexOf(role);
   }
 
-  // round asks the server. If it fails, the data of the round before stays.
+  // round requests the data from the server. If a request fails, the data of the previous round stays.
   async round() {
     try {
       if (this.whole) await this.#all();
@@ -55,7 +55,7 @@ export class Feed {
     if (!this.whole) this.#measure();
   }
 
-  // #all asks for nodes and usage at once, because each waits some seconds for a node that does not answer.
+  // #all requests nodes and usage at the same time, because each request takes some seconds if a node does not answer.
   async #all() {
     const asked = get("/api/usage?top=10");
     asked.catch(() => {}); // the first error is enough

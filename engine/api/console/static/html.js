@@ -61,8 +61,8 @@ function change(old, node) {
 }
 
 // table creates a table with a column for each [title, cell(row), class, order]. A cell is an element or a text. key(row)
-// identifies a row when the table is patched. sort has the order in use and a function that chooses another one; a column
-// with an order has a button then. On narrow screens a row is a card, and the first column its title.
+// identifies a row when the table is patched. sort has the order in use and a function that chooses another one; with sort, the
+// title of a column that has an order is a button. On narrow screens a row is a card, and its first cell is the title.
 export function table(caption, columns, rows, empty, { key, sort, current } = {}) {
   if (rows.length === 0) return h("p", { class: "faint" }, empty);
   const title = ([text, , , order]) => (sort && order
@@ -106,8 +106,8 @@ export function select(label, choices, chosen, onchange, attributes = {}) {
   return h("label", {}, label, box);
 }
 
-// plain returns text of a user with controls, and characters that are invisible or change the direction of text, as their code
-// points, so that it cannot look like another text.
+// plain returns the text of a user with the code points of control characters, of invisible characters and of those that change
+// the direction of text, so that the text cannot look like another one.
 export const plain = (text) => String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]|\udb40[\udc00-\udfff]/g,
   (found) => `[U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 

@@ -1,10 +1,10 @@
-// Lists of which there may be ten thousand items: a page is requested at a time, and a search finds the others.
+// Lists that may have ten thousand items: the page requests one part at a time, and a search finds the others.
 import { get } from "./api.js";
 import { h, note, patch } from "./html.js";
 
 const patience = 150; // ms after the last key before a search is sent
 
-// soon calls f when it was not called again for some time.
+// soon returns a function that calls f when it has not been called again for some time.
 export function soon(f) {
   let timer;
   return (...args) => {

@@ -47,7 +47,7 @@ export function confirmed(title, text, action, ...fields) {
   });
 }
 
-// actions returns a place for results, and a function that runs an action and shows what came of it.
+// actions returns an element for results, and a function that runs an action and shows its result there.
 export function actions() {
   const element = h("div", { role: "status", "data-testid": "result", "data-own": true });
   return {

@@ -35,8 +35,8 @@ export class Series {
     }
   }
 
-  // data returns the times of the span and the values of each name: sums over the nodes, or for durations the longest. A
-  // time at which no node has a value is a gap.
+  // data returns the times of the span and the values of each name: the sum over the nodes, or the longest of their durations.
+  // A time at which no node has a value is a gap.
   data(...names) {
     const [step, length] = spans[this.span];
     const last = Math.floor(Date.now() / 1000 / step) * step;
@@ -49,7 +49,7 @@ export class Series {
   }
 }
 
-// filled gives data with its own times a point at the beginning of the span, so that the axis shows the whole span.
+// filled adds points without values at the beginning and the end of the span, so that the axis shows the whole span.
 export function filled([times, ...lists]) {
   const now = Date.now() / 1000;
   return [[now - spans["10m"][1], ...times, now], ...lists.map((values) => [null, ...values, null])];

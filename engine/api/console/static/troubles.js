@@ -2,7 +2,7 @@ import { h, number, patch, span } from "./html.js";
 
 const soon = 14 * 86_400; // s before a certificate expires
 
-// differences names the values of a field of the nodes, with the nodes that have each; undefined if all are the same.
+// differences returns a text with each value of a field and the nodes that have it; undefined if all nodes have the same value.
 function differences(nodes, of) {
   const by = new Map();
   for (const node of nodes.filter((n) => !n.error)) by.set(of(node), [...(by.get(of(node)) ?? []), node.name]);

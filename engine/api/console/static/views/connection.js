@@ -38,7 +38,7 @@ export function connectionPanel(place, feed, changed) {
   }
 
   async function leave(room) {
-    if (await confirmed(`Remove it from ${plain(room)}?`, `${id} leaves the room. It may join again.`, "Remove")) {
+    if (await confirmed(`Remove ${id} from ${plain(room)}?`, `${id} leaves the room. It may join again.`, "Remove")) {
       await act(`Removing ${id}`, `${id} is not in ${plain(room)} any more.`, () => ask("DELETE", at("tenants", tenant, "rooms", room, "members", id)));
     }
   }
@@ -63,17 +63,17 @@ export function connectionPanel(place, feed, changed) {
     place.open(c.id, result.element,
       facts(["User", c.user && h("a", { href: address("desk", { tenant, user: c.user }) }, words(c.user))],
         ["Address", h("a", { href: address("desk", { tenant, address: c.remoteIP }) }, c.remoteIP)],
-        ["Connected", moment(c.connectedAt)], ["State", c.away ? "away: lost, and may be resumed" : "connected"], ["Transport", c.transport], ["Node", c.node],
-        ["Locale", c.locale], ["Fingerprint", c.fingerprint && h("code", {}, plain(c.fingerprint))], ["Waits to be sent", bytes(c.outboxBytes)], ["Requests", `${number(c.totalActions)}, ${number(c.pendingActions)} in progress`]),
+        ["Connected", moment(c.connectedAt)], ["State", c.away ? "away: lost, but its session may be resumed" : "connected"], ["Transport", c.transport], ["Node", c.node],
+        ["Locale", c.locale], ["Fingerprint", c.fingerprint && h("code", {}, plain(c.fingerprint))], ["Outbox", bytes(c.outboxBytes)], ["Requests", `${number(c.totalActions)}, ${number(c.pendingActions)} in progress`]),
       h("div", { class: "row", "data-key": "actions" }, h("button", { type: "button", class: "danger", onclick: close }, "Close the connection")),
       h("div", { "data-key": "rooms" }, table("Its rooms", [
         ["room", (room) => h("a", { href: address("rooms", { tenant, room }) }, words(room)), "words"],
         ["action", (room) => h("button", { type: "button", "aria-label": `Remove from ${plain(room)}`, onclick: () => leave(room) }, "Remove")],
-      ], c.rooms, "It is in no room.", { key: (room) => room })),
+      ], c.rooms, "The connection is in no room.", { key: (room) => room })),
       h("div", { "data-key": "properties" }, table("Its properties", [
-        ["property", ([name]) => [plain(name), claims.includes(name) ? h("span", { class: "faint" }, " (of its token)") : ""]],
+        ["property", ([name]) => [plain(name), claims.includes(name) ? h("span", { class: "faint" }, " (from its token)") : ""]],
         ["value", ([, value]) => h("code", {}, plain(JSON.stringify(value))), "words"],
-      ], properties, "It has no properties.", { key: ([name]) => name })),
+      ], properties, "The connection has no properties.", { key: ([name]) => name })),
       feed.may("operator") && h("form", { class: "row", "data-key": "set", "aria-label": "Set a property", onsubmit: set },
         h("label", {}, "Property", h("input", { name: "name", required: true, size: 12 })), h("label", { class: "grow" }, "Value: JSON or text; empty removes it", h("input", { name: "value" })), h("button", {}, "Set")),
       feed.may("operator") && h("form", { class: "row", "data-key": "send", "aria-label": "Send a message", onsubmit: send },

@@ -61,7 +61,7 @@ const done = (d) => (d.shadow && !outage(d) ? [h("span", { class: tone[d.done ??
 const list = (rows) => table("Decisions", [
   ["at", (d) => h("time", { datetime: new Date(d.at).toISOString(), title: new Date(d.at).toISOString() }, clock(d.at))],
   ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), d.refused ? ` ${number(d.refused)} refused` : "", d.shadow ? h("span", { class: "faint" }, " in shadow") : ""]],
-  ["done instead", done],
+  ["applied instead", done],
   ["reason", (d) => [d.reason ? words(d.reason) : "", d.code ? ` (code ${d.code})` : "", d.error ? h("div", { class: "faint" }, d.error) : "", (d.effects ?? []).map((effect) => h("div", {}, words(effect)))], "words"],
   ["message", (d) => (d.text ? words(d.text) : ""), "words"],
   ["room", (d) => (d.room ? h("a", { href: address("rooms", { tenant: d.tenant, room: d.room }) }, words(d.room)) : ""), "words"],
@@ -72,5 +72,5 @@ const list = (rows) => table("Decisions", [
   ["took", (d) => duration(d.took), "number"],
   ["node", (d) => d.node],
   ["revision", (d) => h("code", { title: version(d.module) }, version(d.module))],
-].filter(([title]) => title !== "done instead" || rows.some((d) => d.shadow)).filter(([title]) => title !== "message" || rows.some((d) => d.text)),
+].filter(([title]) => title !== "applied instead" || rows.some((d) => d.shadow)).filter(([title]) => title !== "message" || rows.some((d) => d.text)),
 rows, "No decisions. Verdicts other than allow, errors, and breakers that open or close are recorded, and a sample of allows if it is configured.", { key: (d) => `${d.node} ${d.at}` });

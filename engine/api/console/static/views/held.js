@@ -9,8 +9,8 @@ import { nameOf, sanctionTable } from "./sanctions.js";
 
 const around = 12; // messages of the room before it
 
-// held shows a message that waits in the panel of a split, with the talk around it, its author and the decision about it.
-// decide is called with the message and a decision.
+// held shows a held message in the panel of a split, with the messages before it, its author and the decision about it. decide
+// is called with the message, an action of keys and a place for the result.
 export function held(place, feed, tenant, decide) {
   const result = actions();
   let id; // undefined: the panel does not show a message
@@ -43,8 +43,8 @@ export function held(place, feed, tenant, decide) {
         ["Room", h("a", { href: address("rooms", { tenant: tenant(), room: m.to ?? m.room }) }, words(m.to ?? m.room))],
         ["Rule", [moduleOf(m.rule), m.reason ? [": ", words(m.reason)] : ""]], ["Held", moment(m.heldAt)],
         ["Expires", open && m.until ? `in ${span((m.until - Date.now()) / 1000)}, then it is ${m.onExpire === "release" ? "released" : "rejected"}` : ""],
-        ["Last release", m.failure && words(m.failure)]),
-      h("div", { class: "fields", "data-key": "talk" }, h("h3", {}, "Before it"), kept ? log(before) : h("p", { class: "faint" }, "The room keeps no history.")),
+        ["Last release refused", m.failure && words(m.failure)]),
+      h("div", { class: "fields", "data-key": "talk" }, h("h3", {}, "Messages before it"), kept ? log(before) : h("p", { class: "faint" }, "The room keeps no history.")),
       kept && h("div", { class: "fields", "data-key": "theirs" }, h("h3", {}, "Last messages of the author in the room"), log(theirs)),
       h("div", { "data-key": "sanctions" }, sanctionTable(`Sanctions of ${nameOf(author(m))}`, sanctions, tenant(), result, update, false)));
   }

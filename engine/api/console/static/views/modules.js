@@ -19,7 +19,7 @@ export function modules(main, feed, asked) {
   const why = h("p", { class: "faint", id: "why" });
   const place = split(h("div", { class: "stack" },
     feed.whole && feed.may("operator") ? h("section", { class: "card", "aria-label": "Rules" }, h("h2", {}, "Rules"),
-      h("p", { class: "faint" }, "Reload makes every node load its configuration and modules again. A node on which anything is wrong keeps its rules."),
+      h("p", { class: "faint" }, "Reload makes every node load its configuration and modules again. A tenant with a mistake keeps its rules. If a mistake is not in a tenant, the node keeps all its rules."),
       h("div", { class: "row" }, reload, rollback), why, result.element, outcomes) : "",
     feed.whole ? h("section", { class: "card", "aria-label": "Compiled modules" }, h("h2", {}, "Compiled modules"), compiled) : "",
     h("section", { class: "card", "aria-label": "Modules of tenants" }, h("h2", {}, "Modules of tenants"), feed.whole ? list.element : own)),
@@ -45,7 +45,7 @@ export function modules(main, feed, asked) {
   function offer() {
     const none = rollbackOf(feed).length === 0;
     rollback.disabled = none;
-    const text = none ? "There is nothing to roll back: no rules were reloaded since the start, or all of it was rolled back." : "";
+    const text = none ? "There is nothing to roll back: no node has reloaded its rules since its start, or all reloads were rolled back." : "";
     if (why.textContent !== text) why.textContent = text;
     rollback.toggleAttribute("aria-describedby", false);
     if (none) rollback.setAttribute("aria-describedby", "why");
@@ -108,4 +108,4 @@ const modulesTable = (rows, rate, feed) => table("Modules", [
   ["own metrics", metrics],
   ["node", (m) => m.node],
   ["version", (m) => h("code", { title: version(m.version) }, version(m.version))],
-], rows, "No modules of such tenants.", { key: (m) => `${m.node} ${m.tenant} ${m.name}` });
+], rows, "No tenant with this name has modules.", { key: (m) => `${m.node} ${m.tenant} ${m.name}` });

@@ -116,4 +116,4 @@ const tenants = (rows, rate, sort) => table("Tenants", [
   ["messages", (t) => number(t.messages), "number", "messages"],
   ["now", (t) => (rate(t) === undefined ? "" : perSecond(rate(t))), "number"],
   ["outbox", (t) => bytes(t.outboxBytes), "number", "outboxBytes"],
-], rows, "No tenant with this name.", { key: (t) => t.name, sort });
+], rows, "No tenant has this in its name.", { key: (t) => t.name, sort });

@@ -5,7 +5,7 @@ import { actions, confirmed } from "../panel.js";
 import { facts } from "./connection.js";
 import { day, nameOf, sanctionForm, sanctionTable, set } from "./sanctions.js";
 
-// The sanctions of one press: label, kind and time in ms.
+// The sanctions that one press sets: label, kind and duration in ms.
 const quick = [["Mute 10 min", "mute", 600_000], ["Mute 1 h", "mute", 3_600_000], ["Mute 1 d", "mute", day], ["Shadow 1 d", "shadow", day]];
 
 // personPanel shows a user or an address in the panel of a split: connections, rooms and sanctions, and what the key may do.

@@ -6,9 +6,9 @@ import { held } from "./held.js";
 import { day, set } from "./sanctions.js";
 
 const shown = 50; // messages in the list
-const together = 4; // decisions in progress when several are decided at once
+const together = 4; // maximum number of decisions in progress at the same time
 
-// What one key does with the current message or with the selected ones: the key, the label, and the decision or sanction.
+// The actions on the current message or on the selected ones: the key, the label, and the decision or the sanction.
 export const keys = [
   { key: "r", label: "Release", decision: "release" },
   { key: "x", label: "Reject", decision: "reject", danger: true },
@@ -28,7 +28,7 @@ export function queue(place, feed, element, tenant) {
   const list = h("ol", { class: "queue", "aria-label": "Waiting messages", "data-testid": "queue" });
   const all = h("input", { type: "checkbox", onchange: () => { chosen = new Set(all.checked ? messages.map((m) => m.id) : []); draw(); } });
   const section = h("section", { class: "card", "aria-label": "Queue", onkeydown: pressed }, heading,
-    h("p", { class: "faint" }, "The oldest first. ↓ and ↑ or j and k move, Space selects, Enter shows the talk around a message. The keys in brackets decide about the selected messages, or about the current one."),
+    h("p", { class: "faint" }, "The oldest first. ↓ and ↑, or j and k, move; Space selects; Enter shows the messages before the current one. The keys in brackets decide about the selected messages; if none is selected, about the current one."),
     h("div", { class: "row keys" }, h("label", { class: "check" }, all, "All"), keys.map((k) => h("button", { type: "button", class: k.danger && "danger", "aria-keyshortcuts": k.key, onclick: () => act(k) }, `${k.label} [${k.key}]`))),
     result.element, list);
   let messages = [];
@@ -140,7 +140,7 @@ export function queue(place, feed, element, tenant) {
 
   return {
     update,
-    // show opens a message in the panel; false: it does not.
+    // show opens the message with the id in the panel. It returns false without an id.
     show: (id) => one.show(id),
     restart() {
       messages = [];

@@ -40,7 +40,7 @@ export function roomPanel(place, feed, changed) {
   }
 
   async function destroy() {
-    if (!await confirmed(`Destroy ${plain(room)}?`, "All members are told and leave, and its history is deleted.", "Destroy")) return;
+    if (!await confirmed(`Destroy ${plain(room)}?`, "All members are notified and leave, and the history of the room is deleted.", "Destroy")) return;
     const name = room;
     if (await result.run(`Destroying ${plain(name)}`, `${plain(name)} is destroyed.`, () => ask("DELETE", path()))) {
       changed();

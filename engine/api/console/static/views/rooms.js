@@ -14,7 +14,7 @@ export function rooms(main, feed, asked) {
       ["room", (r) => h("a", { href: address("rooms", { tenant, room: r.name }) }, words(r.name)), "words", "name"],
       ["members", (r) => number(r.membersCount), "number", "members"],
     ], page.rooms, "No rooms.", { key: (r) => r.name, sort, current: (r) => r.name === room.name() }),
-    page.partial ? h("p", { class: "faint" }, "The tenant has more rooms than are sorted: search for a part of the name.") : ""],
+    page.partial ? h("p", { class: "faint" }, "The tenant has too many rooms to sort all of them: search for a part of the name.") : ""],
   });
   const create = feed.may("operator") ? h("form", { class: "row", "aria-label": "Create a room", onsubmit: add }, h("label", {}, "New room", h("input", { name: "room", required: true, maxlength: 200 })), h("button", {}, "Create")) : "";
   const place = split(h("section", { class: "card", "aria-label": "Rooms" }, h("h2", {}, "Rooms"), list.element, create, result.element), () => address("rooms", { tenant }));

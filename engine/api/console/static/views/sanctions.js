@@ -26,12 +26,13 @@ export const sanctionTable = (caption, rows, tenant, result, changed, named = tr
 ], rows, "No sanctions.", { key: (s) => s.id });
 
 async function remove(s, tenant, result, changed) {
-  if (!await confirmed(`Remove the ${s.kind} of ${nameOf(s)}?`, "It ends now, on all nodes.", "Remove")) return;
-  await result.run("Removing it", `The ${s.kind} of ${nameOf(s)} is removed.`, () => ask("DELETE", at("tenants", tenant, "sanctions", s.id)));
+  if (!await confirmed(`Remove the ${s.kind} of ${nameOf(s)}?`, "The sanction ends now, on all nodes.", "Remove")) return;
+  await result.run("Removing the sanction", `The ${s.kind} of ${nameOf(s)} is removed.`, () => ask("DELETE", at("tenants", tenant, "sanctions", s.id)));
   changed();
 }
 
-// sanctionFields are the fields of a sanction, and read returns its body.
+// sanctionForm creates a form for a new sanction of the subject, or, without a subject, of the user or address that is entered.
+// submit gets the sanction; if it resolves to true, the form is reset.
 export function sanctionForm({ subject, submit, key }) {
   const named = !subject;
   return h("form", { class: "row", "data-key": key, "aria-label": "New sanction", onsubmit: async (event) => {
@@ -45,10 +46,10 @@ export function sanctionForm({ subject, submit, key }) {
     if (await submit(sanction)) target.reset();
   } },
   named && select("Who", [["user", "user"], ["address", "address"]], "user", () => {}, { name: "by" }),
-  named && h("label", {}, "User, or address or network", h("input", { name: "who", required: true, maxlength: 256 })),
+  named && h("label", {}, "User, address or network", h("input", { name: "who", required: true, maxlength: 256 })),
   select("Kind", Object.entries(kinds), "mute", () => {}, { name: "kind" }),
   select("For", times.map(([ms, text]) => [String(ms), text]), String(10 * minute), () => {}, { name: "ttl" }),
-  h("label", {}, "Rooms: a name with one *; empty: all", h("input", { name: "rooms", maxlength: 400, size: 12 })),
+  h("label", {}, "Rooms: a name, with at most one *; empty: all rooms", h("input", { name: "rooms", maxlength: 400, size: 12 })),
   h("label", { class: "grow" }, "Reason, for the user", h("input", { name: "reason", maxlength: 256 })),
   h("label", { class: "grow" }, "Note, for moderators", h("input", { name: "note", maxlength: 1024 })),
   h("button", {}, "Set"));
