@@ -74,7 +74,7 @@ type Record struct {
 	Event
 
 	// Sequence is the number of the event among those of the same room, or among those without a room, for the sink. The first
-	// is 1. A count that is not used for a day begins at 1 again. Store.Append sets Sequence.
+	// is 1. A count that is not used for a day begins at 1 again. Records of a Claim have it.
 	Sequence uint64 `json:"sequence"`
 	Error    string `json:"error,omitempty"` // the reason for which it is a dead letter; "" if it is none
 }
