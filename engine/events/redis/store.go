@@ -1,7 +1,8 @@
 // Package redis keeps events in Redis, which all nodes share.
 //
 // Tenants are divided into 16 partitions. The keys of a partition have one hash tag, so that a script may access all of them
-// on a Redis Cluster too. A sink has keys only while it has events or dead letters:
+// on a Redis Cluster too. A sink has keys only while it has events or dead letters, except its counts (n), and its hash (s) for
+// seven days if events were dropped:
 //
 //	moot:{ev:P}:due                   sorted set: TENANT/SINK -> when it is due, ms by Redis' clock
 //	moot:{ev:P}:u                     hash: bytes of events (e/TENANT, e) and of dead letters (d/TENANT, d)
