@@ -87,7 +87,7 @@ async function enter() {
   try {
     feed.key = await get("/api/key");
   } catch (err) {
-    if (!(err instanceof Fault) || err.status === 401) return login(key ? "The server does not know this key. Keys are in config.yaml: admin.key, admin.keys and admin.tenantKeys." : "");
+    if (!(err instanceof Fault) || err.status === 401) return login(key ? "This key is not known. Keys are in config.yaml: admin.key, admin.keys and admin.tenantKeys." : "");
     return login(`The key could not be checked: ${err.message}`);
   }
   element("login").hidden = true;
