@@ -5,7 +5,7 @@ import { personPanel } from "./person.js";
 import { queue } from "./queue.js";
 import { sanctionForm, sanctionList, set } from "./sanctions.js";
 
-// desk is the view of moderators: held and reported messages, people and sanctions.
+// desk is the view of moderators: held messages, people and sanctions.
 export function desk(main, feed, asked) {
   let tenant = asked.get("tenant");
   const result = actions();
