@@ -30,11 +30,11 @@ var (
 // amendment is a request to retract or edit a message.
 type amendment struct {
 	conn    *Connection // the author; nil: the server API or a module
-	by      string      // who amends, if it is not the author
+	by      string      // the person who amends the message; "": the author
 	room    string
 	id      string
 	edit    bool
-	message wire.Message // of an edit
+	message wire.Message // the new text of an edit
 	caused  bool         // a module's effect caused it
 }
 
@@ -62,15 +62,15 @@ func (c *Connection) edit(ctx context.Context, r *wire.Request) (result, error) 
 	return result{effects: effects}, err
 }
 
-// RetractMessage retracts a message for the server API. by is shown to members as the one who did
-// it. In a room with history a message that is there is removed from it; the error is nil also if
-// the message is not known.
+// RetractMessage retracts a message for the server API. Members see by as the name of the person who did
+// it; "": they see no name. If the history of the room has the message, it is removed from there. The error is nil even if
+// no node knows the message. It is a *VerbError if id is not the id of a message, or if the room is ephemeral.
 func (e *Engine) RetractMessage(ctx context.Context, room cluster.RoomID, id, by string) error {
 	return e.amendAs(ctx, room, amendment{id: id, by: by})
 }
 
-// EditMessage edits a message for the server API. message is any JSON value. The error is a *VerbError
-// if the message is not in history.
+// EditMessage edits a message for the server API, through the rules of the room. message is any JSON value; by is as in
+// RetractMessage. The error is a *VerbError if the message is not in history, or if a rule refuses the edit.
 func (e *Engine) EditMessage(ctx context.Context, room cluster.RoomID, id, by string, message json.RawMessage) error {
 	m, err := jsonMessage(message)
 	if err != nil {
@@ -134,7 +134,7 @@ func (e *Engine) amend(ctx context.Context, t *tenant, a amendment) ([]hook.Effe
 	return e.receiveEdit(ctx, t, r, a, target)
 }
 
-// findMessage returns a message of history in its present version, with its position. The
+// findMessage returns the last version of a message of history, with its position. The
 // position is zero if history does not have the message.
 func (e *Engine) findMessage(ctx context.Context, t *tenant, room, id string) (p wire.Payload, err error) {
 	keep := t.settings(room).Retention
@@ -173,7 +173,7 @@ type retraction struct {
 	RetractedBy string `json:"retractedBy,omitempty"`
 }
 
-// publishRetraction publishes the retraction of the message at an offset of history; 0: history does not have it. The
+// publishRetraction publishes a retraction. at is the offset of the message in history; 0: history does not have it. The
 // caller has its turn in the room's queue.
 func (e *Engine) publishRetraction(ctx context.Context, t *tenant, a amendment, at uint64, keep cluster.Retention) error {
 	payload, err := json.Marshal(retraction{a.room, "user", time.Now().UnixMilli(), a.by})

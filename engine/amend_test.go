@@ -42,7 +42,7 @@ func (c *client) tells(room, text string) string {
 	return ids[0]
 }
 
-// refuses checks that a request fails with an error. want is a part of it.
+// refuses checks that a request fails with an error that begins with want.
 func (c *client) refuses(request, want string) {
 	c.n.w.Helper()
 	c.Run(request)
@@ -80,9 +80,8 @@ func (c *client) past(room string) (texts []string) {
 	return texts
 }
 
-// TestRetractionsReachMembersInOrder checks that members on all nodes that asked for amendments receive a
-// retraction in a room with history and in one without, that others receive nothing or a notice, and that history and
-// late members do not have the message.
+// TestRetractionsReachMembersInOrder checks rooms with and without history: members on all nodes that asked for amendments
+// receive a retraction, other members receive a notice or nothing, and neither history nor late members have the message.
 func TestRetractionsReachMembersInOrder(t *testing.T) {
 	inWorld(t, func(w *world) {
 		notices := func(c *engine.Config) {
@@ -132,8 +131,8 @@ func TestRetractionsReachMembersInOrder(t *testing.T) {
 	})
 }
 
-// TestEditsReplaceTheMessage checks the frames of an edit, and that history and late members have the new
-// version at the message's position.
+// TestEditsReplaceTheMessage checks the frames of an edit. History and late members have the new version at the position
+// of the message.
 func TestEditsReplaceTheMessage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", keepsR), w.node("two", keepsR)
@@ -195,15 +194,15 @@ func TestOnlyTheAuthorAmends(t *testing.T) {
 			t.Errorf("history has %q", past)
 		}
 		ann.do(roomLeave("r"))
-		ann.takes(retract("r", id)) // also from outside
+		ann.takes(retract("r", id)) // the author has left the room
 		if past := bob.past("r"); slices.Contains(past, "hello") {
 			t.Errorf("history has %q", past)
 		}
 	})
 }
 
-// TestModeratorsAmendAnyMessage checks the server API: the author stays, members see who did it, and messages that are not
-// in history cannot be edited.
+// TestModeratorsAmendAnyMessage checks amendments by the server API: the message keeps its author, members see the name of
+// the moderator, and a message that is not in history cannot be edited.
 func TestModeratorsAmendAnyMessage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", keepsR)
@@ -229,8 +228,8 @@ func TestModeratorsAmendAnyMessage(t *testing.T) {
 	})
 }
 
-// TestRulesSeeEdits checks that onSayReceive sees the whole new text and what it edits, that it may change and deny it, and
-// that it cannot change the author or the room; and that say decides for each receiver.
+// TestRulesSeeEdits checks that onSayReceive receives the whole new text and the id of the edited message, that it may change
+// or deny the text but not change the author or the room, and that say decides for each receiver.
 func TestRulesSeeEdits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", keepsR)
@@ -327,8 +326,8 @@ func TestSanctionsHoldForEdits(t *testing.T) {
 	})
 }
 
-// TestPagesOfHistorySkipAmendments checks that pages of roomHistory have their number of messages, and lead to the first one,
-// although most offsets have none.
+// TestPagesOfHistorySkipAmendments checks that pages of roomHistory are full, and that the last one has the first message,
+// although most offsets have no message.
 func TestPagesOfHistorySkipAmendments(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) {
@@ -383,8 +382,8 @@ func TestPagesOfHistorySkipAmendments(t *testing.T) {
 	})
 }
 
-// TestAResumedSessionKeepsItsAmendments checks a session that is resumed on its node and on another one: it asked
-// for amendments, and receives the last version and not the retracted text.
+// TestAResumedSessionKeepsItsAmendments checks that a session that asked for amendments still receives them after it is
+// resumed on its node or on another one, with the last versions of missed messages and without retracted ones.
 func TestAResumedSessionKeepsItsAmendments(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", keepsR, resumes), w.node("two", keepsR, resumes)
@@ -419,7 +418,7 @@ func TestAResumedSessionKeepsItsAmendments(t *testing.T) {
 	})
 }
 
-// TestADestroyedRoomTakesNoAmendments checks a room that is destroyed, also while the rules decide about an edit.
+// TestADestroyedRoomTakesNoAmendments checks that an edit and a retraction fail after their room was destroyed.
 func TestADestroyedRoomTakesNoAmendments(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", keepsR)

@@ -16,8 +16,8 @@ const (
 	noticeEdited    = "a message was edited"
 )
 
-// Amended implements cluster.Handler. The say chain decides about an edit like about a message. A
-// frame that waits for a slow member is not changed: the member receives the message, and then its amendment.
+// Amended implements cluster.Handler. The say chain runs for an edit as it does for a message. Frames
+// that wait in an outbox do not change: a slow member receives the message, and then its amendment.
 func (e *Engine) Amended(ctx context.Context, id cluster.RoomID, at cluster.Position, a cluster.Amendment) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
@@ -55,10 +55,10 @@ func (e *Engine) Amended(ctx context.Context, id cluster.RoomID, at cluster.Posi
 	e.deliverAmendment(&d, &v, set.AmendmentNotices)
 }
 
-// deliverAmendment sends each member that asked for amendments its answer, and the others nothing or a
-// notice.
+// deliverAmendment sends each member that asked for amendments its answer. The other members receive a notice if
+// notices is set, and otherwise nothing.
 func (e *Engine) deliverAmendment(d *delivery, v *hook.Delivery, notices bool) {
-	const notice, first = 0, 2 // indexes of frames; the one between them is of the amendment as it was published
+	const notice, first = 0, 2 // indexes of frames: the notice, and the first answer; frame 1 is the amendment as it was published
 	m := fanout.Message{At: d.at, Delay: d.delay, Answers: make([]*wire.Frame, first+len(d.answers)), Which: make([]int32, len(d.to.members))}
 	receivers := uint64(0)
 	for i, member := range d.to.members {
@@ -87,7 +87,7 @@ func (e *Engine) deliverAmendment(d *delivery, v *hook.Delivery, notices bool) {
 	}
 }
 
-// answerFor returns the answer for member i: an index of v.Answers, hook.AsIs, or a smaller number for nothing.
+// answerFor returns the answer for member i: an index of v.Answers, hook.AsIs or hook.Nothing.
 func answerFor(v *hook.Delivery, i int) int32 {
 	switch {
 	case v.For != nil && i < len(v.For):

@@ -85,10 +85,10 @@ func (c *Connection) Profile() *hook.Profile { return c.profile.Load() }
 // MessageBytes returns the current limit for the length of a frame or line from the client.
 func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
 
-// Receive changes the bytes of memory that a message takes which the client has begun to send.
-// It reports whether the tenant's clients together are within their part of
-// [Limits.OutboxMemory]. If not, the transport closes the connection with CloseIncomplete. The
-// transport undoes all changes before Done.
+// Receive adds change, in bytes, to the memory that counts for a message of which only a part has arrived; a negative
+// change frees memory. It reports whether such messages of all clients of the tenant stay within the tenant's part of
+// [Limits.OutboxMemory]. If not, the transport closes the connection with CloseIncomplete. Before Done the
+// transport must free all that it has added.
 func (c *Connection) Receive(change int) bool { return c.out.Receive(change) }
 
 // Send sends a frame after all frames that were sent before it.
@@ -213,7 +213,7 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 	if c.admitted.Load() {
 		e.disconnect(ctx, c.tenant, c.profile.Load())
 	}
-	if !e.closing.Load() { // later it has no effect: it leads to a session that has ended
+	if !e.closing.Load() { // while the node closes, the redirect may stay: it leads to a session that has ended
 		e.removeRedirect(ctx, c)
 	}
 	e.release(c) // must be last, because closeAll waits for it
@@ -350,8 +350,8 @@ func (c *Connection) profileChanged() {
 	}
 }
 
-// store replaces the profile by one with the user, which a module has named if given is true, and
-// the properties, which are sorted. The caller holds mu.
+// store replaces the profile by one with this user and these properties. given reports that a module has named
+// the user. properties are sorted by name. The caller holds mu.
 func (c *Connection) store(user string, given bool, properties []hook.NamedProperty) error {
 	size := 0
 	for _, p := range properties {

@@ -103,7 +103,7 @@ func refusal(v *hook.Verdict) error {
 			return &RetryError{Wait: v.RetryAfter}
 		}
 		return errMiddleware
-	case hook.Dropped, hook.Held: // the reason of a hold is for moderators
+	case hook.Dropped, hook.Held: // the client does not receive the reason of a hold, which is for moderators
 		return &VerbError{"denied"}
 	}
 	denied := VerbError{cmp.Or(v.Reason, "denied")}
@@ -193,7 +193,7 @@ func (e *Engine) applyAll(ctx context.Context, t *tenant, c *Connection, effects
 }
 
 func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
-	if m.Connection == "" { // a message for a user goes to all nodes, as one for a room
+	if m.Connection == "" { // a message for a user goes to all nodes, like one for a room
 		if err := t.mayPublish(); err != nil {
 			return err
 		}

@@ -69,8 +69,8 @@ type Config struct {
 	Operator   Operator         // nil: questions from operators of other nodes fail
 	Tracer     Tracer           // nil: verbs are not traced
 	Moderation moderation.Store // nil: there are no sanctions
-	Review     review.Store     // nil: no messages are held, and a rule that holds one denies it
-	Events     events.Taker     // nil: no events leave
+	Review     review.Store     // nil: a message that a rule holds is denied, and reports are refused
+	Events     events.Taker     // nil: sinks receive no events
 
 	// Grace is the time for which a lost connection may be resumed. 0 disables sessions.
 	Grace time.Duration

@@ -16,12 +16,12 @@ func (e *Engine) wants(tenant string, kind events.Kind) bool {
 	return e.events != nil && e.events.Wants(tenant).Has(kind)
 }
 
-// written waits until the store of events has w, which may be nil. If ctx ends first, the event is lost if the node dies before
-// the store has it; the dispatcher counts that.
+// written waits until the store of events has the event of w; a nil w needs no wait. If ctx ends first, the request goes on,
+// and the dispatcher counts it as late: a crash before the store has the event loses the event.
 func (e *Engine) written(ctx context.Context, w *events.Write) { _ = w.Wait(ctx) }
 
-// memberEvent takes the event of a join or a leave; nil: no sink wants it. Each node that knows of the same join or leave makes an
-// event with the same ID.
+// memberEvent begins to write the event of a join or a leave; nil: no sink wants it. All nodes that know of the same join or
+// leave give its event the same ID.
 func (e *Engine) memberEvent(kind events.Kind, room string, p *hook.Profile, joinedAt int64, cause hook.Cause) *events.Write {
 	if !e.wants(p.Tenant, kind) {
 		return nil
@@ -31,7 +31,7 @@ func (e *Engine) memberEvent(kind events.Kind, room string, p *hook.Profile, joi
 	return e.events.Begin(p.Tenant, kind, events.NewEvent(id, kind, room, p.User, data))
 }
 
-// roomEvent takes the event of a room that was created or destroyed; nil: no sink wants it.
+// roomEvent begins to write the event of a room that was created or destroyed; nil: no sink wants it.
 func (e *Engine) roomEvent(kind events.Kind, tenant, room string) *events.Write {
 	if !e.wants(tenant, kind) {
 		return nil
@@ -39,7 +39,7 @@ func (e *Engine) roomEvent(kind events.Kind, tenant, room string) *events.Write 
 	return e.events.Begin(tenant, kind, events.NewEvent(events.NewID(), kind, room, "", events.Room{Room: room}))
 }
 
-// sanctionEvent takes the event of a sanction that was set; nil: no sink wants it.
+// sanctionEvent begins to write the event of a sanction that was set; nil: no sink wants it.
 func (e *Engine) sanctionEvent(s *moderation.Sanction) *events.Write {
 	if !e.wants(s.Tenant, events.SanctionSet) {
 		return nil
@@ -52,7 +52,7 @@ func (e *Engine) sanctionEvent(s *moderation.Sanction) *events.Write {
 	return e.events.Begin(s.Tenant, events.SanctionSet, events.NewEvent(id, events.SanctionSet, "", s.User, data))
 }
 
-// pardonEvent takes the event of a sanction that was removed; nil: no sink wants it.
+// pardonEvent begins to write the event of a sanction that was removed; nil: no sink wants it.
 func (e *Engine) pardonEvent(tenant, id, by string) *events.Write {
 	if !e.wants(tenant, events.SanctionRemoved) {
 		return nil
@@ -60,8 +60,8 @@ func (e *Engine) pardonEvent(tenant, id, by string) *events.Write {
 	return e.events.Begin(tenant, events.SanctionRemoved, events.NewEvent(events.NewID(), events.SanctionRemoved, "", "", events.Sanction{ID: id, By: by}))
 }
 
-// messageEvent takes the event of a message that was published; nil: no sink wants it. The caller is in the queue of the room, so that
-// events have the order of the messages.
+// messageEvent begins to write the event of a message that was published; nil: no sink wants it. The caller is in the queue of
+// the room, so that events have the order of the messages.
 func (e *Engine) messageEvent(ev *hook.Event, p wire.Payload) *events.Write {
 	if !e.wants(ev.Tenant, events.MessagePublished) {
 		return nil

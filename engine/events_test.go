@@ -23,7 +23,7 @@ type eventLog struct {
 
 	mu  sync.Mutex
 	ids map[string]int // number of events by ID
-	all []string       // kind and data, each ID once
+	all []string       // kind and data of the events; one for each ID
 }
 
 func (l *eventLog) Wants(tenant string) events.Kinds {
@@ -134,7 +134,7 @@ func TestEventsOfHeldAndAmendedMessages(t *testing.T) {
 	})
 }
 
-// TestEventsOfARefusal checks that a join, a message or a sanction that is refused is no event.
+// TestEventsOfARefusal checks that a join, a message or a sanction that is refused makes no event.
 func TestEventsOfARefusal(t *testing.T) {
 	inWorld(t, func(w *world) {
 		log := &eventLog{kinds: events.Default.With(events.MessagePublished), ids: map[string]int{}}
@@ -168,7 +168,8 @@ func TestADeadNodesMembersLeaveInEvents(t *testing.T) {
 	})
 }
 
-// TestATenantWithoutSinksMakesNoEvents checks that nothing is made for a tenant that wants no events, or for kinds that it does not want.
+// TestATenantWithoutSinksMakesNoEvents checks that the engine makes no events for a tenant without sinks, and none of kinds that no
+// sink wants.
 func TestATenantWithoutSinksMakesNoEvents(t *testing.T) {
 	inWorld(t, func(w *world) {
 		log := &eventLog{kinds: events.Kinds(0).With(events.RoomDestroyed), ids: map[string]int{}}

@@ -12,19 +12,19 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// Each node looks after a share of the tenants that have held messages: it ends messages that have expired, and carries out the
-// decisions of nodes that have died. The shares change every minute, because a node may run a version that knows no held
-// messages. A tenant without items costs nothing.
+// Each node looks after a share of the tenants that have held messages or reports: it ends items that have expired, and carries
+// out the decisions of nodes that have died. The shares change every minute, because the node of a share may run an earlier
+// version, without a review queue. A tenant without items costs nothing.
 
 const (
 	dueInterval  = 5 * time.Second
 	shareTime    = time.Minute
-	dueTenants   = 500 // tenants of one turn; the next turn continues behind them
+	dueTenants   = 500 // tenants of one turn; the next turn goes on with those that follow by name
 	dueItems     = 100 // items of one tenant in one turn
-	maxDueAtOnce = 8   // tenants at a time
+	maxDueAtOnce = 8   // tenants at the same time
 )
 
-// runReview looks after the items that are due until ctx ends.
+// runReview carries out what is due in the review queues of this node's share of tenants, until ctx ends.
 func (e *Engine) runReview(ctx context.Context) {
 	tick := time.NewTicker(dueInterval)
 	defer tick.Stop()
@@ -36,7 +36,7 @@ func (e *Engine) runReview(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if last == "" { // a round begins: tenants that the last one did not reach are in the shares of other nodes
+		if last == "" { // a round begins: tenants of the round before that the last one did not reach are in the shares of other nodes
 			for t := range before {
 				if !seen[t] {
 					t.queued.Store(nil)
@@ -58,7 +58,7 @@ func (e *Engine) runReview(ctx context.Context) {
 	}
 }
 
-// concludeDue looks after tenants.
+// concludeDue carries out what is due in the tenants.
 func (e *Engine) concludeDue(ctx context.Context, tenants []*tenant) error {
 	var working errgroup.Group
 	working.SetLimit(maxDueAtOnce)
@@ -68,7 +68,8 @@ func (e *Engine) concludeDue(ctx context.Context, tenants []*tenant) error {
 	return working.Wait()
 }
 
-// dueTenants returns the tenants of this node's share behind the tenant last, and the last of them; "" if none follow.
+// dueTenants returns the next tenants of this node's share after the tenant last, by name. next is the name of the last one;
+// "": no tenants follow.
 func (e *Engine) dueTenants(ctx context.Context, last string) (tenants []*tenant, next string, err error) {
 	names, err := e.review.Tenants(ctx)
 	if err != nil {

@@ -26,7 +26,8 @@ func login(user string) string { return action("login", `"user":"`+user+`"`) }
 // loggedIn is the answer to login.
 const loggedIn = `{"context":"response","messageId":1}`
 
-// identifies makes the node's module name users at the action login, and those in users at connect, by fingerprint.
+// identifies gives the node a module that names users: at the action login the user of the request, and at connect the user that
+// users has for the fingerprint.
 func (n *node) identifies(users map[string]string) *node {
 	n.mw.Declared = map[string]hook.ActionSpec{"login": {}}
 	n.on(hook.Action, func(ev *hook.Event) hook.Verdict {
@@ -50,8 +51,8 @@ func (n *node) from(fingerprint string) (*client, error) {
 	return n.tryOpen(0, engine.ReservationRequest{}, func(i *engine.Info) { i.Fingerprint = fingerprint })
 }
 
-// TestAModuleNamesTheUserAtConnect checks that a user from the connect hook is known from the first message on, and that a
-// ban refuses the connection before its welcome.
+// TestAModuleNamesTheUserAtConnect checks that the first message has the user that the connect hook has named, and that a ban of
+// the user refuses the connection before its welcome.
 func TestAModuleNamesTheUserAtConnect(t *testing.T) {
 	inWorld(t, func(w *world) {
 		store := &memory.Store{}
@@ -73,8 +74,8 @@ func TestAModuleNamesTheUserAtConnect(t *testing.T) {
 	})
 }
 
-// TestAModuleNamesTheUserLate checks that all follows a user who is named by an action: the index, the members, messages,
-// and sanctions of rooms and of all rooms, on other nodes as well.
+// TestAModuleNamesTheUserLate checks that a user whom an action names is in the index, in lists of members and in messages, on all
+// nodes, and that sanctions of the user apply, of one room and of all rooms.
 func TestAModuleNamesTheUserLate(t *testing.T) {
 	inWorld(t, func(w *world) {
 		store := &memory.Store{}
@@ -108,8 +109,8 @@ func TestAModuleNamesTheUserLate(t *testing.T) {
 	})
 }
 
-// TestAUserIsNamedOnce checks that a module changes neither a user from a token nor one that a module has named, that the
-// log explains a refusal, and that a token must fit the user.
+// TestAUserIsNamedOnce checks that a module cannot change the user of a token or one that a module has named, that the log has the
+// reason, and that a later token must have the same user.
 func TestAUserIsNamedOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var log enginetest.Log
@@ -167,8 +168,8 @@ func TestANamedUserResumes(t *testing.T) {
 	})
 }
 
-// TestALateUserWaitsForJoinsAndLeaves checks users who are named while the server adds their connection to a room, or removes
-// it: a member that stays is recorded with the user, and one that leaves is not recorded again.
+// TestALateUserWaitsForJoinsAndLeaves checks connections that get a user while they join or leave a room: a member that stays is
+// recorded with the user, and one that leaves is not recorded again.
 func TestALateUserWaitsForJoinsAndLeaves(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", namesUsers).identifies(nil)
@@ -211,7 +212,7 @@ func TestAModuleEmitsToAUser(t *testing.T) {
 	})
 }
 
-// TestEmitsToUsersAreLimited checks that a message for a user, which asks all nodes, counts as a message of the tenant.
+// TestEmitsToUsersAreLimited checks that a message for a user counts in the tenant's limit of messages, because it asks all nodes.
 func TestEmitsToUsersAreLimited(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", takes(people, false), func(c *engine.Config) { c.Tenants[0].MessagesPerSecond = 2 })

@@ -18,11 +18,11 @@ import (
 // A rule may hold a message of a client. The message is stored, and its sender receives the id under which it is held. A
 // moderator then releases or rejects it, its author withdraws it, or it expires. See released.go for the release.
 
-// heldLimits returns the limits in use.
+// heldLimits returns the current limits of the tenant's held messages.
 func (t *tenant) heldLimits() review.Limits { return t.cfg().Held }
 
-// hold stores a message that the chain holds, and returns its id. said is the room in which the author said it; id is the id of
-// the message when it is released. A message that is not a say of a client is denied.
+// hold stores a message that the chain holds, and returns the id under which it is held. said is the room in which the author
+// said it, and id the message id that it gets if it is released. Only what a client says can be held; other messages are denied.
 func (e *Engine) hold(ctx context.Context, t *tenant, s *outgoing, ev *hook.Event, v *hook.Verdict, said, id string) (held string, err error) {
 	if e.review == nil || !s.mayBeHeld || v.Hold == nil {
 		return "", refusal(v)
@@ -51,15 +51,15 @@ func (e *Engine) hold(ctx context.Context, t *tenant, s *outgoing, ev *hook.Even
 	return stored.ID, nil
 }
 
-// setHeld sets the fields of a held message that its rule decides: the message as it was rewritten, the place of the rule, and
-// the end.
+// setHeld sets the fields of a held message that depend on the chain: the message as the rules have rewritten it, the place of
+// the rule that holds it, and its expiry.
 func (t *tenant) setHeld(one *review.Item, ev *hook.Event, v *hook.Verdict, now time.Time) {
 	one.Room, one.Message, one.From, one.Context, one.SentAt, one.Extra = ev.Room, ev.Message, ev.From, ev.Context, ev.SentAt, ev.Extra
 	one.Reason, one.Rule, one.Place, one.Release = shortened(v.Reason), v.Module, review.Place(v.Hold.At), v.Hold.Release
 	one.Until = now.Add(cmp.Or(v.Hold.TTL, t.cfg().Held.HeldFor)).UnixMilli()
 }
 
-// shortened returns the first bytes of a reason, as many as an item can have.
+// shortened returns a reason, cut to review.MaxReason bytes at the boundary of a character.
 func shortened(reason string) string {
 	if len(reason) > review.MaxReason {
 		reason = reason[:review.MaxReason]
@@ -69,15 +69,16 @@ func shortened(reason string) string {
 	return reason
 }
 
-// isInformed reports whether the client asked for the outcomes of its messages when it joined the room.
+// isInformed reports whether the client asked for the outcomes of its held messages when it joined the room.
 func (c *Connection) isInformed(room string) bool {
 	m := c.membership(room)
 	return m != nil && m.informed
 }
 
-// answerAgain returns the answer to a say whose key is that of a held message: the same id until the message is decided.
+// answerAgain returns the answer to a say with the key of a held message: the id of the held message until it is decided, then
+// the message id if it was released, and otherwise an error with the outcome.
 func (c *Connection) answerAgain(ctx context.Context, a accepted) (accepted, error) {
-	if c.engine.review == nil { // the session is from a node with a store
+	if c.engine.review == nil { // the message was held on a node with a store, from which the session was resumed
 		return a, nil
 	}
 	one, err := c.engine.review.Get(ctx, c.tenant.name, a.held)
@@ -146,7 +147,7 @@ func (c *Connection) ownHeld(ctx context.Context, id string) (review.Item, error
 	return one, err
 }
 
-// subjectOf returns the [review.Item.Subject] of the messages of a connection.
+// subjectOf returns the [review.Item.Subject] of the held messages of a connection.
 func subjectOf(p *hook.Profile) string {
 	return (&review.Item{User: p.User, Connection: p.ID}).Subject()
 }
@@ -157,7 +158,7 @@ const (
 	maxHeldPage = 100
 )
 
-// heldView lists the waiting messages of the author, or returns the one with the id.
+// heldView lists the messages of the author that wait for a decision, or returns the held message with the id of the request.
 func (c *Connection) heldView(ctx context.Context, r *wire.Request) (result, error) {
 	if r.Held != "" {
 		one, err := c.ownHeld(ctx, r.Held)
@@ -191,7 +192,7 @@ func (c *Connection) heldView(ctx context.Context, r *wire.Request) (result, err
 	return result{data: data}, err
 }
 
-// heldWithdraw withdraws a message of the author that waits for a decision.
+// heldWithdraw withdraws a held message of the author that waits for a decision.
 func (c *Connection) heldWithdraw(ctx context.Context, r *wire.Request) (result, error) {
 	one, err := c.ownHeld(ctx, r.Held)
 	if err != nil {

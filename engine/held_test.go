@@ -24,14 +24,14 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// holding has the nodes of a test share stores, and their rules hold messages.
+// holding is a test whose nodes share stores and have rules that hold messages.
 type holding struct {
 	w         *world
 	review    *memory.Store
 	sanctions *sanctions.Store
-	again     func(ev *hook.Event) hook.Verdict // the entries behind the one that holds; nil: they allow
-	first     func(ev *hook.Event)              // rewrites the event before it is held; nil: it does not
-	release   bool                              // onExpire
+	again     func(ev *hook.Event) hook.Verdict // the verdict of the entries behind the one that holds; nil: they allow
+	first     func(ev *hook.Event)              // rewrites the event before it is held; nil: nothing does
+	release   bool                              // the value release of onExpire
 }
 
 func (w *world) holding() *holding {
@@ -92,8 +92,8 @@ func released(room, from, text, held string) string {
 	return strings.TrimSuffix(chat(room, from, text), "}") + fmt.Sprintf(`,"held":%q}`, held)
 }
 
-// TestAHeldMessageReachesMembersAfterItsRelease checks the whole way over two nodes: the order is that of the release, the time
-// that of the say, and the author receives the outcome on all connections.
+// TestAHeldMessageReachesMembersAfterItsRelease checks a held message from the say to its delivery, on two nodes: its place in the
+// room is that of the release, its time is that of the say, and the author receives the outcome on all connections.
 func TestAHeldMessageReachesMembersAfterItsRelease(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.holding()
@@ -164,8 +164,8 @@ func TestARejectedMessageReachesNobody(t *testing.T) {
 	})
 }
 
-// TestAKeyAnswersTheSameHeldMessage checks that a repeated say holds nothing, also after a resume on another node, and what it
-// answers after the decision.
+// TestAKeyAnswersTheSameHeldMessage checks that a say that is repeated with its key holds no second message, even after a resume
+// on another node, and that it receives the outcome after the decision.
 func TestAKeyAnswersTheSameHeldMessage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.holding()
@@ -236,7 +236,7 @@ func TestTwoModeratorsMakeOneDecision(t *testing.T) {
 	})
 }
 
-// lossy is a broker that fails while it publishes released messages: before the message is published, or after that.
+// lossy is a broker whose PublishOnce fails before or after it publishes the message.
 type lossy struct {
 	cluster.Broker
 	before, after error
@@ -255,8 +255,8 @@ func (l *lossy) PublishOnce(ctx context.Context, room cluster.RoomID, id string,
 	return at, cmp.Or(err, l.after)
 }
 
-// TestAReleaseIsRepeatedByAnotherNode checks that another node carries out a decision whose node did not, and that members
-// receive the message once, also if the rules have changed in between.
+// TestAReleaseIsRepeatedByAnotherNode checks that another node carries out a release that its node could not carry out, and that
+// members receive the message once, even if the rules have changed in between.
 func TestAReleaseIsRepeatedByAnotherNode(t *testing.T) {
 	for name, l := range map[string]*lossy{"before": {before: cluster.ErrUnavailable}, "after": {after: cluster.ErrUnknown}} {
 		t.Run(name, func(t *testing.T) {
@@ -329,7 +329,8 @@ func TestARefusedReleaseWaitsAgain(t *testing.T) {
 	})
 }
 
-// TestAReleaseContinuesTheEvent checks what the later entries see, and the room to which an earlier entry has moved the message.
+// TestAReleaseContinuesTheEvent checks the event that the later entries receive, and that a message stays in the room to which an
+// earlier entry has moved it.
 func TestAReleaseContinuesTheEvent(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.holding()
@@ -356,7 +357,7 @@ func TestAReleaseContinuesTheEvent(t *testing.T) {
 	})
 }
 
-// TestTheMessageOfAShadowedAuthorReachesOnlyTheAuthor checks the answer to the say, and the release.
+// TestTheMessageOfAShadowedAuthorReachesOnlyTheAuthor checks the answer to a say that is held, and the delivery after the release.
 func TestTheMessageOfAShadowedAuthorReachesOnlyTheAuthor(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.holding()
@@ -373,7 +374,7 @@ func TestTheMessageOfAShadowedAuthorReachesOnlyTheAuthor(t *testing.T) {
 	})
 }
 
-// TestAHeldMessageExpires checks both settings of onExpire, and a release that is refused at the end.
+// TestAHeldMessageExpires checks both values of onExpire, and a message whose release is refused when it expires.
 func TestAHeldMessageExpires(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.holding()
@@ -407,7 +408,8 @@ func TestAHeldMessageExpires(t *testing.T) {
 	})
 }
 
-// TestHeldMessagesHaveBounds checks the bound of an author, and that messages of the server and without a store are denied.
+// TestHeldMessagesHaveBounds checks the limit of one author. Messages of the server, and all messages on a node without a store,
+// are denied if a rule holds them.
 func TestHeldMessagesHaveBounds(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.holding()

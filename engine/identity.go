@@ -114,8 +114,8 @@ func (c *Connection) applyIdentity(id Identity) error {
 	return c.store(id.User, given, next)
 }
 
-// setUser sets the user that a module has named, unless the connection has another one. Sanctions of the
-// user hold from now on.
+// setUser gives the connection the user that a module has named. It is an error if the connection has another user.
+// Sanctions of the user hold from now on.
 func (e *Engine) setUser(ctx context.Context, c *Connection, user string) error {
 	if err := c.giveUser(user); err != nil {
 		return err

@@ -37,7 +37,7 @@ type usedKey struct {
 	At      time.Time `json:"at"`
 	Unknown bool      `json:"unknown,omitempty"` // the message was possibly published
 	ID      string    `json:"id,omitempty"`      // of the message; "": it has none, or it is unknown
-	Held    string    `json:"held,omitempty"`    // the id under which it was held
+	Held    string    `json:"held,omitempty"`    // the id under which the message is held; "": it is not held
 }
 
 // usedKeys returns the keys of the connection. Only Do may call it.

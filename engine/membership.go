@@ -142,7 +142,7 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	return v.Effects, nil
 }
 
-// joinTime returns the time of a join, in ms since 1970. It is a later one than that of every other join of c on this node.
+// joinTime returns the time for a new join, in ms since 1970. It is later than that of each earlier join of c on this node.
 func (c *Connection) joinTime() int64 {
 	for {
 		last := c.joinedLast.Load()
@@ -162,7 +162,7 @@ func (m *member) record() cluster.MemberRecord {
 	return r
 }
 
-// recordUser records the user of the connection, which was set after it had joined rooms. It waits for
+// recordUser records in the cluster the user of a connection that got it after it had joined rooms. It waits for
 // joins and leaves that are running.
 func (e *Engine) recordUser(ctx context.Context, c *Connection) {
 	for _, m := range c.memberships() {
@@ -173,8 +173,8 @@ func (e *Engine) recordUser(ctx context.Context, c *Connection) {
 	}
 }
 
-// beginRecording keeps a membership from ending until endStage. It returns false if the membership has
-// ended, or ctx ends.
+// beginRecording keeps a membership from ending until endStage is called. It returns false if the membership has
+// ended or ctx ends.
 func (c *Connection) beginRecording(ctx context.Context, m *member) bool {
 	for {
 		c.mu.Lock()

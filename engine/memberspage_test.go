@@ -8,7 +8,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// shortPages is a presence whose pages have one member, as those of a cluster with one member on
+// shortPages is a presence whose pages have one member, like those of a cluster with one member on
 // each node.
 type shortPages struct{ cluster.Presence }
 
@@ -16,8 +16,8 @@ func (p shortPages) Members(ctx context.Context, room cluster.RoomID, cursor str
 	return p.Presence.Members(ctx, room, cursor, 1)
 }
 
-// TestAPageHasTheMembersOfAllNodes checks that a page of members is not shorter because the pages of the
-// cluster are, and that it does not read them without end.
+// TestAPageHasTheMembersOfAllNodes checks that a page of members is full even if the pages of the cluster are short, and that
+// the number of pages that it reads is limited.
 func TestAPageHasTheMembersOfAllNodes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Cluster.Presence = shortPages{c.Cluster.Presence} })

@@ -8,16 +8,16 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// A message id has 24 digits and letters: 12 that are random, 6 that prove the author's connection
-// and 6 that prove the author's user, by a keyed digest. Thus every node knows the author of a
-// message, also in rooms without history, and if a rule has changed the sender.
+// A message id has 24 characters of idDigits: 12 are random, 6 prove the author's connection
+// and 6 prove the author's user, by a keyed digest. Thus every node can check the author of a
+// message, even if the room has no history or a rule has changed the sender.
 
 const (
 	idDigits  = "0123456789abcdefghijklmnopqrstuv"
 	idRandom  = 12
 	idProof   = 6
 	idLength  = idRandom + 2*idProof
-	maxIDSize = 24 // of ids that requests may name
+	maxIDSize = 24 // bytes of an id in a request
 )
 
 // Kinds of proofs.
@@ -26,7 +26,8 @@ const (
 	byUser       = 'u'
 )
 
-// newMessageID returns the id of a new message in a room. Without an author, nobody is the author.
+// newMessageID returns the id of a new message in a room. author may be nil: the proofs are then random, and no client
+// can amend the message.
 func (e *Engine) newMessageID(tenant, room string, author *hook.Profile) string {
 	var id [idLength]byte
 	putDigits(id[:idRandom], rand.Uint64())
@@ -47,7 +48,7 @@ func putDigits(dst []byte, bits uint64) {
 	}
 }
 
-// prove writes the proof that a message with these random digits has this author.
+// prove writes the proof for the author of a message with these random digits: a connection id or a user.
 func (e *Engine) prove(dst []byte, kind byte, random []byte, tenant, room, author string) {
 	var space [512]byte
 	b := append(append(append(space[:0], e.secret...), kind), random...)
@@ -56,7 +57,7 @@ func (e *Engine) prove(dst []byte, kind byte, random []byte, tenant, room, autho
 	putDigits(dst[:idProof], binary.LittleEndian.Uint64(sum[:]))
 }
 
-// isAuthor reports whether the message was sent to the room by the connection, or by its user.
+// isAuthor reports whether the connection, or another one of its user, is the author of the message in the room.
 func (e *Engine) isAuthor(id, tenant, room string, p *hook.Profile) bool {
 	if len(id) != idLength {
 		return false
@@ -71,7 +72,7 @@ func (e *Engine) isAuthor(id, tenant, room string, p *hook.Profile) bool {
 	return p.User != "" && string(proof[:]) == proofs[idProof:]
 }
 
-// validMessageID reports whether a request may name the message.
+// validMessageID reports whether id has the form of a message id of a request.
 func validMessageID(id string) bool {
 	for _, c := range []byte(id) {
 		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '_') {

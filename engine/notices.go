@@ -43,7 +43,7 @@ type notice struct {
 type pendingNotices struct {
 	mu     sync.Mutex
 	rooms  map[cluster.RoomID]*pendingNotice
-	users  map[cluster.RoomID]*pendingUsers // rooms in which users will be announced; see usernotices.go
+	users  map[cluster.RoomID]*pendingUsers // rooms whose users will be announced; see usernotices.go
 	timers sync.WaitGroup
 }
 

@@ -56,8 +56,8 @@ type redirect struct {
 	until time.Time // its end
 }
 
-// removeRedirect removes the redirect to the session of c: the client knows the new secret, or
-// the session has ended. Only one goroutine at a time calls it: that of Do, or the one that moves or
+// removeRedirect removes the redirect to the session of c, when the client knows the new secret or
+// the session has ended. One goroutine at a time may call it: that of Do, or the one that moves or
 // ends the session.
 func (e *Engine) removeRedirect(ctx context.Context, c *Connection) {
 	r := c.redirect

@@ -15,11 +15,12 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// A release continues the chain behind the entry that held the message, in the queue of the room. The payload is stored before
-// it is published, and it is published at most once, so that another node can repeat a release after the death of this one. If
-// the release is refused, the message waits for a decision again.
+// A release continues the chain behind the entry that held the message, in the queue of the room. The node stores the payload and
+// then publishes it by PublishOnce: if the node dies, another one repeats the release, and members receive one message. If the
+// release is refused, the message waits for a decision again.
 
-// HeldMessages returns a page of the items of a tenant; see [review.Store].
+// HeldMessages returns a page of the held messages of a tenant; see [review.Store]. It ignores q.Kind. Errors:
+// review.ErrNoStore, ErrNoTenant, those of the store.
 func (e *Engine) HeldMessages(ctx context.Context, tenant string, q review.Query) (page []review.Item, next string, err error) {
 	if _, err := e.reviewed(tenant); err != nil {
 		return nil, "", err
@@ -40,10 +41,10 @@ func (e *Engine) HeldMessage(ctx context.Context, tenant, id string) (review.Ite
 	return one, err
 }
 
-// DecideHeld releases or rejects a held message, for the person d.By. It returns the message after the decision. If it was
-// decided before, the error is review.ErrDecided, and the message has the first decision. If the release is refused, because
-// of a rule, the room or a sanction of the author, the error is a *VerbError, and the message waits for a decision again. After
-// cluster.ErrUnavailable and ErrUnknown the decision stands, and a node carries it out when the cluster answers again.
+// DecideHeld releases or rejects a held message for the person d.By, and returns the message after the decision. If another
+// decision came first, the error is review.ErrDecided, and the message has that decision. If a rule, the room or a sanction of
+// the author refuses the release, the error is a *VerbError, and the message waits for a decision again. After
+// cluster.ErrUnavailable or ErrUnknown the decision stands, and a node carries it out when the cluster answers again.
 func (e *Engine) DecideHeld(ctx context.Context, tenant, id string, d review.Decision) (review.Item, error) {
 	t, err := e.reviewed(tenant)
 	if err != nil {
@@ -58,7 +59,8 @@ func (e *Engine) DecideHeld(ctx context.Context, tenant, id string, d review.Dec
 	return e.decideHeld(ctx, t, id, d)
 }
 
-// EraseReview removes the held messages of a user, and the user from reports. It returns the number of items that it changed.
+// EraseReview removes the held messages of a user and the reports of the user or the user's messages, and removes the user from
+// the reporters of other reports. It returns the number of items that it has removed or changed.
 func (e *Engine) EraseReview(ctx context.Context, tenant, user string) (int, error) {
 	t, err := e.reviewed(tenant)
 	if err != nil {
@@ -85,7 +87,7 @@ func (e *Engine) decideHeld(ctx context.Context, t *tenant, id string, d review.
 	return e.conclude(ctx, t, one)
 }
 
-// unknownAsCluster returns the error for the callers of the engine, who know cluster.ErrUnknown.
+// unknownAsCluster returns cluster.ErrUnknown, which callers of the engine know, for review.ErrUnknown, and other errors as they are.
 func unknownAsCluster(err error) error {
 	if errors.Is(err, review.ErrUnknown) {
 		return cluster.ErrUnknown
@@ -93,7 +95,7 @@ func unknownAsCluster(err error) error {
 	return err
 }
 
-// conclude carries out the decision about a held message that this node has begun, and informs the author.
+// conclude carries out the decision that this node has begun about a held message, and informs the author.
 func (e *Engine) conclude(ctx context.Context, t *tenant, one review.Item) (review.Item, error) {
 	ctx, cancel := e.completing(ctx, t)
 	defer cancel()
@@ -131,7 +133,7 @@ func (e *Engine) recordEnd(ctx context.Context, t *tenant, one review.Item) (rev
 	return one, err
 }
 
-// releaseHeld publishes a held message. It applies the effects of the rules after it has left the queue of the room.
+// releaseHeld publishes a held message. It leaves the queue of the room before it applies the effects of the rules.
 func (e *Engine) releaseHeld(ctx context.Context, t *tenant, one review.Item) (review.Item, error) {
 	if err := e.needSanctions(ctx, t); err != nil {
 		return one, err
@@ -170,7 +172,7 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 	return one, e.moderate(t, effects), nil
 }
 
-// ready is a release whose payload is stored.
+// ready is the result of prepareRelease: a release whose payload is stored, unless shadowed is set.
 type ready struct {
 	one      review.Item
 	effects  []hook.Effect
@@ -204,7 +206,8 @@ func (e *Engine) prepareRelease(ctx context.Context, t *tenant, one review.Item)
 	return ready{one: one, effects: v.Effects}, unknownAsCluster(err)
 }
 
-// askAgain runs the rest of the chain for a held message. An error refuses the release.
+// askAgain runs the chain behind the place of a held message, and checks the room and the author's sanctions. An error refuses
+// the release.
 func (e *Engine) askAgain(ctx context.Context, t *tenant, one *review.Item, author *hook.Profile) (*hook.Event, *hook.Verdict, error) {
 	if one.JSON && !t.settings(one.Said).JSON {
 		return nil, nil, errNoJSON
@@ -242,7 +245,7 @@ func (e *Engine) askAgain(ctx context.Context, t *tenant, one *review.Item, auth
 	return ev, &v, nil
 }
 
-// holdAgain stores that another rule holds a message that was released: it waits for a decision again, under the same id.
+// holdAgain stores that a later rule holds a message that is being released: it waits for a decision again, under the same id.
 func (e *Engine) holdAgain(ctx context.Context, t *tenant, one review.Item, ev *hook.Event, v *hook.Verdict) (review.Item, error) {
 	t.setHeld(&one, ev, v, time.Now())
 	why := outcomeText("held again by "+review.Outcome(v.Module), v.Reason)
@@ -253,11 +256,11 @@ func (e *Engine) holdAgain(ctx context.Context, t *tenant, one review.Item, ev *
 	return one, &VerbError{why}
 }
 
-// retryExpired is the time after which the release of an expired message is tried again if its rules failed.
+// retryExpired is the time after which a node retries the release of an expired message, if the failure is temporary.
 const retryExpired = time.Minute
 
 // refuseRelease records why a release is refused, and returns the error for the moderator. The message waits for a decision
-// again. One that has expired is rejected, unless the reason is temporary.
+// again. A message that has expired is rejected instead, unless the reason is temporary.
 func (e *Engine) refuseRelease(ctx context.Context, t *tenant, one review.Item, why error) (review.Item, error) {
 	e.stats.held.failed.Add(1)
 	text := shortened(e.textFor(why))
@@ -282,7 +285,7 @@ func (e *Engine) refuseRelease(ctx context.Context, t *tenant, one review.Item, 
 	return one, &VerbError{text}
 }
 
-// temporary reports whether a release that was refused may succeed a moment later.
+// temporary reports whether a release that failed with err may succeed a moment later.
 func temporary(err error) bool {
 	if _, ok := errors.AsType[*RetryError](err); ok {
 		return true
@@ -290,7 +293,7 @@ func temporary(err error) bool {
 	return !IsRefusal(err) || errors.Is(err, errRoomBusy) || errors.Is(err, errMiddleware) || errors.Is(err, context.Canceled)
 }
 
-// applyReleased applies the effects of a release. Properties are set on the author's connection if it is open.
+// applyReleased applies the effects of a release. It sets properties on the author's connection, if that is still open.
 func (e *Engine) applyReleased(ctx context.Context, t *tenant, one *review.Item, effects []hook.Effect) {
 	for _, f := range effects {
 		if f.Property == nil {
@@ -313,7 +316,7 @@ type heldOutcome struct {
 	ID      string         `json:"id,omitempty"` // of the released message
 }
 
-// informTime is the time in which the other nodes receive the notice of an outcome.
+// informTime is the time limit for the notice of an outcome to reach the other nodes.
 const informTime = time.Second
 
 // informAuthor sends the outcome to the author's connections on all nodes, if the author asked for it.

@@ -16,13 +16,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// A member reports a message of history, or a user. The report has a copy of the message as it was published, and as the say
-// chain shows it to the first reporter. Reports of one target are one item of the review queue. A moderator dismisses it,
-// retracts the message, or sets a sanction; see resolve.go.
+// A member reports a message of history, or a user. The report has a copy of the message as it was published, and another one as
+// the say chain shows it to the first reporter. All reports of one message or user are one item of the review queue. A moderator
+// dismisses it, retracts the message, or sets a sanction; see resolve.go.
 
 const (
-	reportFor     = 30 * 24 * time.Hour // time after which a report expires that nobody has decided
-	reportTargets = 20                  // undecided reports of one member, or of one address without a user
+	reportFor     = 30 * 24 * time.Hour // time after which an undecided report expires
+	reportTargets = 20                  // undecided reports of one user; of one address, for members without a user
 )
 
 var (
@@ -42,7 +42,7 @@ func (s *reportStats) snapshot() review.ReportStats {
 		review.Retracted: s.retracted.Load(), review.Sanctioned: s.sanctioned.Load(), review.Expired: s.ended.Load()}}
 }
 
-// reportLimits returns the limits of reports in use.
+// reportLimits returns the current limits of the tenant's reports.
 func (t *tenant) reportLimits() review.Limits {
 	l := t.heldLimits()
 	l.OfOwner = reportTargets
@@ -98,8 +98,8 @@ func (e *Engine) addReport(ctx context.Context, t *tenant, one review.Item) erro
 	return nil
 }
 
-// addEvidence copies the message with the id into a report: as it was published, and as the member sees it now. A message that
-// the say chain hides from the member does not exist for the member.
+// addEvidence copies the message with the id into a report: as it was published, and as the say chain shows it to the member now.
+// If the chain hides the message from the member, the error is the same as for an unknown message.
 func (c *Connection) addEvidence(ctx context.Context, one *review.Item, id string) error {
 	m := c.membership(one.Room)
 	if m == nil {
@@ -128,7 +128,7 @@ func (c *Connection) addEvidence(ctx context.Context, one *review.Item, id strin
 	return nil
 }
 
-// profileTime is the time in which the node of an author answers.
+// profileTime is the time limit for the node of an author to answer.
 const profileTime = time.Second
 
 // profileOf returns the user and the address of a connection, which may be on another node; nil if it is gone.
@@ -145,7 +145,8 @@ func (e *Engine) profileOf(ctx context.Context, tenant, id string) *hook.Connect
 	return &hook.Connection{User: info.User, RemoteIP: info.RemoteIP}
 }
 
-// storedMessage returns a message of the history of the member's room. It looks at maxHistoryPage messages.
+// storedMessage returns a message of the history of the member's room. It searches at least the last
+// maxHistoryPage messages and amendments.
 func (e *Engine) storedMessage(ctx context.Context, m *member, id string) ([]byte, error) {
 	t := m.conn.tenant
 	h, keep := e.historyFor(t), t.settings(m.room.id.Room).Retention

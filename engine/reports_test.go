@@ -17,7 +17,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// reporting has the nodes of a test share stores, and the room r keep history.
+// reporting is a test whose nodes share stores, and whose room r keeps history.
 type reporting struct {
 	w         *world
 	review    *memory.Store
@@ -57,7 +57,7 @@ func reportMessage(room, id, more string) string {
 	return report(fmt.Sprintf(`"room":%q,"id":%q%s`, room, id, more))
 }
 
-// refusal of a report, whose answer returns the request.
+// refused checks that a request has one answer: the error with exactly this text.
 func (c *client) refused(request, text string) {
 	c.n.w.Helper()
 	c.Run(request)
@@ -75,8 +75,8 @@ func (n *node) resolves(id string, d review.Decision, s moderation.Sanction) (re
 }
 
 // TestAReportHasEvidence checks that a report has the message as it was published and as the reporter receives it, and its
-// author; that reports of two members, on two nodes, are one item; that a member reports a target once; and that nobody else
-// notices.
+// author; that reports of two members, on two nodes, are one item; that a member reports a target once; and that other members
+// receive nothing.
 func TestAReportHasEvidence(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.reporting()
@@ -117,7 +117,7 @@ func TestAReportHasEvidence(t *testing.T) {
 	})
 }
 
-// TestReportsAreRefused checks who may report what.
+// TestReportsAreRefused checks the reports that are refused, and their errors.
 func TestReportsAreRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.reporting()
@@ -212,8 +212,8 @@ func TestAReportIsResolved(t *testing.T) {
 	})
 }
 
-// TestADecisionAboutAReportIsRepeated checks that another node sets the sanction of a node that has died in between, that a
-// decision whose sanction was not stored is open again, and that a report expires.
+// TestADecisionAboutAReportIsRepeated checks that another node sets the sanction if the node of the decision dies before it has
+// done so, that a report is open again if the sanction was not stored, and that a report expires.
 func TestADecisionAboutAReportIsRepeated(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.reporting()

@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// Reports returns a page of the reports of a tenant; see [review.Store].
+// Reports returns a page of the reports of a tenant; see [review.Store]. It ignores q.Kind. Errors: review.ErrNoStore,
+// ErrNoTenant, those of the store.
 func (e *Engine) Reports(ctx context.Context, tenant string, q review.Query) (page []review.Item, next string, err error) {
 	if _, err := e.reviewed(tenant); err != nil {
 		return nil, "", err
@@ -32,10 +33,11 @@ func (e *Engine) Report(ctx context.Context, tenant, id string) (review.Item, er
 	return one, err
 }
 
-// ResolveReport carries out a decision about a report for the person d.By, and returns the report after it. s is the sanction
-// of review.Sanction: its subject is that of the report; it is ignored for other actions. While another decision is carried out
-// the error is review.ErrDecided, and the report has that one. A report that was decided is decided again. If the action is
-// refused, the error is a *VerbError, and the report waits for a decision again.
+// ResolveReport carries out a decision about a report for the person d.By, and returns the report after the decision. A report
+// that was decided can be decided again. s is the sanction for the action review.Sanction, without a subject: its subject is the
+// reported user, or the author's address. Other actions ignore s. While another decision is carried out, the error is
+// review.ErrDecided, and the report has that decision. If the action is refused, the error is a *VerbError, and the report waits
+// for a decision again.
 func (e *Engine) ResolveReport(ctx context.Context, tenant, id string, d review.Decision, s moderation.Sanction) (review.Item, error) {
 	t, err := e.reviewed(tenant)
 	if err != nil {
@@ -83,7 +85,8 @@ func sanctionFor(one *review.Item, s moderation.Sanction) ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// concludeReport carries out a decision that this node has begun or claimed. Each action can be carried out twice.
+// concludeReport carries out a decision that this node has begun or claimed. The actions are idempotent, because
+// another node may have carried out the action before it died.
 func (e *Engine) concludeReport(ctx context.Context, t *tenant, one review.Item) (review.Item, error) {
 	ctx, cancel := e.completing(ctx, t)
 	defer cancel()
@@ -114,7 +117,7 @@ func (e *Engine) carryOutReport(ctx context.Context, one *review.Item) error {
 		return e.RetractMessage(ctx, cluster.RoomID{Tenant: one.Tenant, Room: one.Room}, one.MessageID, d.By)
 	case review.Sanction:
 		var s moderation.Sanction
-		if err := json.Unmarshal(d.Payload, &s); err != nil { // the node died before it has stored the sanction
+		if err := json.Unmarshal(d.Payload, &s); err != nil { // the node that began the decision died before it stored the sanction
 			return &VerbError{"the sanction was not stored: decide again"}
 		}
 		_, err := e.SetSanction(ctx, s)
@@ -146,8 +149,8 @@ type reportOutcome struct {
 	Reason  string         `json:"reason,omitempty"`
 }
 
-// informReporters sends the outcome to the connections of the reporters who asked for it. A report of a message does not name
-// its user.
+// informReporters sends the outcome to the connections of the reporters who asked for it. The notice of a report of a message
+// does not name the author.
 func (e *Engine) informReporters(ctx context.Context, t *tenant, one *review.Item) {
 	notice := reportOutcome{Context: "moderation", Room: one.Room, ID: one.MessageID, Outcome: one.Outcome(), Reason: one.Decision.Reason}
 	if one.MessageID == "" {

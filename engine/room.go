@@ -22,7 +22,7 @@ type room struct {
 	writers  *fanout.Writers
 	out      fanout.Room
 	sequence uint64    // the number of calls of Deliver, which run one at a time
-	notified [8]string // ids of the last notices of users; used by deliverNotice only, whose calls run one at a time
+	notified [8]string // ids of the last notices of users; only deliverNotice uses them, and its calls run one at a time
 
 	mu       sync.Mutex
 	members  []*member

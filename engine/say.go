@@ -32,8 +32,8 @@ type outgoing struct {
 	message wire.Message
 	caused  bool // a module's emit caused it
 
-	mayBeHeld bool   // it is a say of a client
-	key       string // its idempotency key; "": none
+	mayBeHeld bool   // a client says the message, so that rules may hold it
+	key       string // the idempotency key of the say; "": none
 }
 
 // silenced returns the error for a sender that is muted or banned in the room, or nil.
@@ -62,7 +62,7 @@ func (c *Connection) messageOf(r *wire.Request) (wire.Message, error) {
 type accepted struct {
 	id      string // "" in an ephemeral room
 	held    string // the id under which the message is held; "": it is not held
-	again   bool   // the answer to an earlier say with the same key
+	again   bool   // an earlier say with the same key was accepted; id and held are those of its answer
 	effects []hook.Effect
 	event   *events.Write // nil: no sink of the tenant receives messages
 }
@@ -229,7 +229,7 @@ type delivery struct {
 	to      *memberSnapshot
 	payload []byte
 	answers []wire.Payload // of the say chain
-	origin  wire.Payload   // the message of the answers
+	origin  wire.Payload   // the published message, of which the answers are forms
 	at      cluster.Position
 	shown   cluster.Position // the position that members receive; zero: none
 	delay   time.Duration    // the time that the message may wait for others

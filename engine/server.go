@@ -103,9 +103,9 @@ type RoomStatus struct {
 	Room         string
 	Members      []cluster.MemberRecord // one page, in an order that does not change for members that stay
 	MembersCount int                    // on all nodes and all pages
-	NamesUsers   bool                   // the room names users
-	Users        map[string]int         // the users of Members, and their connections in the room on all nodes
-	UsersCount   int                    // on all nodes and all pages
+	NamesUsers   bool                   // the room has the setting users; false: Users and UsersCount are zero
+	Users        map[string]int         // for each user of Members, the number of the user's connections in the room on all nodes
+	UsersCount   int                    // number of different users on all nodes and all pages
 	Cursor       string                 // of the next page; "" at the end
 }
 
@@ -134,7 +134,7 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 	return s, e.countUsers(ctx, id, &s)
 }
 
-// countUsers sets the users of a status if the room names users.
+// countUsers sets NamesUsers, Users and UsersCount of a status.
 func (e *Engine) countUsers(ctx context.Context, id cluster.RoomID, s *RoomStatus) error {
 	t := e.settings.Load().tenants[id.Tenant]
 	if s.NamesUsers = t != nil && t.settings(id.Room).Users; !s.NamesUsers {
@@ -159,11 +159,11 @@ func (e *Engine) countUsers(ctx context.Context, id cluster.RoomID, s *RoomStatu
 	return nil
 }
 
-// maxPieces is the maximum number of pages of the cluster in one page of a room's status.
+// maxPieces is the maximum number of pages of Presence.Members that one page of a room's status reads.
 const maxPieces = 16
 
-// pageOfMembers reads pages of the cluster, which may end with the members of one node, until it has
-// limit members: clients of ActionHero know no cursors.
+// pageOfMembers returns a page of limit members, if the room has that many. It reads several pages of the cluster, because each
+// of them may end with the members of one node, and clients of ActionHero cannot ask for further pages.
 func (e *Engine) pageOfMembers(ctx context.Context, id cluster.RoomID, cursor string, limit int) (page []cluster.MemberRecord, next string, err error) {
 	next = cursor
 	for range maxPieces {

@@ -252,8 +252,8 @@ func (e *Engine) unclaim(c *Connection) {
 	}
 }
 
-// otherUser reports whether a session belongs to a user other than the one who claims it. A client without a
-// token may claim a session whose user a module has named: it knows the secret.
+// otherUser reports whether a session of the connection of belongs to another user than by, who claims it. A client
+// without a user may claim a session whose user a module has named: it knows the secret of the session.
 func otherUser(of *hook.Connection, by string) bool {
 	return of.User != "" && of.User != by && (by != "" || !of.UserGiven)
 }

@@ -55,7 +55,7 @@ type Stats struct {
 	EmitsDropped   uint64 // effects that were dropped: a queue was full, an effect caused them, or the target does not exist
 	RoomBusy       uint64 // messages that were refused because a queue was full
 	SlowReaders    uint64 // connections closed as slow readers (3008)
-	IncomingMemory int64  // bytes of memory of messages that clients have begun to send
+	IncomingMemory int64  // bytes of memory of messages of which only a part has arrived
 	OutboxMemory   int64  // bytes of memory that wait to be written now; a frame that waits for several readers counts once
 	OutboxClosed   uint64 // slow readers that were closed because their tenant used too much of it
 	Refused        uint64 // connections that were not accepted

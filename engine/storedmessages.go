@@ -9,12 +9,12 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// storedBytes bounds the messages that StoredMessages returns, in bytes.
+// storedBytes is the approximate limit of the bytes of the messages that StoredMessages returns.
 const storedBytes = 1 << 20
 
-// StoredMessages returns at most limit messages of the history of a room, the oldest first: the last ones, or those
-// before an offset if before is not 0. They are JSON objects as members receive them, but as published: the hook say is
-// not asked. kept is false if the room keeps no history. It returns cluster.ErrNoRoom if there is no such room.
+// StoredMessages returns at most limit messages of the history of a room, the oldest first: the last ones, or, if before is
+// not 0, those before that offset. They are JSON objects in the form in which members receive them, without the changes of the
+// hook say. kept is false if the room keeps no history. Errors: ErrNoTenant, cluster.ErrNoRoom, those of the cluster.
 func (e *Engine) StoredMessages(ctx context.Context, id cluster.RoomID, before uint64, limit int) (messages []json.RawMessage, kept bool, err error) {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {

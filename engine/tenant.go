@@ -41,7 +41,7 @@ type TenantConfig struct {
 	// Paths apply. Connections that are open stay.
 	Faulty bool
 
-	Held              review.Limits // of held messages
+	Held              review.Limits // limits of held messages and reports; zero fields: the defaults of review.Limits
 	Limits            Limits        // zero fields: the node's limits apply
 	MessagesPerSecond float64       // from clients and modules, on this node, with a burst of twice that; 0: no limit
 }
@@ -55,8 +55,8 @@ type RoomSettings struct {
 	Users      bool              // messages and lists of members have the users
 	JSON       bool              // members may send JSON objects and arrays; without it they send texts
 
-	// AmendmentNotices sends a message of the system for each retraction and edit to members that did not
-	// ask for amendments.
+	// AmendmentNotices sends members that did not ask for amendments a message of the system for each
+	// retraction and edit.
 	AmendmentNotices bool
 
 	// FlushDelay is the time that a message may wait for others, to be sent to each member
@@ -87,7 +87,7 @@ type tenant struct {
 
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
-	queued    atomic.Pointer[review.Summary] // of the review queue; nil: there are no items, or another node looks after the tenant
+	queued    atomic.Pointer[review.Summary] // numbers of the review queue; nil: it has no items, or another node looks after the tenant
 	changes   backlog                        // of sanctions, by modules
 	removals  backlog                        // of members and connections, by modules
 	pages     pageTurns                      // to encode

@@ -10,16 +10,16 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// In a room with presence that names users, members also receive notices of users: the first connection of a user in
-// the room, and the last one. The cluster records which users were announced. A node that has changed the members of
-// the room, or hears that another node died before it announced users, publishes what is not announced yet.
+// In a room with the settings presence and users, members also receive notices of users: a user joins with the user's first
+// connection in the room, and leaves with the last one. The cluster records which users were announced. A node announces the
+// others after it has changed the members of the room, or when it learns that another node died before it announced them.
 
 // usersNotice is a notice of users, as members receive it.
 type usersNotice struct {
 	Context      string      `json:"context"` // "presence"
 	ID           string      `json:"id"`      // the same if the notice is published again
 	Room         string      `json:"room"`
-	Joined       []string    `json:"joined"` // connections: always empty, for clients that do not know users
+	Joined       []string    `json:"joined"` // connections; always empty, for clients that know only notices of connections
 	Left         []string    `json:"left"`
 	MembersCount int         `json:"membersCount"`
 	Users        usersChange `json:"users"`
@@ -31,17 +31,17 @@ type usersChange struct {
 	Count  int      `json:"count"` // users in the room, after the changes
 }
 
-// usersRetry is the time after which users are announced again if it failed.
+// usersRetry is the time after which a node tries again to announce users.
 const usersRetry = time.Second
 
 // pendingUsers is a room in which users will be announced.
 type pendingUsers struct {
 	timer *time.Timer
-	again bool // users have changed while they are announced
+	again bool // users have changed since the announcement began
 }
 
-// noteUsers begins to announce the users of a room who have joined or left it, after noticeDelay. It returns false
-// if members of the room receive no notices of users.
+// noteUsers announces the users who have joined or left a room, after noticeDelay. It returns false if members of the
+// room receive no notices of users.
 func (e *Engine) noteUsers(t *tenant, room cluster.RoomID) bool {
 	if s := t.settings(room.Room); !s.Users || !s.Presence {
 		return false
@@ -61,13 +61,13 @@ func (e *Engine) noteUsers(t *tenant, room cluster.RoomID) bool {
 	return true
 }
 
-// announceAfter starts the timer of a room. The caller holds notices.mu.
+// announceAfter announces the users of a room after a time. The caller holds notices.mu.
 func (e *Engine) announceAfter(room cluster.RoomID, wait time.Duration) {
 	e.notices.timers.Add(1)
 	e.notices.users[room].timer = time.AfterFunc(wait, func() { e.announceUsers(room) })
 }
 
-// announceUsers announces the users of a room.
+// announceUsers announces the users of a room, and tries again later if that fails. The timer of announceAfter calls it.
 func (e *Engine) announceUsers(room cluster.RoomID) {
 	g := &e.notices
 	defer g.timers.Done()
@@ -114,8 +114,8 @@ var usersNoticeStart = []byte(`{"context":"presence","id":"`)
 
 func isUsersNotice(payload []byte) bool { return bytes.HasPrefix(payload, usersNoticeStart) }
 
-// firstNotice reports whether the notice of users was not delivered here before: after the death of a node, another one may
-// publish its notice again.
+// firstNotice reports whether a notice of users is new on this node. After the death of a node, another one may publish its
+// last notice again.
 func (r *room) firstNotice(payload []byte) bool {
 	id, _, _ := bytes.Cut(payload[len(usersNoticeStart):], []byte(`"`))
 	for _, known := range r.notified {

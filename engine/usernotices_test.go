@@ -51,7 +51,7 @@ func (c *client) userNotices() (all []string) {
 	return all
 }
 
-// isToldOf checks the notices of users after a moment.
+// isToldOf checks the notices of users that the client receives in the next moment.
 func (c *client) isToldOf(want ...string) {
 	c.n.w.Helper()
 	time.Sleep(200 * time.Millisecond)
@@ -63,8 +63,8 @@ func (c *client) isToldOf(want ...string) {
 	}
 }
 
-// TestMembersReceiveNoticesOfUsers checks the first connection of a user and the last one, on two nodes, a late user, a user who
-// is replaced at once, and that others do not receive the notices.
+// TestMembersReceiveNoticesOfUsers checks the notices of a user's first and last connection on two nodes, of a connection that gets
+// its user late, and of a user who comes back at once. Clients that did not ask receive none.
 func TestMembersReceiveNoticesOfUsers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfUsers), w.node("two", tellsOfUsers)
@@ -84,7 +84,7 @@ func TestMembersReceiveNoticesOfUsers(t *testing.T) {
 		a.isToldOf()
 		again.do(roomLeave("r"))
 		two.as("ann").do(roomAdd("r"))
-		a.isToldOf() // back before it was noticed
+		a.isToldOf() // the user was back before a notice
 		bob.HangUp()
 		a.isToldOf("-bob 1")
 		two.as("ann").do(roomAdd("q"))
@@ -120,8 +120,8 @@ func TestRoomViewCountsUsers(t *testing.T) {
 	})
 }
 
-// TestUsersOfADeadNodeAreAnnounced checks that a survivor announces the users of a dead node, and changes that the node had
-// recorded and not announced.
+// TestUsersOfADeadNodeAreAnnounced checks that a survivor announces that the users of a dead node have left, and the changes that
+// the dead node had recorded and not announced.
 func TestUsersOfADeadNodeAreAnnounced(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfUsers), w.node("two", tellsOfUsers)
@@ -144,7 +144,7 @@ func (r repeating) Announce(ctx context.Context, room cluster.RoomID, publish fu
 	})
 }
 
-// TestARepeatedNoticeOfUsersIsDeliveredOnce checks a notice that is published again.
+// TestARepeatedNoticeOfUsersIsDeliveredOnce checks that members receive a notice once if it is published twice.
 func TestARepeatedNoticeOfUsersIsDeliveredOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", tellsOfUsers, func(c *engine.Config) { c.Cluster.Presence = repeating{c.Cluster.Presence} })
@@ -159,7 +159,7 @@ func TestARepeatedNoticeOfUsersIsDeliveredOnce(t *testing.T) {
 // TestUsersAreAnnouncedAfterAFault checks that users are announced when the cluster answers again.
 func TestUsersAreAnnouncedAfterAFault(t *testing.T) {
 	inWorld(t, func(w *world) {
-		f := &deafBroker{}
+		f := &unavailableBroker{}
 		n := w.node("one", tellsOfUsers, func(c *engine.Config) { f.Broker, c.Cluster.Broker = c.Cluster.Broker, f })
 		a := n.client().do(watch("r"))
 		f.broken.Store(true)
@@ -176,20 +176,20 @@ func TestUsersAreAnnouncedAfterAFault(t *testing.T) {
 	})
 }
 
-// deafBroker is a broker that does not answer while broken is set.
-type deafBroker struct {
+// unavailableBroker is a broker whose Publish fails while broken is set.
+type unavailableBroker struct {
 	cluster.Broker
 	broken atomic.Bool
 }
 
-func (b *deafBroker) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
+func (b *unavailableBroker) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	if b.broken.Load() {
 		return cluster.ErrUnavailable
 	}
 	return b.Broker.Publish(ctx, room, payload, keep)
 }
 
-// TestAGivenUserIsAnnounced checks a user whom a module names while the connection is a member.
+// TestAGivenUserIsAnnounced checks that a user is announced whom a module names when the connection is already a member.
 func TestAGivenUserIsAnnounced(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", tellsOfUsers).identifies(nil)

@@ -109,8 +109,8 @@ type TenantStats struct {
 	Rooms       int    `json:"rooms"`       // with members on this node
 	OutboxBytes int    `json:"outboxBytes"` // bytes that wait for its connections
 	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
-	Held        int    `json:"held"`        // messages that wait for a decision, if this node looks after the tenant; else 0
-	HeldSince   int64  `json:"heldSince"`   // when the oldest of them was said, in ms since 1970; 0: there is none
+	Held        int    `json:"held"`        // held messages that wait for a decision; 0 on a node that does not look after the tenant
+	HeldSince   int64  `json:"heldSince"`   // time of the oldest of them, in ms since 1970; 0: there is none
 
 	// Reports and ReportsSince are the same for reports.
 	Reports      int   `json:"reports"`

@@ -32,7 +32,7 @@ type Config struct {
 	Values            Values        // nil: modules store no values
 	Recorder          Recorder      // nil: no recordings
 	Trials            Trials        // nil: no trials
-	Events            Events        // nil: no events leave
+	Events            Events        // nil: the API has no operations for sinks
 	Console           http.Handler  // the page at /, which asks for a key itself; nil: no page
 	Version           string        // of the program
 	Keys              []Key         // replaced by SetKeys
@@ -111,7 +111,8 @@ const (
 	maxSockets    = 512
 )
 
-// Serve answers requests on l until ctx ends, and measures the node for the history. Requests in progress then have one more second. Serve closes l.
+// Serve answers requests on l until ctx ends; requests in progress then have one more second. Meanwhile it measures the node for
+// the history. Serve closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	web := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

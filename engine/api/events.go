@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// Events are the events on their way to the sinks of tenants. Its methods may be called concurrently.
+// Events gives access to the events that wait for the sinks of tenants. Its methods may be called concurrently.
 type Events interface {
 	// Targets returns the names of the sinks that are configured for the tenant, in order.
 	Targets(tenant string) []string

@@ -11,7 +11,7 @@ import (
 	eventmemory "github.com/mootchat/moot/engine/events/memory"
 )
 
-// sinks are the events of a node whose tenants acme and default have the sink crm, which refuses everything.
+// sinks implements api.Events for tenants acme and default, which have the sink crm. The sink refuses all events.
 type sinks struct{ *events.Dispatcher }
 
 func newSinks() sinks {

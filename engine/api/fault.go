@@ -41,7 +41,7 @@ const (
 	CodeNoNode         = "no_node"         // no such node in the cluster
 	CodeNotFound       = "not_found"       // another thing that the request names does not exist
 	CodeExists         = "exists"          // the room exists
-	CodeDecided        = "decided"         // somebody has decided about the held message before; the message says who and how
+	CodeDecided        = "decided"         // another decision about the held message or the report came first; the message says which
 	CodeRefused        = "refused"         // by a rule or a limit, which the message names
 	CodeTimeout        = "timeout"         // a node did not answer; the message names it
 	CodeTryAgain       = "try_again"       // the breaker of a module is open; nothing was done; try again after Retry-After

@@ -85,7 +85,7 @@ type InHeld struct {
 	Held string `path:"held" maxLength:"64" doc:"The id of the held message."`
 }
 
-// HeldReason is the request of a decision.
+// HeldReason is the body of a request to release or reject a held message.
 type HeldReason struct {
 	Reason string `json:"reason,omitempty" maxLength:"256" doc:"For the author."`
 }
@@ -163,7 +163,7 @@ func (s *Server) decideHeld(ctx context.Context, in *InHeld, action review.Actio
 	return &oneHeld{heldOf(one)}, nil
 }
 
-// heldFault returns the fault of an error about a held message.
+// heldFault returns the fault for an error about a held message.
 func (s *Server) heldFault(in *InHeld, one review.Item, err error) error {
 	switch {
 	case errors.Is(err, review.ErrNone):

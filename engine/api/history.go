@@ -58,7 +58,7 @@ type totals struct {
 // pointRing holds the latest points of a span.
 type pointRing struct {
 	at     int64  // the last multiple of the step, in ms since 1970; 0: there was none
-	before totals // then
+	before totals // at that time
 	times  []int64
 	points []measures
 	next   int // the oldest point, once the ring is full
@@ -89,7 +89,7 @@ func (h *history) run(ctx context.Context) {
 	}
 }
 
-// take adds a point to each span whose step has passed.
+// take adds a point to each span in which a step has passed since its last point.
 func (h *history) take() {
 	now, values := h.read()
 	h.mu.Lock()
@@ -118,7 +118,7 @@ func (m *measures) rates(before, now *totals) {
 	m[ofModuleP50], m[ofModuleP99] = quantiles(&before.module, &now.module)
 }
 
-// quantiles returns the p50 and p99 of the observations between two snapshots in ms; without any, NaN.
+// quantiles returns the p50 and p99 of the observations between two snapshots, in ms; NaN if there are none.
 func quantiles(before, now *histogram.Snapshot) (p50, p99 float32) {
 	var d histogram.Snapshot
 	for i := range d.Counts {
@@ -158,7 +158,7 @@ type series struct {
 	ModuleTimes  quantileSeries `json:"moduleTimes" doc:"Times of calls of modules."`
 }
 
-// quantileSeries are quantiles of durations at several times. They are null at times without any.
+// quantileSeries are quantiles of durations at several times; null at a time without durations.
 type quantileSeries struct {
 	P50 []value `json:"p50" format:"duration-ms"`
 	P99 []value `json:"p99" format:"duration-ms"`
@@ -192,7 +192,7 @@ func (s *series) columns() [len(measures{})]*[]value {
 		&s.VerbTimes.P50, &s.VerbTimes.P99, &s.ChainTimes.P50, &s.ChainTimes.P99, &s.ModuleTimes.P50, &s.ModuleTimes.P99, &s.Verbs}
 }
 
-// since returns the points of a span after a time.
+// since returns the points of a span whose time is after since.
 func (h *history) since(span string, since millis.Time) series {
 	i := 0
 	for k := range spans {

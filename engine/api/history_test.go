@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// counted runs a history for d, whose node publishes one message in 2 s and uses half of a processor.
+// counted returns a history that has run for d, on a node that publishes a message every 2 s and uses half of a processor.
 func counted(t *testing.T, d time.Duration) *history {
 	began := time.Now()
 	var verbs histogram.Histogram
@@ -60,7 +60,7 @@ func TestHistoryHasRatesAtMultiplesOfItsSteps(t *testing.T) {
 	})
 }
 
-// TestHistorySurvivesJSON checks that gaps stay gaps in the answers of nodes.
+// TestHistorySurvivesJSON checks that missing values stay missing in the answers of nodes.
 func TestHistorySurvivesJSON(t *testing.T) {
 	text, err := json.Marshal(series{At: []millis.Time{5000, 10_000}, Memory: []value{value(math.NaN()), 12345678}})
 	if err != nil {

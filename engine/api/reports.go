@@ -15,8 +15,8 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// Report is a message or a user that members have reported. User, Connection and Address are those of the author, or the
-// reported user.
+// Report is a message or a user that members have reported. User, Connection and Address are those of the author of the
+// message, or of the reported user.
 type Report struct {
 	ID         string          `json:"id"`
 	State      review.State    `json:"state" enum:"open,deciding,decided" doc:"deciding: a node carries out the decision."`
@@ -46,7 +46,7 @@ type ReportedForm struct {
 	Extra   json.RawMessage `json:"extra,omitempty"`
 }
 
-// Reporter is a member who reported a message or a user. One that was erased has only a time.
+// Reporter is a member who reported a message or a user. After an erasure of the user, At is left, and Connection is "erased".
 type Reporter struct {
 	User       string `json:"user,omitempty"`
 	Connection string `json:"connection,omitempty"`
@@ -96,12 +96,13 @@ type InReport struct {
 	Report string `path:"report" maxLength:"64" doc:"The id of the report."`
 }
 
-// ReportReason is the request of a decision without a sanction.
+// ReportReason is the body of a request to dismiss a report or to retract its message.
 type ReportReason struct {
 	Reason string `json:"reason,omitempty" maxLength:"256" doc:"For the reporters."`
 }
 
-// ReportSanction is the request of a sanction of the reported user, or of the author's address if the author has no user.
+// ReportSanction is the body of a request for a sanction of the reported user; if the author has no user, of the author's
+// address.
 type ReportSanction struct {
 	Kind     moderation.Kind `json:"kind" enum:"mute,shadow,ban" doc:"See setSanction."`
 	Rooms    string          `json:"rooms,omitempty" maxLength:"400" doc:"The rooms in which the sanction holds: a name, in which one * may stand for any text; missing or \"*\": all."`
@@ -201,7 +202,7 @@ func (s *Server) resolveReport(ctx context.Context, in *InReport, action review.
 	return &oneReport{reportOf(one)}, nil
 }
 
-// reportFault returns the fault of an error about a report.
+// reportFault returns the fault for an error about a report.
 func (s *Server) reportFault(in *InReport, one review.Item, err error) error {
 	switch {
 	case errors.Is(err, review.ErrNone):

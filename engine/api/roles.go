@@ -13,7 +13,7 @@ type Role string
 // The roles.
 const (
 	viewer    Role = "viewer"    // see nodes, tenants, rooms and modules
-	moderator Role = "moderator" // see connections and decisions; remove people, set sanctions, and decide about held messages and reports
+	moderator Role = "moderator" // see connections, messages and decisions; remove people, set sanctions, retract and edit messages, decide about held messages and reports
 	author    Role = "author"    // of rules: try and record modules, and change what they store
 	operator  Role = "operator"  // everything
 )

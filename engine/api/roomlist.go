@@ -14,7 +14,7 @@ import (
 // Limits of one list of rooms.
 const (
 	namesRead   = 1000   // names in one read of the cluster
-	namesLooked = 20_000 // names that a search or an order looks at
+	namesLooked = 20_000 // names that one request searches or sorts
 )
 
 func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
@@ -36,8 +36,8 @@ func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error
 	return out, s.faultOf(err)
 }
 
-// roomNames returns at most limit names that the query selects, after a name, and the cursor of the next page. It may
-// return fewer names with a cursor, after it has looked at many.
+// roomNames returns at most limit names after the name after, and the cursor of the next page. It returns fewer names and a
+// cursor if it has searched namesLooked names.
 func (s *Server) roomNames(ctx context.Context, in *roomQuery, after string, limit int) (found []string, cursor string, err error) {
 	search, size := strings.ToLower(in.Search), limit
 	if search != "" {
@@ -67,8 +67,8 @@ func (s *Server) roomNames(ctx context.Context, in *roomQuery, after string, lim
 	return found, after, nil
 }
 
-// largestRooms returns a page of the rooms in the order of their members. The cursor is the number of rooms before the
-// page.
+// largestRooms returns a page of the rooms, those with the most members first. The cursor is the number of rooms before
+// the page.
 func (s *Server) largestRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
 	from, err := strconv.Atoi(cmp.Or(in.Cursor, "0"))
 	if err != nil || from < 0 {

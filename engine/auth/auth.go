@@ -118,8 +118,8 @@ func (t *Tokens) Check(ctx context.Context, token string) (engine.Identity, erro
 	return id, err
 }
 
-// Limits of the keys that are tried for one token: each try costs processor time, also for a
-// token that is forged.
+// Limits of the keys that are tried for one token. Each try costs processor time, and a forged token has
+// all of them tried.
 const (
 	maxTries = 8
 	maxCost  = 32 // see key.cost; one key is always tried

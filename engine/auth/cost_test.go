@@ -15,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// odd returns an odd number of that many bits.
+// odd returns an odd number with that number of bits.
 func odd(bits int) *big.Int {
 	n, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
 	return n.SetBit(n.SetBit(n, bits-1, 1), 0, 1)
@@ -31,8 +31,8 @@ func TestARSAKeyHasACommonExponent(t *testing.T) {
 	}
 }
 
-// TestATokenCostsABoundedTime checks what verifying a forged token costs at most, whatever keys the set of its tenant
-// has, and that keys of common sizes are all tried.
+// TestATokenCostsABoundedTime checks the maximum cost of verifying a forged token, for any keys of the tenant, and that all keys of
+// common sizes are tried.
 func TestATokenCostsABoundedTime(t *testing.T) {
 	curve, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {

@@ -122,7 +122,7 @@ const (
 	maxExponent = 65537
 )
 
-// cost returns about how much longer a verification takes than one with an RSA key of 2048 bits.
+// cost returns the approximate processor time of one verification; 1 is that with an RSA key of 2048 bits.
 func (k key) cost() int {
 	switch v := k.value.(type) {
 	case *rsa.PublicKey:

@@ -154,7 +154,7 @@ func (c *placesFlags) move(ctx context.Context, t terminal, do, done string) err
 
 type eventsRetryCommand struct{ placesFlags }
 
-// Run makes dead letters wait for the sink again.
+// Run puts dead letters back among the events that wait for the sink.
 func (c *eventsRetryCommand) Run(ctx context.Context, t terminal) error {
 	return c.move(ctx, t, "retry", "wait for the sink again")
 }

@@ -9,14 +9,14 @@ type Amendment struct {
 	// wire.PayloadID. It has 1 to 24 of [A-Za-z0-9_-].
 	Message string
 
-	// At is the offset at which History has the message; 0: it is not in History.
+	// At is the offset of the message in History; 0: History does not have it.
 	At uint64
 
 	// Retract is true for a retraction, and false for an edit.
 	Retract bool
 
-	// Payload of an edit is the new version of the message, with the same id. That of a retraction
-	// is data for members. A valid JSON object; the caller may reuse it.
+	// Payload is a JSON object with members: for an edit the new version of the message, with the
+	// same id; for a retraction the data that members receive. The caller may reuse it after Amend.
 	Payload []byte
 }
 
@@ -25,10 +25,10 @@ type Amender interface {
 	// Amend publishes an amendment: it calls Handler.Amended on every node with members of the
 	// room, in the order of the room's messages.
 	//
-	// At the same moment History changes: at its position an edited message has the payload of
-	// its last edit, and a retracted message is gone. Of the amendments of a message, only the last
-	// one is kept, at its own position. Nodes that read missed messages receive them in this form as
-	// well. A retracted message is not published again after a failure of the backend.
+	// History changes at the same moment: the position of an edited message has the payload of
+	// the last edit, and the position of a retracted message has no message. History keeps only the last
+	// amendment of each message, at the position of the amendment. Nodes that read missed messages receive
+	// the same. The backend does not publish a retracted message again after a failure.
 	//
 	// Amendments do not count as messages in Retention.Messages, but they count in
 	// Retention.Bytes, and a room keeps at most 4*Messages positions.

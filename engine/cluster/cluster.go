@@ -128,9 +128,9 @@ type Handler interface {
 	// session. One Handler of the cluster receives it, and owns session.
 	Expired(ctx context.Context, session []byte)
 
-	// Unannounced reports that users of the room have joined or left it, and that their node has died before
-	// Presence.Announce has announced them, or was not able to. The handler calls Presence.Announce. Several Handlers
-	// may receive it, and again until the users are announced.
+	// Unannounced reports that users have joined or left the room and are not announced, because their node died or
+	// its call of Presence.Announce failed. The handler calls Presence.Announce. The backend may call several Handlers,
+	// and repeats the calls until the users are announced.
 	Unannounced(ctx context.Context, room RoomID)
 
 	// Rejoin returns members of this node that another node removed because it took this node for
@@ -158,10 +158,10 @@ type Broker interface {
 	// ErrUnavailable, ErrUnknown.
 	Publish(ctx context.Context, room RoomID, payload []byte, keep Retention) error
 
-	// PublishOnce is Publish for a message that may be published again, also by another node: of all calls with the same id
-	// in a room, one publishes its payload. It returns the position of the published message; the zero Position for an
-	// ephemeral one, or if a failover has lost it. The backend remembers an id for a day. id has 1 to 24 letters, digits
-	// and -. Errors: those of Publish. After ErrUnknown the caller may call PublishOnce again.
+	// PublishOnce publishes a message unless a call with the same id in the same room, on any node, has done so. It
+	// returns the position of the message that was published; the zero Position for an ephemeral message, or if a
+	// failover has lost the position. The backend remembers an id for a day; see OnceFor. id has 1 to 24 letters,
+	// digits and -. Errors: those of Publish. After ErrUnknown the caller may call PublishOnce again.
 	PublishOnce(ctx context.Context, room RoomID, id string, payload []byte, keep Retention) (Position, error)
 
 	Amender
@@ -287,22 +287,22 @@ type Presence interface {
 	// Users returns the number of different users of the room's members on all nodes, and the number of
 	// members of each of the named users. Members of a dead node count until Lost passes them to a Handler.
 	Users(ctx context.Context, room RoomID, names []string) (total int, members []int, err error)
-	// Announce passes the users to publish who have joined or left the room and were not announced, in
-	// several announcements if they are many. A user joins with the first member for which Announce is set,
-	// and leaves with the last member. A user who has left and joined again in the meantime has not changed.
+	// Announce calls publish with the users who have joined or left the room and are not announced yet, once
+	// for every 500 users. A user joins with the first member for which Announce is set, and leaves with
+	// the last member. A user who has left and joined again before the call is not announced.
 	//
-	// Each change is in one announcement. After an error of publish, or if this node dies, a later call
-	// passes the same announcement again, on any node: publish must publish an ID once. done is false
-	// if another node is announcing, or if the cluster recovers from a failover: Unannounced follows, if it is
-	// still necessary. The calls for one room on this node come one after the other. Errors:
-	// that of publish, ErrUnavailable, ErrUnknown.
+	// Each change is in one announcement. After an error of publish, or after the death of this node, a
+	// later call on any node passes the same announcement again: receivers must ignore an ID that they know.
+	// done is false if another node is announcing, or while the cluster recovers from a failover; the backend
+	// then calls Handler.Unannounced if users are left. The caller makes one call for a room at a time.
+	// Errors: that of publish, ErrUnavailable, ErrUnknown.
 	Announce(ctx context.Context, room RoomID, publish func(context.Context, Announcement) error) (done bool, err error)
 }
 
-// Announcement is users who have joined and left a room.
+// Announcement names users who have joined and left a room.
 type Announcement struct {
 	ID     string   // unique
-	Joined []string // at most 500 with Left, without an order
+	Joined []string // without an order; Joined and Left have at most 500 users together
 	Left   []string
 	Users  int // the number of users in the room, after the changes
 }
@@ -315,9 +315,9 @@ type Sessions interface {
 	// when Park returns. Errors: ErrUnavailable, also if the session could not outlive this
 	// node; ErrUnknown.
 	Park(ctx context.Context, key string, session []byte, ttl time.Duration) error
-	// Redirect keeps a redirect to a session like Park, but also on the last node: it ends with that
-	// node at the latest. Take, Each and Expired treat it like a session. Errors: ErrUnavailable;
-	// ErrUnknown.
+	// Redirect keeps a redirect to a session for ttl, as Park keeps a session. Other than Park it also keeps a
+	// redirect that does not outlive this node, because no other node runs. Take, Each and Expired treat a
+	// redirect like a session. Errors: ErrUnavailable, ErrUnknown.
 	Redirect(ctx context.Context, key string, redirect []byte, ttl time.Duration) error
 	// Take returns a parked session to one caller, on any node, and removes it. Errors:
 	// ErrNoSession, ErrUnavailable, ErrUnknown.

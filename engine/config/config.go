@@ -175,7 +175,7 @@ type Redis struct {
 
 // Limits are limits of each client of this node, or of the node.
 type Limits struct {
-	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                                        // that fetches of included files, and redirects of all fetches, may reach; see Networks
+	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                                        // private networks that fetches of included files and redirects of all fetches may reach; see Networks
 	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`                       // largest frame or line from a client
 	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`                    // on this node
 	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`                    // to each tenant; 0 = no limit
@@ -189,9 +189,9 @@ type Limits struct {
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`                       // bytes that may wait for one connection; above that it is closed
 	OutboxMemory        ByteSize      `yaml:"outboxMemory" default:"0" min:"32MiB" max:"1024GiB"`                     // that waits to be written to clients; 0 = an eighth of the memory of the machine or cgroup
 	HistoryBytes        ByteSize      `yaml:"historyBytes" default:"16MiB" min:"64KiB" max:"1GiB"`                    // of the history of one room
-	EventBytes          ByteSize      `yaml:"eventBytes" default:"64MiB" min:"1MiB" max:"64GiB" restart:"true"`       // of the events of a tenant that wait for its sinks, and as much of its dead letters
+	EventBytes          ByteSize      `yaml:"eventBytes" default:"64MiB" min:"1MiB" max:"64GiB" restart:"true"`       // of the events of a tenant that wait for its sinks; the same again for its dead letters
 	EventTotalBytes     ByteSize      `yaml:"eventTotalBytes" default:"1GiB" min:"1MiB" max:"1024GiB" restart:"true"` // the same, of all tenants
-	EventAge            time.Duration `yaml:"eventAge" default:"24h" min:"1m" max:"720h" restart:"true"`              // that an event waits until it becomes a dead letter, and that a dead letter is kept
+	EventAge            time.Duration `yaml:"eventAge" default:"24h" min:"1m" max:"720h" restart:"true"`              // time after which an event that waits becomes a dead letter, and after which a dead letter is removed
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`                         // of one write to a client
 }
 
@@ -324,7 +324,7 @@ type TenantLimits struct {
 	HeldMessages  int           `yaml:"heldMessages" default:"10000" min:"1" max:"1000000"` // that wait for a decision
 	HeldPerAuthor int           `yaml:"heldPerAuthor" default:"100" min:"1" max:"1000000"`  // of one user, or of one address without a user
 	HeldBytes     ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`  // of the messages that wait
-	HeldFor       time.Duration `yaml:"heldFor" default:"24h" min:"1s" max:"720h"`          // time until a message expires for which its rule sets none
+	HeldFor       time.Duration `yaml:"heldFor" default:"24h" min:"1s" max:"720h"`          // time after which a held message expires, if its rule sets no time
 	HeldRetention time.Duration `yaml:"heldRetention" default:"720h" min:"1m" max:"8760h"`  // time for which decided messages are kept
 }
 

@@ -15,7 +15,7 @@ import (
 
 const openerName = "datafile-opener"
 
-// counting is a cache that counts hits and stored entries.
+// counting is a compilation cache that counts hits and stored entries.
 type counting struct {
 	*diskcache.Cache
 	hits, stored int
@@ -34,7 +34,7 @@ func (c *counting) Put(name string, content []byte) {
 	c.Cache.Put(name, content)
 }
 
-// openCounted opens and closes a file, and writes the uses of the cache in the directory.
+// openCounted opens and closes a file with the cache in cacheDir, and writes the counts of the cache to out.
 func openCounted(dir, cacheDir string, out io.Writer) error {
 	c := &counting{Cache: diskcache.Open(diskcache.Config{Dir: cacheDir})}
 	s, err := Open(context.Background(), dir, host.Compilations(c, slog.New(slog.DiscardHandler)))

@@ -1,9 +1,9 @@
-// Package datafile opens the SQLite file of a server without Redis (data in the configuration), which the stores of sanctions
-// and of the review queue share. A change survives a crash of the process or of the machine as soon as File.Change has
-// returned.
+// Package datafile opens the SQLite file of a server without Redis (data in the configuration). The stores of sanctions, of
+// the review queue and of events share the file. A change survives a crash of the process or of the machine as soon as
+// File.Change has returned.
 //
 // The file is DIR/moderation.db, with its write-ahead log beside it. One process at a time uses the directory. Other
-// programs may read the file meanwhile, for example to back it up.
+// programs may read the file at the same time, for example to back it up.
 package datafile
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// File is an open file. One goroutine at a time uses it: between Enter and Leave, which is its turn.
+// File is an open file. One goroutine at a time uses it: its turn begins with Enter or Lock, and ends with Leave.
 type File struct {
 	path string
 	lock *os.File // holds the lock of the directory
@@ -56,14 +56,15 @@ func (s *File) Enter(ctx context.Context) error {
 	return nil
 }
 
-// Lock begins a turn, also of a closed file, with which the caller does nothing else.
+// Lock begins a turn even if the file is closed. The caller must not use the file in this turn; the turn guards data of the
+// caller.
 func (s *File) Lock() { s.turn <- struct{}{} }
 
 // Leave ends a turn.
 func (s *File) Leave() { <-s.turn }
 
-// Change runs f in a transaction, which is durable when Change returns without an error. After an error nothing
-// has changed. The caller has the turn.
+// Change runs f in a transaction, which is durable when Change returns without an error. After an error, such as one
+// of f, nothing has changed. The caller has the turn.
 func (s *File) Change(f func() error) (err error) {
 	tx, err := s.db.BeginImmediate()
 	if err != nil {
@@ -77,7 +78,8 @@ func (s *File) Change(f func() error) (err error) {
 // Explain adds the file, and what to do, to an error of SQLite. It returns other errors as they are.
 func (s *File) Explain(err error) error { return explain(s.path, err) }
 
-// Run runs a statement and passes its rows to f, which may be nil. args are of the types string, int and int64.
+// Run runs a statement and passes its rows to f, which may be nil. args are the values of the parameters: strings, ints or
+// int64s. The caller has the turn.
 func (s *File) Run(sql string, f func(row *sqlite3.Stmt) error, args ...any) error {
 	return run(s.db, sql, f, args...)
 }

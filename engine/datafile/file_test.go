@@ -31,8 +31,8 @@ func open(t *testing.T, dir string) *File {
 	return f
 }
 
-// TestAFileOfAnotherVersion checks that an older file is converted, once, that a newer one and a file of another program
-// are refused and stay as they are, and that a conversion that fails changes nothing.
+// TestAFileOfAnotherVersion checks that an older file is converted once, that a newer file and a file of another program are refused
+// without a change, and that a conversion that fails changes nothing.
 func TestAFileOfAnotherVersion(t *testing.T) {
 	dir, n := t.TempDir(), len(migrations)
 	f := open(t, dir)
@@ -70,8 +70,7 @@ func TestAFileOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// TestAFileOfTheFirstVersion checks that a file with sanctions alone, of the version before the review queue, is converted and
-// keeps them.
+// TestAFileOfTheFirstVersion checks that a file of the first version, which has only sanctions, is converted and keeps them.
 func TestAFileOfTheFirstVersion(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, Name)

@@ -31,8 +31,8 @@ const (
 // the file is damaged, or if a newer version of the program wrote it; the error says what to do. It reads the whole file
 // to find damage.
 //
-// The first call in a process compiles SQLite, which takes about a second of processor time, or takes its machine code
-// from the compilation cache, if that has it. The cache must not be closed; later calls ignore theirs. nil: no cache.
+// The first call in a process compiles SQLite, which takes about a second of processor time, unless compilations has its
+// machine code. That cache must not be closed; nil: no cache. Later calls ignore compilations.
 func Open(ctx context.Context, dir string, compilations wazero.CompilationCache) (*File, error) {
 	configure.Do(func() { sqlite3.RuntimeConfig = runtimeConfig(compilations) })
 	s := &File{path: filepath.Join(dir, Name), turn: make(chan struct{}, 1)}
@@ -56,7 +56,7 @@ func Open(ctx context.Context, dir string, compilations wazero.CompilationCache)
 	return s, nil
 }
 
-// configure guards sqlite3.RuntimeConfig, which the library reads when it compiles SQLite, once in a process.
+// configure sets sqlite3.RuntimeConfig once in a process, because the library compiles SQLite once.
 var configure sync.Once
 
 // maxPages limits the memory of one connection: 256 MiB, in pages of 64 KiB. It is the default of the library on systems

@@ -19,7 +19,7 @@ type memory struct {
 	used   atomic.Int64
 	closed atomic.Uint64 // readers that were given up because their tenant used too much
 
-	incoming atomic.Int64 // bytes of messages that clients have begun to send; they have the same limit again
+	incoming atomic.Int64 // bytes of messages of which only a part has arrived; they have a limit of their own, which is as large
 
 	mu      sync.Mutex
 	tenants map[string]*account
@@ -70,8 +70,8 @@ func (a *account) over() bool {
 	return limit > 0 && a.used.Load() > limit-a.of.used.Load()
 }
 
-// receive changes the bytes of messages that clients of the tenant have begun to send. It reports
-// whether the tenant uses no more for them than is left for the others.
+// receive adds change to the bytes of the messages of the tenant of which only a part has arrived. It reports
+// whether the tenant uses at most as much for them as it leaves to the other tenants.
 func (a *account) receive(change int) bool {
 	tenant, all := a.incoming.Add(int64(change)), a.of.incoming.Add(int64(change))
 	limit := a.of.limit.Load()
@@ -113,7 +113,7 @@ func (ws *Writers) Incoming() int64 { return ws.memory.incoming.Load() }
 // SetMemory sets the limit of what waits for the writers and for slow readers, in bytes; 0 is
 // no limit. If a tenant uses more than is left for the others, its slow readers are given up and
 // its senders wait for the writers. The same limit applies to messages that clients have begun to
-// send; see [Outbox.Receive].
+// send, apart from what waits; see [Outbox.Receive].
 func (ws *Writers) SetMemory(bytes int64) { ws.memory.limit.Store(bytes) }
 
 // Memory returns the bytes that wait for the writers and for slow readers, with the memory of their goroutines,

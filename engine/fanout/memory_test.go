@@ -213,8 +213,8 @@ func TestSendersWaitForTheMemoryOfTheirTenant(t *testing.T) {
 	})
 }
 
-// TestIncompleteMessagesOfATenantAreBounded checks that a tenant may use as much for incomplete
-// messages as is left for the others, that another tenant has room then, and that slow readers do not
+// TestIncompleteMessagesOfATenantAreBounded checks that the incomplete messages of a tenant may take as much
+// memory as they leave to other tenants, that another tenant then has memory left, and that slow readers do not
 // count.
 func TestIncompleteMessagesOfATenantAreBounded(t *testing.T) {
 	const limit = 1 << 20

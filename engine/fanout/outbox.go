@@ -64,9 +64,10 @@ func (o *Outbox) Release() {
 // Crowded reports whether more waits for slow readers of the tenant than the node has memory for.
 func (o *Outbox) Crowded() bool { return o.account.over() }
 
-// Receive changes the bytes of memory of the messages that clients of the tenant have begun to
-// send. It reports whether they are within the tenant's part of the limit of [Writers.SetMemory]. If
-// not, the caller gives up the message. The caller undoes all changes before Release.
+// Receive adds change, in bytes, to the memory of the tenant's messages of which only a part has arrived; a negative
+// change frees memory. It reports whether they stay within the tenant's part of the limit of
+// [Writers.SetMemory]. If not, the caller gives up the message. Before Release the caller must free all that it
+// has added.
 func (o *Outbox) Receive(change int) bool { return o.account.receive(change) }
 
 // SetLimits sets the limit of waiting bytes and the write timeout.

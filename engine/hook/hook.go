@@ -116,7 +116,7 @@ type Event struct {
 	SentAt   int64           // ms since 1970
 	Sequence uint64          // the number of the message in its room, counted by this node
 	Extra    json.RawMessage // a JSON object; nil: none
-	Edits    string          // the id of the message of which Message is the new text; "": it is a new message
+	Edits    string          // the id of the message that is edited: Message is its new text; "": it is a new message
 
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
@@ -161,7 +161,7 @@ func (o Outcome) String() string {
 // Verdict is the answer of a chain. The zero Verdict allows the event.
 type Verdict struct {
 	Outcome Outcome
-	Reason  string // from the module: the reason for Denied, for the client; the reason for Held, for moderators
+	Reason  string // from the module: the reason of Denied is for the client, that of Held for moderators
 	Code    uint32 // for Denied: a number that the module defines, for the client; 0 means none
 	Module  string // the module that denied, dropped, failed or held, as module@sha#revision; "" if none did
 	Hold    *Hold  // for Held; else nil
@@ -173,31 +173,31 @@ type Verdict struct {
 	// Reply is the answer of an action, a JSON object; nil means {}.
 	Reply json.RawMessage
 
-	// Effects are applied in order after the event is recorded. If the chain denied, dropped or
-	// held the event, they are those for which [Effect.Moderates] reports true, of the entries up
-	// to the one that ended the chain. They are empty if the chain failed.
+	// Effects are applied in order after the event is recorded. If an entry denied, dropped or
+	// held the event, they are the effects of this entry and of those before it for which
+	// [Effect.Moderates] reports true. They are empty if the chain failed.
 	Effects []Effect
 }
 
-// Hold describes how a message is held. The event of Decide has the message as the entries before
-// the one that held have rewritten it.
+// Hold describes how a message is held. The event of Decide then has the message as the earlier
+// entries have rewritten it.
 type Hold struct {
-	TTL     time.Duration // from now until the message expires, at most 30 days; 0: the default of the tenant
+	TTL     time.Duration // time until the message expires, at most 30 days; 0: the default of the tenant
 	Release bool          // the message is released when it expires; false: it is rejected
-	At      Place         // the entry that held
+	At      Place         // the place of the entry that holds the message
 }
 
-// Place identifies an entry in the chain of a room, also after the chain has changed.
+// Place identifies an entry in the chain of a room, even after the chain has changed.
 //
 // The entries behind a place are those with a higher priority, and those of the same priority that
-// follow the entry of the place. If the chain has no entry of the place any more, those of the same
-// priority are not behind it.
+// follow the entry of the place. If the chain no longer has this entry, no entry of the same
+// priority is behind the place.
 type Place struct {
 	Priority int    `json:"priority"`
 	Module   string `json:"module"`          // the name of the module in the configuration
 	Index    int    `json:"index,omitempty"` // the number of earlier entries with this priority and module
 	Moved    bool   `json:"moved,omitempty"` // another chain moved the message to its room: no entry may move it again
-	Room     string `json:"room,omitempty"`  // the room of the chain, if an entry before the place moved the message to another; "": the message's
+	Room     string `json:"room,omitempty"`  // the room of the chain, if an earlier entry has moved the message to another room; "": the room of the message
 }
 
 // Effect is a change that a module requested. Exactly one field is set.
@@ -251,7 +251,7 @@ type Removal struct {
 	Module     string // the name of the module
 }
 
-// Identity names the user of the event's connection, which has no user yet, at connect and action.
+// Identity names the user of the event's connection, at connect and action. The connection must have no user yet.
 type Identity struct {
 	User   string // at most 256 bytes of UTF-8 without control characters
 	Module string // the name of the module

@@ -46,7 +46,7 @@ type backend struct {
 	close     func() error // called after the engine has ended
 }
 
-// openBackend opens the backend of the configuration. cache keeps the machine code of SQLite.
+// openBackend opens the backend that the configuration names. cache is for the machine code of SQLite.
 func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backend, error) {
 	if n.cfg.Cluster.Backend == "memory" {
 		b := &backend{cluster: memory.New().Node(n.name), sanctions: &volatile{log: n.log}, review: &volatileReview{log: n.log},
@@ -87,7 +87,8 @@ func (n *Node) openBackend(ctx context.Context, cache *diskcache.Cache) (*backen
 		close: func() error { return errors.Join(store.Close(), sanctions.Close(), queue.Close(), opened.Close()) }}, nil
 }
 
-// sanctionWait is the least time that a sanction, or a change of the review queue, waits for replicas. A moderator has more of it than a module.
+// sanctionWait is the least time for which a sanction, or a change of the review queue, waits for replicas: a moderator can wait
+// longer than a module.
 const sanctionWait = time.Second
 
 // volatile is a store of sanctions in memory. It warns of that when it receives the first sanction.

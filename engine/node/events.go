@@ -16,7 +16,7 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// eventLimits returns the limits of events that wait.
+// eventLimits returns the limits of the store of events.
 func eventLimits(l config.Limits) events.Limits {
 	return events.Limits{TenantBytes: int64(l.EventBytes), TotalBytes: int64(l.EventTotalBytes), Age: l.EventAge}
 }
@@ -28,7 +28,7 @@ func newDispatcher(store events.Store, log *slog.Logger) *events.Dispatcher {
 	}})
 }
 
-// useSinks sets the sinks of a configuration, which has been checked.
+// useSinks makes the dispatcher deliver to the sinks of a configuration, which was checked before.
 func useSinks(d *events.Dispatcher, cfg *config.Config, log *slog.Logger) {
 	all := targetsOf(cfg, log)
 	if _, volatile := d.Store().(*eventmemory.Store); volatile && len(all) > 0 {
@@ -59,7 +59,7 @@ func targetsOf(cfg *config.Config, log *slog.Logger) (all []*events.Target) {
 	return all
 }
 
-// kindsOf returns the kinds with these names; without names the default.
+// kindsOf returns the kinds with these names; events.Default if there are no names.
 func kindsOf(names []string) (kinds events.Kinds) {
 	if len(names) == 0 {
 		return events.Default
@@ -72,7 +72,7 @@ func kindsOf(names []string) (kinds events.Kinds) {
 	return kinds
 }
 
-// roomsOf returns whether one of the patterns matches a room; nil for all rooms.
+// roomsOf returns a function that reports whether one of the patterns matches a room; nil if all rooms match.
 func roomsOf(patterns []string) func(string) bool {
 	if slices.Equal(patterns, []string{"*"}) {
 		return nil
@@ -88,17 +88,17 @@ func roomsOf(patterns []string) func(string) bool {
 	}
 }
 
-// endEvents is the time to write the events of the end, and to end deliveries.
+// endEvents is the time in which a node that stops writes its last events and ends deliveries.
 const endEvents = time.Second
 
-// closeEvents writes the events that wait and ends the deliveries.
+// closeEvents writes the events that the store does not have yet, and ends the deliveries.
 func (n *Node) closeEvents() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endEvents)
 	defer cancel()
 	return n.events.Close(ctx)
 }
 
-// sinks are the sinks of the node, for the server API.
+// sinks gives the server API access to the node's dispatcher.
 type sinks struct{ *events.Dispatcher }
 
 // Test implements api.Events.

@@ -22,17 +22,17 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// receiver is a system that receives events.
+// receiver is an HTTP server that receives events.
 type receiver struct {
 	*httptest.Server
 	secret string
 
 	mu     sync.Mutex
-	status int // of answers; 0: 200
+	status int // status of the answers; 0: 200
 	events map[string]string
 	order  []string
-	come   chan struct{} // has an element if an event has come
-	bad    error         // of the verification
+	come   chan struct{} // has an element after an event has arrived
+	bad    error         // first error of the verification of a request
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -127,8 +127,8 @@ func createRoom(t *testing.T, s *nodetest.Server, room string) {
 	}
 }
 
-// TestEventsReachASink checks that what happens on a node reaches a sink, that a reload changes the sinks, and the operations of the API on
-// a sink that rejects events.
+// TestEventsReachASink checks that the events of a node reach a sink, that a reload changes the sinks, and the operations of the API
+// with a sink that rejects events.
 func TestEventsReachASink(t *testing.T) {
 	r := newReceiver(t)
 	file := configured(t, t.TempDir(), "watch: false\n"+r.sink(", kinds: [room.created]"))

@@ -16,7 +16,7 @@ func TestIsolationOfAnEntry(t *testing.T) {
 	}
 }
 
-// TestExpiryOfAnEntry checks that the host gets what happens to a held message that expires.
+// TestExpiryOfAnEntry checks that the host receives the setting onExpire of an entry.
 func TestExpiryOfAnEntry(t *testing.T) {
 	for setting, want := range map[string]host.Expiry{"": host.RejectOnExpire, "reject": host.RejectOnExpire, "release": host.ReleaseOnExpire} {
 		if got := entryOf(config.Entry{OnExpire: setting}, "").OnExpire; got != want {

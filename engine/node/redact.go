@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// logHandler returns the handler of a node's log. Its records have no secret, their texts are
-// bounded, and a fault that repeats is logged once in ten seconds.
+// logHandler returns the handler of a node's log. It replaces secrets, cuts long texts, and logs a fault that
+// repeats once in ten seconds.
 func logHandler(h slog.Handler, redactor *atomic.Pointer[strings.Replacer]) slog.Handler {
 	return redactingHandler{repeatsHandler{h, new(failures)}, redactor}
 }

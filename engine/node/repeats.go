@@ -26,8 +26,8 @@ func bounded(text string) string {
 
 // Bounds of repeats.
 const (
-	repeatTime  = 10 * time.Second // in which equal failures are logged once
-	maxFailures = 256              // different failures that are remembered; all others count as equal
+	repeatTime  = 10 * time.Second // time in which equal failures are logged once
+	maxFailures = 256              // number of different failures that are remembered; further ones count as one failure
 )
 
 // repeatsHandler is a log handler that leaves out failures that repeat: records at level warn or error
@@ -49,7 +49,7 @@ type failure struct{ message, err string }
 
 type repeated struct {
 	since time.Time // when the failure was logged last
-	times int       // that it was left out since
+	times int       // number of records that were left out since then
 }
 
 // Handle implements slog.Handler.
@@ -88,7 +88,7 @@ func (h repeatsHandler) WithGroup(name string) slog.Handler {
 	return repeatsHandler{h.Handler.WithGroup(name), h.failures}
 }
 
-// add reports whether a failure is logged now, and how often it was left out before.
+// add reports whether to log a failure now. left is the number of its records that were left out since the last one.
 func (s *failures) add(f failure, now time.Time) (left int, log bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *failures) add(f failure, now time.Time) (left int, log bool) {
 		s.forget(now)
 	}
 	if s.seen[f] == nil && len(s.seen) >= maxFailures {
-		f = failure{} // one place for all others
+		f = failure{} // one entry for all others
 	}
 	r := s.seen[f]
 	switch {

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// faultLog returns a logger as a node has it, and what it has written.
+// faultLog returns a logger like that of a node, and its output.
 func faultLog() (*slog.Logger, *bytes.Buffer) {
 	out, redactor := new(bytes.Buffer), new(atomic.Pointer[strings.Replacer])
 	redactor.Store(strings.NewReplacer())
 	return slog.New(logHandler(slog.NewTextHandler(out, nil), redactor)), out
 }
 
-// TestARepeatedFaultIsLoggedOnce checks that equal faults are logged once in ten seconds, with the
-// number of those that were left out, and that other records are always logged.
+// TestARepeatedFaultIsLoggedOnce checks that equal faults are logged once in ten seconds, then with the
+// number of records that were left out, and that other records are always logged.
 func TestARepeatedFaultIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, out := faultLog()

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// lease is the time that a node has to carry out a decision. Another node then takes the item over.
+// lease is the time in which a node must carry out a decision. After it another node may take the item over.
 const lease = 15 * time.Second
 
-// TimeOf returns the time of an ID of [NewID], and the zero time for another text.
+// TimeOf returns the time of an ID of [NewID]; the zero time for any other text.
 func TimeOf(id string) time.Time {
 	if len(id) != 20 {
 		return time.Time{}
@@ -28,8 +28,8 @@ func TimeOf(id string) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// Hold adds a held message, which becomes open. If a message with the same Unique waits for a decision, Hold returns that one
-// instead, and added is false. Errors: those of [Store.Put] but ErrExists.
+// Hold adds a held message in the state Open. If a message with the same Unique exists, Hold returns that one instead, and
+// added is false. Errors: those of [Store.Put] except ErrExists.
 func Hold(ctx context.Context, s Store, one Item, limits Limits) (stored Item, added bool, err error) {
 	one.Kind, one.State, one.Due = Held, Open, one.Until
 	stored, err = s.Put(ctx, one, limits)
@@ -39,9 +39,10 @@ func Hold(ctx context.Context, s Store, one Item, limits Limits) (stored Item, a
 	return stored, err == nil, err
 }
 
-// Begin gives the decision about an open item to the node d.Node, which carries it out and calls [End] or [Reopen] within 15
-// seconds. Of several callers, on several nodes, one succeeds. The others receive ErrDecided with the item, whose Decision is
-// the first one. A report that was decided can be decided again. Errors: ErrNone, ErrDecided, ErrUnknown.
+// Begin records the decision d about an open item. The node d.Node must carry it out and call [End] or [Reopen] within 15
+// seconds. If several callers begin at once, on any nodes, one succeeds; the others receive ErrDecided, and the item with the
+// first Decision. A report that was decided can be decided again. Errors: ErrNone, ErrDecided, ErrUnknown; an error for users if
+// the item does not have the action.
 func Begin(ctx context.Context, s Store, tenant, id string, d Decision, limits Limits) (Item, error) {
 	return update(ctx, s, tenant, id, limits, func(one *Item) error {
 		if err := d.Action.check(one); err != nil {
@@ -60,7 +61,7 @@ func (i *Item) begin(d Decision, now time.Time) {
 	i.State, i.Decision, i.Failure, i.Due = Deciding, &d, "", now.Add(lease).UnixMilli()
 }
 
-// check reports whether the action is one for the item. The text of an error is for users.
+// check returns an error if items of this kind do not have the action. The text of the error is for users.
 func (a Action) check(one *Item) error {
 	of := map[Kind][]Action{Held: {Release, Reject, Withdraw}, Report: {Dismiss, Retract, Sanction}}[one.Kind]
 	if !slices.Contains(of, a) {
@@ -69,9 +70,10 @@ func (a Action) check(one *Item) error {
 	return nil
 }
 
-// Claim gives an item of [Store.Due] to a node: one that has expired, or one whose node has not carried out its decision in
-// time. The Decision of the result says what to do: Expire for the former. Of several nodes one succeeds. The others receive
-// ErrConflict, and so does a caller for an item that is not due. Errors: ErrNone, ErrConflict, ErrUnknown.
+// Claim gives an item of [Store.Due] to a node. Either the item has expired, or a node has not carried out its decision in
+// time. The node must carry out the Decision of the result within 15 seconds; its Action is Expire for an item that has expired.
+// If several nodes claim an item, one succeeds, and the others receive ErrConflict. Errors: ErrNone; ErrConflict, also if the
+// item is not due; ErrUnknown.
 func Claim(ctx context.Context, s Store, one Item, node string, limits Limits) (Item, error) {
 	now := time.Now()
 	if one.Due == 0 || one.Due > now.UnixMilli() {
@@ -90,37 +92,37 @@ func Claim(ctx context.Context, s Store, one Item, node string, limits Limits) (
 	return s.Put(ctx, one, limits)
 }
 
-// Prepare records the room and the payload of a release before it is published, so that a node that repeats the release
-// publishes the same without asking the chain again. The node has 15 seconds from now. one is the result of Begin or Claim.
-// Errors: ErrNone, ErrConflict if another node has the item now, ErrUnknown.
+// Prepare records in the Decision what the node is about to do: the room and the payload of a release, or the sanction as JSON
+// with the room "". A node that takes the item over then does the same, without asking the chain again. The node has another
+// 15 seconds. one is the result of Begin or Claim. Errors: ErrNone, ErrConflict if another node has the item now, ErrUnknown.
 func Prepare(ctx context.Context, s Store, one Item, to string, payload []byte, limits Limits) (Item, error) {
 	return settle(ctx, s, one, limits, func(one *Item) {
 		one.Decision.To, one.Decision.Payload, one.Due = to, payload, time.Now().Add(lease).UnixMilli()
 	})
 }
 
-// End records that the decision was carried out. one is the result of Begin, Claim or Prepare. Errors: ErrNone, ErrConflict
-// if another node has the item now, which then ends it; ErrUnknown.
+// End records that the decision was carried out. one is the result of Begin, Claim or Prepare. Errors: ErrNone; ErrConflict
+// if another node has the item now, which will call End itself; ErrUnknown.
 func End(ctx context.Context, s Store, one Item, limits Limits) (Item, error) {
 	return settle(ctx, s, one, limits, func(one *Item) {
 		one.State, one.Decision.Payload = Decided, nil
 		one.Due = time.Now().Add(limits.WithDefaults().Retention).UnixMilli()
 		if one.Kind == Held {
-			one.Unique = "" // a message with the same key is a new one
+			one.Unique = "" // the next message with the same key is a new item
 		}
 	})
 }
 
-// Reopen records that the decision was not carried out and why, in a text for moderators. The item is open again. An item
-// that has expired meanwhile is due at once: use [End] if the failure is final. Errors: those of End.
+// Reopen records that the decision was not carried out; why is the reason, for moderators. The item is open again. If it has
+// expired meanwhile, it is due at once: call [End] if the failure is final. Errors: those of End.
 func Reopen(ctx context.Context, s Store, one Item, why string, limits Limits) (Item, error) {
 	return settle(ctx, s, one, limits, func(one *Item) {
 		one.State, one.Decision, one.Failure, one.Due = Open, nil, why, one.Until
 	})
 }
 
-// settle changes an item of which this node carries out the decision. one may be older than a report that was added to the
-// item meanwhile.
+// settle changes an item whose decision this node carries out. It repeats the change if others have added reports to the item
+// since one was read.
 func settle(ctx context.Context, s Store, one Item, limits Limits, f func(*Item)) (Item, error) {
 	for mine := *one.Decision; ; {
 		next, d := one, *one.Decision
@@ -139,9 +141,9 @@ func settle(ctx context.Context, s Store, one Item, limits Limits, f func(*Item)
 	}
 }
 
-// AddReport adds the report of one.Reporters[0], in ms one.At. If the target, which one.Unique identifies, was reported
-// before, the reporter is added to that item. A reporter who has reported the target is not added again, and fresh is false.
-// A decided item becomes open again, unless the message was retracted. Errors: those of [Store.Put] but ErrExists.
+// AddReport adds a report by one.Reporters[0], made at one.At. one.Unique identifies the target. If there is an item of the
+// target, AddReport adds the reporter to it; fresh is false if the item has the reporter already. A decided item becomes open
+// again, unless the message was retracted. Errors: those of [Store.Put] except ErrExists.
 func AddReport(ctx context.Context, s Store, one Item, limits Limits) (stored Item, fresh bool, err error) {
 	one.Kind, one.State, one.Reports, one.Due = Report, Open, 1, one.Until
 	stored, err = s.Put(ctx, one, limits)
@@ -170,7 +172,7 @@ func AddReport(ctx context.Context, s Store, one Item, limits Limits) (stored It
 // errSame ends an update that changes nothing.
 var errSame = errors.New("the item has the reporter already")
 
-// add adds a reporter, and reports whether that is a new one. Beyond MaxReporters reporters are counted but not named.
+// add adds a reporter. It returns false if the report has the reporter already. After MaxReporters reporters it only counts.
 func (i *Item) add(r Reporter) bool {
 	if slices.ContainsFunc(i.Reporters, func(old Reporter) bool { return old.Same(&r) }) {
 		return false
@@ -182,8 +184,8 @@ func (i *Item) add(r Reporter) bool {
 	return true
 }
 
-// update changes an item by f, which may be called several times, as long as others change the item at the same time.
-// It returns the item before f if f fails.
+// update changes an item by f. It calls f again if others have changed the item at the same time. If f fails, update returns
+// the item as it was, and the error of f.
 func update(ctx context.Context, s Store, tenant, id string, limits Limits, f func(*Item) error) (Item, error) {
 	for {
 		one, err := s.Get(ctx, tenant, id)
@@ -200,9 +202,9 @@ func update(ctx context.Context, s Store, tenant, id string, limits Limits, f fu
 	}
 }
 
-// Erase removes the items of a user of a tenant, in whatever state they are, and the user's name, address and texts from the
-// reports that the user made. It returns the number of items that it removed or changed. It reads all reports of the tenant.
-// Errors: ErrUnknown; some of the items may then be erased.
+// Erase removes all items whose author or reported user is the user, in every state. In the reports that the user made, it
+// replaces the user's name, connection, address and reason. It returns the number of items that it has removed or changed. The
+// cost grows with the number of all reports of the tenant. Errors: ErrUnknown; some of the items may then be erased.
 func Erase(ctx context.Context, s Store, tenant, user string, limits Limits) (erased int, err error) {
 	remove := func(one *Item) error {
 		had, err := s.Remove(ctx, tenant, one.ID)

@@ -2,9 +2,9 @@
 // members' reports of messages and users. The packages memory, redis and sqlite implement [Store]; package reviewtest tests
 // an implementation.
 //
-// An item is open until a person decides about it or its time ends. [Begin] or [Claim] then gives it to one node, which
-// carries the decision out and calls [End]. If the node dies in between, [Claim] gives the item to another one: a message is
-// published by [github.com/mootchat/moot/engine/cluster.Broker.PublishOnce], so that the repetition publishes nothing.
+// An item is open until a person decides about it or it expires. [Begin] or [Claim] then gives it to one node, which
+// carries the decision out and calls [End]. If the node dies in between, [Claim] gives the item to another one, which repeats
+// the work: [github.com/mootchat/moot/engine/cluster.Broker.PublishOnce] publishes a message only once.
 package review
 
 import (
@@ -33,7 +33,7 @@ const (
 // State is the state of an item.
 type State string
 
-// The states of items. A decided item becomes open again if its target is reported again.
+// The states of items. A decided report becomes open again if its target is reported again; see AddReport.
 const (
 	Open     State = "open"     // nobody has decided
 	Deciding State = "deciding" // a node carries out the decision
@@ -46,16 +46,16 @@ type Item struct {
 	Tenant   string `json:"-"`
 	Kind     Kind   `json:"kind"`
 	State    State  `json:"state"`
-	Revision int64  `json:"revision"` // grows with each change, set by Store.Put; 0: the store does not have the item
+	Revision int64  `json:"revision"` // set by Store.Put, grows with each change; 0: the store does not have the item
 
-	// Unique identifies the item beside its ID: two items of a tenant never have the same one at a time. "": none. See
-	// UniqueOf.
+	// Unique identifies the item beside its ID: at any time, two items of a tenant have different values. "": the item has
+	// none. See UniqueOf.
 	Unique string `json:"unique,omitempty"`
 
 	At    int64 `json:"at"`              // when it was added
 	Until int64 `json:"until,omitempty"` // when an open item expires; 0: never
-	// Due is the time of the next change without a person: an open item expires, a node that is deciding counts as dead, a
-	// decided item is removed. 0: never. The functions of this package set it.
+	// Due is the time of the next step without a person: an open item expires, an item whose node has not carried out the
+	// decision goes to another node, a decided item is removed. 0: never. The functions of this package set it.
 	Due int64 `json:"due,omitempty"`
 
 	// The author of the held or reported message, or the reported user.
@@ -74,21 +74,21 @@ type Item struct {
 	Extra     json.RawMessage `json:"extra,omitempty"`    // a JSON object; nil: none
 
 	// Of a held message.
-	Said    string          `json:"said,omitempty"`    // the room in which the author said it; Room is the one to which rules have moved it
+	Said    string          `json:"said,omitempty"`    // the room in which the author said it; Room is the room to which rules have moved it
 	JSON    bool            `json:"json,omitempty"`    // the author said an object or an array
 	Profile json.RawMessage `json:"profile,omitempty"` // data of the author's connection for rules, as the engine encodes it
 	Reason  string          `json:"reason,omitempty"`  // of the rule, for moderators
 	Rule    string          `json:"rule,omitempty"`    // as module@sha#revision
 	Place   Place           `json:"place,omitzero"`    // of the entry that held it
-	Release bool            `json:"release,omitempty"` // a message that expires is released, and otherwise rejected
+	Release bool            `json:"release,omitempty"` // the message is released when it expires; false: it is rejected
 	Notify  bool            `json:"notify,omitempty"`  // the author receives the outcome
 
 	// Of a report.
-	Shown     *Shown     `json:"shown,omitempty"`     // the form of the message that the first reporter receives; nil: as it was published
+	Shown     *Shown     `json:"shown,omitempty"`     // the message as the first reporter has received it; nil: as it was published
 	Reporters []Reporter `json:"reporters,omitempty"` // the first MaxReporters
-	Reports   int        `json:"reports,omitzero"`    // number of all of them
+	Reports   int        `json:"reports,omitzero"`    // number of all reporters
 
-	Decision *Decision `json:"decision,omitempty"` // nil: there was none yet. Items that share one must not change it
+	Decision *Decision `json:"decision,omitempty"` // nil: there is none. Copies of an item share it, so nobody may change it
 	Failure  string    `json:"failure,omitempty"`  // why the last decision was not carried out; "" after a success
 }
 
@@ -101,7 +101,7 @@ type Place struct {
 	Room     string `json:"room,omitempty"`
 }
 
-// Shown is a form of a reported message.
+// Shown is a reported message as a member has received it.
 type Shown struct {
 	Message wire.Message    `json:"message,omitzero"`
 	From    string          `json:"from,omitempty"`
@@ -129,23 +129,24 @@ type Action string
 // The actions. Release, Reject and Withdraw are for held messages, Dismiss, Retract and Sanction for reports.
 const (
 	Release  Action = "release"  // the message is published
-	Reject   Action = "reject"   // it is not
-	Withdraw Action = "withdraw" // its author rejects it
+	Reject   Action = "reject"   // the message is not published
+	Withdraw Action = "withdraw" // the author has taken the message back; it is not published
 	Dismiss  Action = "dismiss"  // nothing is done
 	Retract  Action = "retract"  // the message is retracted
-	Sanction Action = "sanction" // its author is muted, banned or shadowed
-	Expire   Action = "expire"   // nobody decided in time: a message is released or rejected, a report ends
+	Sanction Action = "sanction" // the reported user, or the author of the message, is muted, banned or shadowed
+	Expire   Action = "expire"   // nobody has decided in time: a message is released or rejected, a report ends
 )
 
-// Decision is what a person, or the end of an item's time, decided about an item.
+// Decision is the decision of a person about an item, or the consequence of its expiry.
 type Decision struct {
 	Action Action `json:"action"`
-	By     string `json:"by,omitempty"`     // the person, such as the name of an API key; "": the author, or nobody
+	By     string `json:"by,omitempty"`     // the person, such as the name of an API key; "": the author withdrew the message, or the item expired
 	Reason string `json:"reason,omitempty"` // for the author or the reporters
 	At     int64  `json:"at"`
 	Node   string `json:"node,omitempty"` // the node that carries it out
 
-	// To and Payload are the room and the payload of a release, once its chain has allowed it; see Prepare.
+	// To and Payload are the room and the payload of a release that the chain has allowed. For Sanction, Payload is the
+	// sanction as JSON. See Prepare.
 	To      string `json:"to,omitempty"`
 	Payload []byte `json:"payload,omitempty"`
 }
@@ -156,10 +157,10 @@ const (
 	MaxReason    = 256
 	maxName      = 256     // users, connections, addresses and modules
 	maxRoom      = 200     // rooms
-	maxContent   = 3 << 20 // a message and what a module added to it
+	maxContent   = 3 << 20 // a message and its Extra
 )
 
-// NewID returns an ID. IDs are in the order of their times, except for those of the same millisecond.
+// NewID returns a new ID of 20 digits and lower-case letters. IDs sort by their times, in ms.
 func NewID(now time.Time) string {
 	const digits = "0123456789abcdefghijklmnopqrstuv"
 	var id [20]byte
@@ -170,7 +171,7 @@ func NewID(now time.Time) string {
 	return string(id[:])
 }
 
-// UniqueOf returns an [Item.Unique] that is equal for equal parts.
+// UniqueOf returns a value for [Item.Unique]: a digest of the kind and the parts.
 func UniqueOf(kind Kind, parts ...string) string {
 	h := sha256.New()
 	for _, part := range append([]string{string(kind)}, parts...) {
@@ -194,8 +195,8 @@ func SubjectOfUser(user string) string { return "user:" + user }
 // SubjectOfConnection returns the Subject of the items of a connection without a user.
 func SubjectOfConnection(id string) string { return "connection:" + id }
 
-// Owner returns the person on whose account the item counts, for [Limits.OfOwner]: the author of a held message, the first
-// reporter. A person without a user is known by the address, because connections are free.
+// Owner returns the person for whom the item counts in [Limits.OfOwner]: the author of a held message, or the first reporter of
+// a report. It is "user:NAME", or "address:IP" of a person without a user, who can open any number of connections.
 func (i *Item) Owner() string {
 	user, address := i.User, i.Address
 	if i.Kind == Report && len(i.Reporters) > 0 {
@@ -207,7 +208,7 @@ func (i *Item) Owner() string {
 	return "address:" + address
 }
 
-// Size returns the bytes that the item counts for [Limits.Bytes].
+// Size returns the number of bytes for which the item counts in [Limits.Bytes].
 func (i *Item) Size() int64 {
 	n := 1024 + len(i.Message.Text) + len(i.Extra) + len(i.Profile) + len(i.User) + len(i.Reason)
 	if i.Shown != nil {
@@ -265,7 +266,7 @@ func (i *Item) Validate() error {
 
 func isObject(raw json.RawMessage) bool { return raw == nil || json.Valid(raw) }
 
-// text is a text of an item and its most bytes.
+// text is a text of an item and its limit in bytes.
 type text struct {
 	name, value string
 	most        int

@@ -6,7 +6,7 @@ import (
 	"github.com/mootchat/moot/engine/histogram"
 )
 
-// Outcome is what has become of a held message or a report.
+// Outcome is the outcome of a held message or a report.
 type Outcome string
 
 // The outcomes.
@@ -56,13 +56,13 @@ type Stats struct {
 
 // ReportStats counts reports on a node since it started.
 type ReportStats struct {
-	Made    uint64 // by members, each once for a target
-	Refused uint64 // because too many wait
+	Made    uint64 // reports by members; one for each member and target
+	Refused uint64 // reports that were refused because too many wait
 	Decided map[Outcome]uint64
 }
 
-// WaitScale divides the times of Stats.Waited, whose histogram is for times up to 17 s, so that they reach 19 hours.
+// WaitScale divides the times of Stats.Waited: the histogram has times up to 17 s, and thus stands for up to 19 hours.
 const WaitScale = 4096
 
-// Wait returns the time that a message has waited for its decision.
+// Wait returns the time from the say to the decision. The item must have a Decision.
 func (i *Item) Wait() time.Duration { return time.Duration(i.Decision.At-i.At) * time.Millisecond }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Encode returns the item as JSON, as stores keep it, without its Tenant.
+// Encode returns the item as JSON without its Tenant, for stores; nil if a raw part such as Extra is not valid JSON.
 func (i *Item) Encode() []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

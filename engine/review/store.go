@@ -14,26 +14,26 @@ var (
 	ErrExists    = errors.New("the item exists")
 	ErrConflict  = errors.New("the item has changed")
 	ErrDecided   = errors.New("it was decided already")
-	ErrNoStore   = errors.New("the node keeps no held messages and reports") // of a node without a Store
+	ErrNoStore   = errors.New("the node keeps no held messages and reports") // the node has no Store
 	ErrUnknown   = errors.New("outcome unknown")                             // the change may have been made, or may be lost
 	ErrFull      = errors.New("too many items of the tenant wait for a decision")
 	ErrFullBytes = errors.New("the items of the tenant that wait for a decision have too many bytes")
 	ErrOwnerFull = errors.New("too many of your items wait for a decision")
 )
 
-// Limits bound the items of a tenant. They hold for each kind separately.
+// Limits bound the items of a tenant. They apply to each kind separately.
 type Limits struct {
 	Items     int           // items that are not decided; 0: 10,000
 	Bytes     int64         // of these items, by Item.Size; 0: 64 MiB
 	OfOwner   int           // items of one Item.Owner that are not decided; 0: 100
 	Retention time.Duration // time for which decided items are kept; 0: 30 days
-	HeldFor   time.Duration // time after which a held message expires whose rule sets none; 0: a day. Stores do not use it
+	HeldFor   time.Duration // time after which a held message expires, if its rule sets no time; 0: a day. Stores do not use it
 
-	// Decided items are removed before their time, the oldest first, while there are more of them than Items, or they have
-	// more than Bytes. They never make a store refuse an item.
+	// A store removes decided items before their Retention ends, the oldest first, while there are more than Items of them, or
+	// they have more than Bytes. Decided items never make a store refuse an item.
 }
 
-// WithDefaults returns l with its defaults in place of zeros.
+// WithDefaults returns l with the default of each field that is 0.
 func (l Limits) WithDefaults() Limits {
 	l.Items = cmp.Or(l.Items, 10_000)
 	l.Bytes = cmp.Or(l.Bytes, 64<<20)
@@ -43,8 +43,9 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Check returns the error of an item that would be added, or be no longer decided, to items of its kind that are not
-// decided: their number, their bytes, and the number of those of its owner. nil: it is within the limits.
+// Check returns ErrFull, ErrFullBytes or ErrOwnerFull if the undecided items of a kind would exceed the limits with one more,
+// and otherwise nil. items and bytes are the number and the bytes of the undecided items of that kind, and ofOwner is the number
+// of those that have the same Owner.
 func (l Limits) Check(one *Item, items int, bytes int64, ofOwner int) error {
 	l = l.WithDefaults()
 	switch {
@@ -58,13 +59,13 @@ func (l Limits) Check(one *Item, items int, bytes int64, ofOwner int) error {
 	return nil
 }
 
-// Store keeps the items of all tenants. Nodes of a cluster share one. Methods may be called concurrently. They return an
-// error that wraps ctx's when ctx ends; a change may then have been made. The caller must not change what an item points to,
-// neither after Put nor of a returned item.
+// Store keeps the items of all tenants. The nodes of a cluster share one. Methods may be called concurrently. When ctx ends,
+// they return an error that wraps the error of ctx; a change may then have been made. Stores and callers share the slices and
+// pointers of items: neither may change their contents.
 type Store interface {
-	// Put adds an item with Revision 0, or replaces the one with its ID if that has the same Revision. It returns the item
-	// with its next Revision. When Put returns, the change is as durable as the store. Limits hold for an item that is
-	// added, or that is no longer decided. Errors: ErrExists if there is an item with its ID or Unique, which Put returns;
+	// Put adds an item with Revision 0. It replaces an item with another Revision, if the store has the item with that
+	// Revision. It returns the item with its next Revision. When Put returns, the change is as durable as the store. The
+	// limits apply to an item that is added, or that is no longer decided. Errors: ErrExists if there is an item with its ID or Unique, which Put returns;
 	// ErrConflict if the item has another Revision; ErrNone if it was removed; ErrFull, ErrFullBytes, ErrOwnerFull,
 	// ErrUnknown; that of Item.Validate.
 	Put(ctx context.Context, one Item, limits Limits) (Item, error)
@@ -72,9 +73,9 @@ type Store interface {
 	// Get returns an item. Errors: ErrNone.
 	Get(ctx context.Context, tenant, id string) (Item, error)
 
-	// List returns a page of the items, ordered by ID: the oldest first. An item that a query selects from the first page
-	// to the last is on exactly one of them. A page may be shorter than the limit, or empty, even if others follow. The
-	// cost depends on the size of the page: a call looks at most at 1,000 items.
+	// List returns a page of the items that a query selects, by ID: the oldest first. next is the Cursor of the next page;
+	// "": this is the last one. If a query selects an item throughout, the item is on exactly one page. A page may be
+	// shorter than the limit, or empty, even if others follow: a call reads at most MaxScanned items.
 	List(ctx context.Context, tenant string, q Query) (page []Item, next string, err error)
 
 	// Due returns at most limit items that are not decided and whose Due is at or before now, in ms, the earliest first. It
@@ -84,10 +85,10 @@ type Store interface {
 	// Remove removes an item. It reports whether there was one. Errors: ErrUnknown.
 	Remove(ctx context.Context, tenant, id string) (bool, error)
 
-	// Tenants returns the names of the tenants that have items. It may return others too.
+	// Tenants returns the names of the tenants that have items, and perhaps of some that had items lately. They have no order.
 	Tenants(ctx context.Context) ([]string, error)
 
-	// Summary returns the number of the items of a tenant. It costs the same for any number of items.
+	// Summary returns the numbers of the items of a tenant. The cost does not grow with the items.
 	Summary(ctx context.Context, tenant string) (Summary, error)
 }
 
@@ -107,7 +108,7 @@ func (q *Query) Selects(one *Item) bool {
 		(q.Room == "" || q.Room == one.Room) && (q.Subject == "" || q.Subject == one.Subject())
 }
 
-// MaxScanned is the number of items that one call of Store.List looks at.
+// MaxScanned is the maximum number of items that one call of Store.List reads.
 const MaxScanned = 1000
 
 // Summary describes the items of a tenant.

@@ -20,7 +20,7 @@ type conn struct {
 	peer      *engine.Connection
 	lines     wire.Lines
 	closing   atomic.Bool // further requests are ignored
-	counted   int         // bytes of memory that are counted for a line that has not ended
+	counted   int         // bytes of memory that count for a line that has not ended
 	lineTimer *time.Timer // closes the connection if a long line does not end; nil: no line is long
 }
 
@@ -80,8 +80,8 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	return engine.Close{}, end != nil
 }
 
-// count sets the bytes of memory that a line takes which has not ended, and reports whether the
-// node has them for the clients of the tenant.
+// count sets the bytes of memory that count for a line that has not ended. It reports whether the
+// tenant's clients stay within their memory; see engine.Connection.Receive.
 func (c *conn) count(bytes int) bool {
 	if bytes == c.counted {
 		return true

@@ -289,8 +289,8 @@ func TestBlankLinesAreRateLimited(t *testing.T) {
 	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.VerbsPerSecond = 100 })
 }
 
-// TestIncompleteLinesAreBounded checks that the parts of lines of many connections take no more
-// memory than the limit, that a client that exceeds it is closed, and that nothing stays counted.
+// TestIncompleteLinesAreBounded checks that the incomplete lines of many connections take no more memory than
+// the limit, that a client that exceeds it is disconnected, and that no memory counts after that.
 func TestIncompleteLinesAreBounded(t *testing.T) {
 	const limit = 1 << 20
 	everywhere(t, func(s *site) {

@@ -87,7 +87,7 @@ func (l *Lines) Blank() int { return l.blank }
 // Long reports whether the current line, which has not ended, is longer than 4 KiB.
 func (l *Lines) Long() bool { return len(l.pending) > maxKept }
 
-// Pending returns the bytes of memory of the current line, which has not ended; 0: no line has begun.
+// Pending returns the bytes of memory of the line that has begun and not ended; 0 if there is none.
 func (l *Lines) Pending() int {
 	if len(l.pending) == 0 {
 		return 0

@@ -23,10 +23,11 @@ type Payload struct {
 	Extra   json.RawMessage // a JSON object merged into the payload; nil: nothing added
 
 	EditedAt int64  // the time of the last edit, in ms since 1970; 0: it was not edited
-	EditedBy string // the editor if it was not the author; "" otherwise
+	EditedBy string // the person of the last edit; "": the author, or it was not edited
 }
 
-// SetOrigin gives an answer of the say chain to p the members that no rule changes: id, user, held, and the last edit.
+// SetOrigin copies from p, the published message, to an answer of the say chain the members that rules cannot change: id,
+// user, held, editedAt and editedBy.
 func (answer *Payload) SetOrigin(p *Payload) {
 	answer.ID, answer.User, answer.Held = p.ID, p.User, p.Held
 	answer.EditedAt, answer.EditedBy = p.EditedAt, p.EditedBy

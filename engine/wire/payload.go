@@ -45,7 +45,7 @@ func AppendPayload(dst []byte, p Payload) []byte {
 }
 
 // AppendPlain is AppendPlaced without the members that messages of ActionHero do not have: "id", "user", "held",
-// "editedAt" and "editedBy". payload must be one of AppendPayload.
+// "editedAt" and "editedBy". payload must be a result of AppendPayload.
 func AppendPlain(dst, payload []byte, at Position) []byte {
 	if len(payload) < 2 || payload[0] != '{' || payload[len(payload)-1] != '}' {
 		return append(dst, payload...)
@@ -97,7 +97,7 @@ func appendMessage(dst []byte, m Message) []byte {
 // ParsePayload is the inverse of AppendPayload for payloads without a position, which
 // nodes publish. All five members must be present and have the right type. The other
 // members become Extra; a reserved name is an error. "id", "user", "held" and the members of amendments were not reserved
-// in earlier versions: they are ignored if they have another type. If several members have the same
+// in earlier versions: ParsePayload ignores them if they have another type. If several members have the same
 // name, the last one counts. p shares no memory with b.
 func ParsePayload(b []byte) (p Payload, err error) {
 	value, err := check(b)
@@ -162,7 +162,7 @@ func ParsePayload(b []byte) (p Payload, err error) {
 	return p, nil
 }
 
-// PayloadID returns the id of a payload of AppendPayload; "" if it has none or is not a payload.
+// PayloadID returns the member "id" of a result of AppendPayload; "" if it has none, or if payload is not a JSON object.
 func PayloadID(payload []byte) string {
 	value, err := check(payload)
 	if err != nil || value[0] != '{' {
@@ -177,8 +177,8 @@ func PayloadID(payload []byte) string {
 	return id
 }
 
-// AppendAmendment appends an amendment as members receive it: the payload with "edits" or "retracts",
-// the id of the message, before its members, and its position. payload is a JSON object with members.
+// AppendAmendment appends an amendment as members receive it. It adds to payload the id of the message, as the first member
+// "edits" or "retracts", and the position of the amendment. payload must be a JSON object with at least one member.
 func AppendAmendment(dst []byte, retract bool, id string, payload []byte, at Position) []byte {
 	if len(payload) < 3 || payload[0] != '{' {
 		return append(dst, payload...)

@@ -59,10 +59,10 @@ type Request struct {
 	Moderation bool
 	Amendments bool
 
-	// Held is the id of a held message, the field of heldWithdraw and heldView.
+	// Held is the field held of heldWithdraw and heldView: the id of a held message.
 	Held string
 
-	// Target is the field id of retract, edit and report: the id of a message.
+	// Target is the field id of retract, edit and report: the id of a published message.
 	Target string
 
 	// User, Reason and Notify are fields of report.

@@ -40,7 +40,7 @@ const (
 	Always       Listed = iota
 	WithTokens          // the tenant has tokens
 	WithSessions        // the connection has a session
-	WithReview          // the node keeps held messages
+	WithReview          // the node keeps held messages and reports
 	OnSocket            // the transport is the socket; on others the verb does not exist
 )
 

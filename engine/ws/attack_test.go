@@ -198,9 +198,8 @@ func (c *client) wantsCode(code uint16, reason string) {
 	}
 }
 
-// TestIncompleteMessagesAreBounded checks that the parts of messages of many connections take
-// no more memory than the limit, that a client that exceeds it is closed, and that nothing stays
-// counted.
+// TestIncompleteMessagesAreBounded checks that the incomplete messages of many connections take no more memory than
+// the limit, that a client that exceeds it is disconnected, and that no memory counts after that.
 func TestIncompleteMessagesAreBounded(t *testing.T) {
 	const limit = 1 << 20
 	everywhere(t, func(s *site) {

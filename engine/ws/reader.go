@@ -27,8 +27,8 @@ type reader struct {
 	started     bool // the first bytes of the message have arrived: Read sets a deadline for the others
 	hasDeadline bool // the socket has that deadline
 	timedOut    bool // the deadline has passed
-	counted     int  // bytes of memory that are counted for the message; see incomplete
-	crowded     bool // the clients of the tenant have begun too many messages
+	counted     int  // bytes of memory that count for the message; see count
+	crowded     bool // the incomplete messages of the tenant's clients exceed their memory
 }
 
 const readBuffer = 4 << 10
@@ -154,12 +154,12 @@ func (r *reader) closeFor(err error) engine.Close {
 	return engine.Close{} // the connection was lost
 }
 
-// perIncomplete is about the memory of a reader and its goroutine, which wait for the rest of a
+// perIncomplete is the approximate memory, in bytes, of a reader and its goroutine while they wait for the rest of a
 // message.
 const perIncomplete = 16 << 10
 
-// count sets the bytes of memory that the message takes, and reports whether the node has them for
-// the clients of the tenant. A message that arrives at once is not counted.
+// count sets the bytes of memory that count for the message. It reports whether the tenant's clients stay within
+// their memory; see engine.Connection.Receive. A message that arrives in one piece does not count.
 func (r *reader) count(bytes int) bool {
 	if bytes == r.counted {
 		return true

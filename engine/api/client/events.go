@@ -21,7 +21,7 @@ func (c *Client) TestSink(ctx context.Context, tenant, sink string) (result api.
 	return result, err
 }
 
-// DeadLetters passes the dead letters of a sink to f, oldest first, until f fails, and returns the error of f.
+// DeadLetters passes the dead letters of a sink to f, the oldest first. It ends with the first error of f, and returns it.
 func (c *Client) DeadLetters(ctx context.Context, tenant, sink string, f func(api.DeadLetter) error) error {
 	query := url.Values{"limit": {"100"}}
 	for {
@@ -44,7 +44,8 @@ func (c *Client) DeadLetters(ctx context.Context, tenant, sink string, f func(ap
 	}
 }
 
-// MoveDeadLetters retries or drops the dead letters at places, or all if there are none, and returns their number. do is "retry" or "drop".
+// MoveDeadLetters retries or drops dead letters, and returns their number. do is "retry" or "drop". places are at most 1,000 values
+// of api.DeadLetter.Place; nil: all dead letters of the sink.
 func (c *Client) MoveDeadLetters(ctx context.Context, tenant, sink, do string, places []string) (n int, err error) {
 	for {
 		var moved api.Moved

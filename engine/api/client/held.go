@@ -23,7 +23,7 @@ type reviewPage struct {
 	Cursor  string
 }
 
-// reviewed passes the pages that a query selects to f.
+// reviewed passes the pages of a query to f.
 func (c *Client) reviewed(ctx context.Context, path string, q ReviewQuery, f func(*reviewPage)) error {
 	query := url.Values{"limit": {"1000"}}
 	if q.Decided {
@@ -48,7 +48,7 @@ func (c *Client) reviewed(ctx context.Context, path string, q ReviewQuery, f fun
 	}
 }
 
-// Held returns the held messages that a query selects, of all pages.
+// Held returns all held messages that a query selects, the oldest first.
 func (c *Client) Held(ctx context.Context, tenant string, q ReviewQuery) (all []api.HeldMessage, err error) {
 	err = c.reviewed(ctx, Path("api", "tenants", tenant, "held"), q, func(page *reviewPage) { all = append(all, page.Held...) })
 	return all, err

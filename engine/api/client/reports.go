@@ -8,7 +8,7 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// Reports returns the reports that a query selects, of all pages.
+// Reports returns all reports that a query selects, the oldest first.
 func (c *Client) Reports(ctx context.Context, tenant string, q ReviewQuery) (all []api.Report, err error) {
 	err = c.reviewed(ctx, Path("api", "tenants", tenant, "reports"), q, func(page *reviewPage) { all = append(all, page.Reports...) })
 	return all, err
@@ -20,13 +20,14 @@ func (c *Client) Report(ctx context.Context, tenant, id string) (one api.Report,
 	return one, err
 }
 
-// ResolveReport dismisses a report, or retracts the reported message. reason is for the reporters; it may be "".
+// ResolveReport dismisses a report, or retracts the reported message: action is review.Dismiss or review.Retract. reason is for
+// the reporters; it may be "".
 func (c *Client) ResolveReport(ctx context.Context, tenant, id string, action review.Action, reason string) (one api.Report, err error) {
 	err = c.Do(ctx, http.MethodPost, Path("api", "tenants", tenant, "reports", id, string(action)), api.ReportReason{Reason: reason}, &one)
 	return one, err
 }
 
-// SanctionReport sets a sanction of the reported user or the author of the reported message.
+// SanctionReport sets a sanction of the reported user, or of the author of the reported message.
 func (c *Client) SanctionReport(ctx context.Context, tenant, id string, s api.ReportSanction) (one api.Report, err error) {
 	err = c.Do(ctx, http.MethodPost, Path("api", "tenants", tenant, "reports", id, "sanction"), s, &one)
 	return one, err

@@ -76,8 +76,8 @@ func amendmentsAreInTheOrder(w *world) {
 	}
 }
 
-// historyHasTheLastVersion checks that an edited message has its last version at its own offset, and
-// that of its edits only the last one is kept.
+// historyHasTheLastVersion checks that history has the last version of an edited message at the offset of the message,
+// and only the last one of its edits.
 func historyHasTheLastVersion(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	start := w.start(peers[0], hall)
@@ -103,8 +103,8 @@ func historyHasTheLastVersion(w *world) {
 	}
 }
 
-// retractedMessagesAreGone checks that history has neither the message nor its versions, and that
-// nothing counts as missing.
+// retractedMessagesAreGone checks that history has no version of a retracted message, and reports no missing
+// messages.
 func retractedMessagesAreGone(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	start := w.start(peers[0], hall)
@@ -194,8 +194,8 @@ func historyCountsMessages(w *world) {
 	}
 }
 
-// amendmentsHaveABound checks that a room in which one message is edited all the time keeps a bounded
-// number of positions, and keeps what it has in order.
+// amendmentsHaveABound checks that a room in which one message is edited again and again keeps a bounded
+// number of positions, and the last version of the message.
 func amendmentsHaveABound(w *world) {
 	p, hall := w.node("a"), room("hall")
 	ten := cluster.Retention{Messages: 10, For: time.Hour}
@@ -222,7 +222,7 @@ func amendmentsHaveABound(w *world) {
 }
 
 // amendmentsOfManyNodesAgree checks that nodes that edit and retract the same messages at once receive
-// one order, and that history has its result.
+// the amendments in the same order, and that history agrees with that order.
 func amendmentsOfManyNodesAgree(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.subscribe(hall, peers...)
@@ -250,7 +250,7 @@ func amendmentsOfManyNodesAgree(w *world) {
 	w.shows(w.read(peers[1], hall, start, 1000, long), false, replayed(peers[0].heardIn(hall))...)
 }
 
-// replayed returns what history has after these messages and amendments.
+// replayed returns the contents of history after these messages and amendments.
 func replayed(heard []string) (left []string) {
 	for _, one := range heard {
 		if gone, ok := strings.CutPrefix(one, "retract "); ok {

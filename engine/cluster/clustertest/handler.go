@@ -31,7 +31,7 @@ type handler struct {
 	hangs  int                                   // calls that wait for the end of their ctx
 	told   map[string]cluster.Announcement       // announcements that were published, by id
 	order  []string                              // their ids
-	silent map[cluster.RoomID]int                // how often Unannounced received each room
+	silent map[cluster.RoomID]int                // number of calls of Unannounced for each room
 }
 
 // member identifies a membership, so that tests can compare memberships.

@@ -18,8 +18,8 @@ func (w *world) once(p *peer, room cluster.RoomID, id, payload string, keep clus
 	return at
 }
 
-// anIDIsPublishedOnce checks that of calls with one id, on two nodes, one publishes its message, and that all return its
-// position: one after the other, and at once. Ephemeral messages have none.
+// anIDIsPublishedOnce checks that one of several calls with the same id publishes its message, and that all return the
+// position of that message. The calls are on two nodes, first one after the other and then at once.
 func anIDIsPublishedOnce(w *world) {
 	peers := w.nodes("a", "b")
 	for name, keep := range map[string]cluster.Retention{"kept": long, "healed": {}, "ephemeral": {Ephemeral: true}} {
@@ -58,8 +58,8 @@ func anIDIsPublishedOnce(w *world) {
 	}
 }
 
-// anIDIsPublishedOnceToNobody checks that a message that nobody has received is not published to later subscribers, and that
-// ids of other rooms are others.
+// anIDIsPublishedOnceToNobody checks that an id counts as published even if the room had no subscribers, and that rooms do not
+// share ids.
 func anIDIsPublishedOnceToNobody(w *world) {
 	a, hall, other := w.node("a"), room("hall"), room("other")
 	for name, keep := range map[string]cluster.Retention{"healed": {}, "ephemeral": {Ephemeral: true}} {
@@ -79,8 +79,8 @@ func anIDIsPublishedOnceToNobody(w *world) {
 	}
 }
 
-// onceBesideOthers checks that a message that is not published again takes no place in the room's order, and that messages
-// around it keep theirs.
+// onceBesideOthers checks that a repeated call of PublishOnce takes no position in the room's order, and does not disturb
+// the messages that other nodes publish at the same time.
 func onceBesideOthers(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers...)

@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// named returns the i-th member of a node with a user who is to be announced.
+// named returns the i-th member of a node, with a user and with Announce set.
 func (p *peer) named(i int, user string) cluster.MemberRecord {
 	m := p.member(i)
 	m.User, m.Announce = user, true
@@ -45,8 +45,8 @@ func (w *world) announces(p *peer, room cluster.RoomID) {
 	})
 }
 
-// told returns the announced changes of the peers, such as "+ann", in their order, for changes of
-// one node after the other.
+// told returns the announced changes of the peers, such as "+ann": first those of the first peer, in their order. An
+// announcement that several peers have published counts once.
 func told(peers ...*peer) (all []string) {
 	seen := map[string]bool{}
 	for _, p := range peers {
@@ -73,12 +73,12 @@ func (w *world) announced(peers []*peer, want ...string) {
 	w.Helper()
 	w.eventually(fmt.Sprintf("%v are announced", want), func() bool { return len(told(peers...)) >= len(want) })
 	if got := told(peers...); !slices.Equal(sorted(got), sorted(want)) {
-		w.Errorf("announced were %v, want %v", got, want)
+		w.Errorf("the peers announced %v, want %v", got, want)
 	}
 }
 
-// usersAreCounted checks the numbers of users and of their members: on two nodes, after a late user, in other rooms, and
-// without users.
+// usersAreCounted checks the numbers of users and of their members: on two nodes, in other rooms, without users, and after
+// a member that was recorded without a user gets one.
 func usersAreCounted(w *world) {
 	peers, hall, other := w.nodes("a", "b"), room("hall"), room("other")
 	a, b := peers[0], peers[1]
@@ -107,8 +107,8 @@ func usersAreCounted(w *world) {
 	w.users(a, hall, 1, map[string]int{"ann": 0})
 }
 
-// usersAreAnnouncedOnce checks that the first member of a user and the last one are announced, and others not, and that a user
-// who comes back in the meantime is not announced.
+// usersAreAnnouncedOnce checks that only the first and the last member of a user are announced, and that a user who leaves and
+// joins again between two announcements is not announced.
 func usersAreAnnouncedOnce(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	a, b := peers[0], peers[1]
@@ -143,8 +143,8 @@ func usersAreAnnouncedOnce(w *world) {
 	w.users(b, hall, 1, map[string]int{"ann": 1})
 }
 
-// usersOfTwoNodes checks users who join on two nodes at once, and leave at once, while both nodes announce: each change is
-// announced once, and more users than fit into one announcement are announced.
+// usersOfTwoNodes checks that each change is announced once if users join and leave on two nodes at once while both nodes
+// announce. The users are more than one announcement can have.
 func usersOfTwoNodes(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.create(peers[0], hall)
@@ -209,8 +209,8 @@ func usersOfADeadNode(w *world) {
 	w.users(b, hall, 1, map[string]int{"ann": 0, "bob": 1})
 }
 
-// unannouncedUsersOfADeadNode checks changes that a node has recorded, and has not announced when it dies: another node announces
-// them. The members of the node are in another room, so that only the record shows that there is something to announce.
+// unannouncedUsersOfADeadNode checks that another node announces a change that a node has recorded and not announced before it
+// dies. The dead node has no member in the room any more, so that only the record shows the change.
 func unannouncedUsersOfADeadNode(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	a, b := peers[0], peers[1]
@@ -223,8 +223,8 @@ func unannouncedUsersOfADeadNode(w *world) {
 	w.announced(peers, "+ann", "+bob", "-ann")
 }
 
-// failedAnnouncement checks that an announcement whose publication failed is passed again, with its id and its users: on the same
-// node, and after its death on another one.
+// failedAnnouncement checks that an announcement whose publication failed is passed to publish again with the same id and users:
+// first on the same node, and after its death on another one.
 func failedAnnouncement(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	a, b := peers[0], peers[1]
@@ -250,6 +250,6 @@ func failedAnnouncement(w *world) {
 	w.kill(a)
 	w.announced(peers, "+ann", "-ann")
 	if first := b.order[0]; len(tried) != 2 || tried[0].ID != first || tried[1].ID != first || !slices.Equal(tried[1].Joined, []string{"ann"}) {
-		w.Errorf("tried were %+v, and published is %s", tried, first)
+		w.Errorf("the node tried %+v, and the other one published %s", tried, first)
 	}
 }

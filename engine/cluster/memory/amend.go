@@ -77,7 +77,7 @@ func (ts *topics) recordAmendment(room cluster.RoomID, t *topic, a cluster.Amend
 	return h.add(a.Payload, &amends{a.Message, a.Retract}, keep), true, nil
 }
 
-// find returns the index of the message that a changes; -1: history does not have it.
+// find returns the index in kept of the message that a changes; -1: history does not have it.
 func (h *history) find(a cluster.Amendment) int {
 	is := func(k kept) bool { return k.amends == nil && wire.PayloadID(k.payload) == a.Message }
 	if a.At == 0 {
@@ -89,7 +89,7 @@ func (h *history) find(a cluster.Amendment) int {
 	return -1
 }
 
-// remove removes a message or an amendment, so that its offset has none.
+// remove removes the message or the amendment with an index of kept. Its offset is then empty.
 func (h *history) remove(i int) {
 	h.uncount(i)
 	h.kept = slices.Delete(h.kept, i, i+1)

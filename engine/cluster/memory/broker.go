@@ -38,7 +38,7 @@ type topic struct {
 type published struct {
 	mu   sync.Mutex
 	ids  map[onceKey]placed
-	full int // number of ids at which those that have expired are removed
+	full int // number of ids at which put removes those that have expired
 }
 
 type onceKey struct {
@@ -204,9 +204,8 @@ func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, on
 	return at, err
 }
 
-// inTurn waits for its turn in the lane and calls f, which then reads the subscribers. The order of
-// turns is the order of the room, and a subscriber that is added between two turns receives the second
-// message.
+// inTurn calls f when no other call for the topic runs. The order of the calls is the order of the room. f reads the
+// subscribers, so a subscriber that is added between two calls receives the message of the second one.
 func (ts *topics) inTurn(ctx context.Context, t *topic, f func() error) error {
 	select {
 	case t.lane <- struct{}{}:
@@ -231,7 +230,7 @@ func (ts *topics) record(room cluster.RoomID, t *topic, payload []byte, keep clu
 	return t.history.add(payload, nil, keep)
 }
 
-// call calls the handler of a process that runs.
+// call runs f, which calls the handler of the process, unless the process has stopped.
 func (s *process) call(f func()) {
 	if !s.enter() {
 		return

@@ -13,8 +13,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// history is the position of a topic's last message, and the kept messages: all after the offset
-// dropped, without those that are retracted, and without amendments before the last one of a message.
+// history is the position of a topic's last message or amendment, and those that are kept: all after the offset
+// dropped, except for retracted messages, and for amendments that a later one of the same message replaces.
 type history struct {
 	mu         sync.Mutex
 	top        cluster.Position
@@ -99,8 +99,8 @@ func (h *history) uncount(i int) {
 	}
 }
 
-// gone returns how many of the kept messages and amendments are too old or exceed the number of
-// messages.
+// gone returns the number of kept messages and amendments, from the oldest, that are too old or exceed the
+// number of messages.
 func (h *history) gone(messages int, age time.Duration, now time.Time) int {
 	old := sort.Search(len(h.kept), func(i int) bool { return now.Sub(h.kept[i].at) <= age })
 	old = max(old, len(h.kept)-maxPerMessage*messages)

@@ -42,8 +42,8 @@ type Hub struct {
 	parked map[string]parked   // sessions, by key
 }
 
-// loss is the members of a dead node in one room, a session that no node took in time, or a room in which a dead node has
-// not announced users.
+// loss is one of three things: the members of a dead node in one room, a session that no node took in time, or a room in
+// which a dead node has not announced users.
 type loss struct {
 	room        cluster.RoomID
 	members     []cluster.MemberRecord

@@ -129,8 +129,8 @@ func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) 
 	return page, 0
 }
 
-// removeAllOf removes the members of a process and returns those that were not leaving, and the users
-// of all.
+// removeAllOf removes the members of a process. It returns those that were not leaving, and the users of all
+// removed members, once for each member.
 func (r *roster) removeAllOf(by *process) (members []cluster.MemberRecord, users []string) {
 	var ids []string
 	for _, s := range r.seats {

@@ -26,7 +26,7 @@ func (n *node) Redirect(ctx context.Context, key string, redirect []byte, ttl ti
 	return n.store(ctx, key, redirect, ttl, 1)
 }
 
-// store keeps a session or a redirect if at least that many nodes run.
+// store keeps a session or a redirect. It fails if fewer than nodes nodes run.
 func (n *node) store(ctx context.Context, key string, session []byte, ttl time.Duration, nodes int) error {
 	if _, err := n.up(ctx); err != nil {
 		return err

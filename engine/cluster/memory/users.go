@@ -13,8 +13,8 @@ type users struct {
 	present int                 // users with members
 	changed map[string]struct{} // users who may have to be announced
 
-	batch *cluster.Announcement // was passed to publish, which has not returned nil yet; nil: none
-	by    *process              // that publishes batch; nil: none
+	batch *cluster.Announcement // the announcement that publish has not published without an error yet; nil: none
+	by    *process              // the process that publishes batch; nil: none
 }
 
 // presence is the presence of a user in a room.
@@ -26,7 +26,8 @@ type presence struct {
 // mostAnnounced is the largest number of users in an announcement.
 const mostAnnounced = 500
 
-// changeUser records that a member has another user; "": none. The caller holds d.mu.
+// changeUser records that the user of a member changes from was to now; "": none. announce is MemberRecord.Announce. The
+// caller holds d.mu.
 func (d *directory) changeUser(room cluster.RoomID, was, now string, announce bool) {
 	u := d.users[room]
 	if u == nil {
@@ -144,7 +145,7 @@ func (d *directory) announcement(room cluster.RoomID, s *process) (a *cluster.An
 	return a, false
 }
 
-// next returns users who must be announced, as announced from now on; nil if there are none.
+// next returns the next announcement, and marks its users as announced; nil if there is nothing to announce.
 func (u *users) next() *cluster.Announcement {
 	a := &cluster.Announcement{ID: rand.Text()[:20], Users: u.present}
 	for name := range u.changed {

@@ -14,27 +14,27 @@ import (
 // publishes it also changes what the room's stream means to readers:
 //
 //   - A retraction deletes the message from the stream.
-//   - The entry of an edit has the new version. Readers get it in place of the version at the
-//     message's offset, which stays in the stream.
-//   - The last amendment before is deleted.
+//   - The entry of an edit has the new version. The first version stays in the stream, at the offset of the
+//     message; readers get the new version in its place.
+//   - The previous amendment of the message is deleted from the stream.
 //
-// Two sorted sets of a room have what readers need for that. They exist only if the room has amendments, and
-// live at least as long as the stream.
+// Readers find the amendments of a room in two sorted sets, which exist only if the room has amendments. Their keys
+// expire after the stream.
 //
 //	am  offsets that are not messages: A<offset> of amendments and R<offset> of retracted messages, with their offset
 //	    as the score; and E<offset> <last> of edited messages, with the offset of the last edit and -offset as the score
 //	rt  the ids of the last 1,024 retracted messages, with the offsets of their retractions
 //
-// Nodes of earlier versions skip the entries of amendments. They cannot give anybody a retracted message of
-// history, because it is deleted. A gap in the offsets that they read means to them that messages are missing.
+// Nodes of earlier versions skip the entries of amendments. They cannot read a retracted message, because it is
+// deleted, and take the gap in the offsets for missing messages.
 
 // maxRetracted is the number of retractions that a room remembers.
 const maxRetracted = "1024"
 
-// luaAmendments defines firstOf, which returns the offset of the first of the room's last keep messages, and at most
-// 4*keep positions before top; amendments, which returns the offsets without entries and the edited
-// messages in a range, or nothing if the room has no amendments; and current, which returns the entry of an edited
-// message with the payload of its last edit.
+// luaAmendments defines three functions. firstOf returns the offset of the first of the room's last keep messages, at
+// most 4*keep positions before top. amendments returns the offsets in a range that have no message, and the edited
+// messages with the offsets of their last edits; nothing if the room has no amendments. current returns the entry of
+// an edited message with the payload of its last edit.
 const luaAmendments = `
 local function firstOf(am, top, keep)
   if redis.call('EXISTS', am) == 0 then return top - keep + 1 end
@@ -62,10 +62,10 @@ local function current(h, entry, last)
 end
 `
 
-// luaAmend is a part of luaSay: it defines amend, which publishes an amendment. It does not publish a second retraction of a
-// message, nor an edit of a message that is not in history; of the latter, refused has the numbers in the batch.
+// luaAmend is a part of luaSay: it defines amend, which publishes an amendment. amend ignores a second retraction of a
+// message. It refuses an edit of a message that is not in history: it adds the number of the edit in the batch to refused.
 //
-// A failover may have moved the message to another offset. Then amend looks for it in the last messages.
+// After a failover the message may have another offset. amend then searches the last messages for its id.
 const luaAmend = `
   local refused, number = '', 0
 
@@ -124,9 +124,9 @@ const luaAmend = `
   end
 `
 
-// luaLastVersion defines lastVersion, which returns the entry in which a staged message or edit is published
-// again: with the payload of the last staged edit, and nothing for a retracted message and for edits before the last
-// amendment. Thus no node receives a version that was replaced before.
+// luaLastVersion defines lastVersion, which returns the entry that replaces a staged message or edit when it is published
+// again: the same with the payload of the last staged edit. It returns nothing for a retracted message, and for an edit that
+// a later amendment replaces. Thus no node receives a version that was replaced before.
 const luaLastVersion = `
 local function lastVersion(room, entry)
   local kind, id = string.match(entry, '^amend %S+ (%a):([%w_-]+):')
@@ -143,7 +143,7 @@ local function lastVersion(room, entry)
 end
 `
 
-// amendedIn returns the amendments in batches, in the form of stageScript.
+// amendedIn returns the amendments in batches as pairs of arguments of stageScript.
 func amendedIn(batches []sent) (out []any) {
 	for i := range batches {
 		for _, m := range batches[i].messages {
@@ -198,7 +198,8 @@ func (e *entry) amendment() cluster.Amendment {
 	return cluster.Amendment{Message: e.amends, At: e.at, Retract: e.retract, Payload: []byte(e.payload)}
 }
 
-// refused returns the numbers of the refused edits in the first word of the answer of a script: "<generation>!<number>...".
+// refused parses the first word of an answer of luaSay, "<generation>!<number>...", and returns the numbers of the refused
+// edits in the batch, from 1; nil: none.
 func refused(word string) map[int]bool {
 	_, list, ok := strings.Cut(word, "!")
 	if !ok {

@@ -20,7 +20,7 @@ func textOf(id, text string) string {
 	return string(wire.AppendPayload(nil, wire.Payload{ID: id, Message: wire.Message{Text: text}, Room: "r", From: "a", Context: "user", SentAt: 1}))
 }
 
-// staged returns a batch of entries of the room t/r in history, accepted at a time by Redis' clock.
+// stagedBatch returns a batch of entries of the room t/r, which keeps history. order is the time of the batch by Redis' clock, in µs.
 func stagedBatch(seq uint64, order int64, entries ...entry) sent {
 	s := sent{seq: seq, order: order, at: time.Now()}
 	for i, e := range entries {
@@ -49,9 +49,9 @@ func entriesOf(t *testing.T, n *Node, p *partition) (all []string) {
 	return all
 }
 
-// TestMessagesArePublishedAgainInTheirLastVersion checks the messages and amendments that a master has lost: a retracted message is not
-// published again, an edited one has its last version, and edits before the last amendment are left out; also if
-// the retraction is on the master, or in a later batch.
+// TestMessagesArePublishedAgainInTheirLastVersion checks how nodes publish lost messages and amendments again: an edited message has
+// its last version, edits that a later amendment replaces are left out, and so are retracted messages, even if the retraction is on
+// the master or in a later batch.
 func TestMessagesArePublishedAgainInTheirLastVersion(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "ZADD", p.keys.of("rt", "t/r"), 7, "known")
@@ -81,7 +81,7 @@ func TestMessagesArePublishedAgainInTheirLastVersion(t *testing.T) {
 	}
 }
 
-// TestAmendmentsFollowAMessageThatMoved checks an edit whose offset is of an earlier epoch: the message is found by its id.
+// TestAmendmentsFollowAMessageThatMoved checks that an edit finds its message by the id if the offset is of an earlier epoch.
 func TestAmendmentsFollowAMessageThatMoved(t *testing.T) {
 	w := newTestCluster(t, Config{Addresses: []string{redistest.Start(t).Address()}})
 	n := w.nodes[0]
@@ -115,9 +115,9 @@ func TestAmendmentsFollowAMessageThatMoved(t *testing.T) {
 	}
 }
 
-// TestEarlierVersionsSkipAmendments checks the records of amendments against what nodes of the earlier version do with them: they know
-// the versions "1" and "gap" of an entry, and skip others without counting them as malformed. The texts must not change, because nodes
-// of both versions may run together.
+// TestEarlierVersionsSkipAmendments checks that nodes of the earlier version skip the entries of amendments: those nodes know the
+// versions "1" and "gap" of an entry, and skip others without counting them as malformed. The texts must not change, because nodes of
+// both versions may run together.
 func TestEarlierVersionsSkipAmendments(t *testing.T) {
 	for want, e := range map[string]entry{
 		`amend n#x.7 E:m1:12 {"message":"new"}`: {id: "n#x.7", amends: "m1", at: 12, payload: `{"message":"new"}`},

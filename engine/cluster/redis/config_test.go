@@ -151,7 +151,7 @@ func TestReadmeNamesTheLeastUser(t *testing.T) {
 	}
 }
 
-// TestAStartedNodeDoesNotSayThatItHasNotStarted checks a call whose client has gone.
+// TestAStartedNodeDoesNotSayThatItHasNotStarted checks that awaitStart succeeds on a started node, even if ctx has ended.
 func TestAStartedNodeDoesNotSayThatItHasNotStarted(t *testing.T) {
 	n := &Node{started: make(chan struct{})}
 	close(n.started)

@@ -16,8 +16,8 @@ type entry struct {
 	id      string // it does not change when the message is published again
 	payload string
 	gap     bool
-	amends  string // the id of the message that the amendment changes; "": it is not an amendment
-	at      uint64 // the offset at which the publisher has found that message; 0: nowhere
+	amends  string // the id of the message that this amendment changes; "": it is not an amendment
+	at      uint64 // the offset at which the publisher has found that message; 0: it has not found it
 	retract bool
 }
 

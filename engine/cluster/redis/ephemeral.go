@@ -19,7 +19,7 @@ func (n *Node) publishCommand() string {
 	return "publish"
 }
 
-// onceEphemeral is a script that publishes a message if its id is new.
+// onceEphemeral is a script that publishes an ephemeral message of PublishOnce if its id is new, and keeps the id for a day.
 //
 //	KEYS once
 //	ARGV command channel message

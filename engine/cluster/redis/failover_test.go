@@ -174,9 +174,9 @@ func TestMembersAreToldOfAGapAfterALossOfOldMessages(t *testing.T) {
 	}
 }
 
-// TestAMessageIsPublishedOnceThoughAFailoverLosesIt checks that a message of PublishOnce that a failover loses is published
-// again by its node, and not by another one that publishes the same id; and that members who have it do not receive it
-// again if its node is dead and another one publishes it.
+// TestAMessageIsPublishedOnceThoughAFailoverLosesIt checks that its node publishes a message of PublishOnce again after a failover has
+// lost it, and that a call with the same id on another node does not. If the node of the message is dead, the other node publishes it,
+// and members who have it do not receive it again.
 func TestAMessageIsPublishedOnceThoughAFailoverLosesIt(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)

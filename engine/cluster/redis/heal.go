@@ -16,9 +16,9 @@ const (
 
 // sinceScript reads the messages of a room after a position. It answers with the room's
 // epoch, the offset of its last message, the offset at which the reader must go on, the former
-// epochs with their last offsets, the latest first, the ids of messages that were retracted after that offset,
-// and pairs of offset and entry. The entry is empty at an offset of a retracted message or of an amendment before the
-// last one; see amend.go.
+// epochs with their last offsets, the latest first, the ids of messages that were retracted at or after the offset from
+// which it reads, and pairs of offset and entry. The entry is empty if its message was retracted, or if a later amendment
+// replaces it; see amend.go.
 //
 // The reader passes its last position in each of its latest epochs, the present one first. In an
 // epoch that the room knows, the room and the reader agree up to the end of the epoch or the
@@ -94,7 +94,7 @@ type page struct {
 	messages []envelope
 	top      uint64 // offset of the last message of the room
 
-	retracted map[string]bool // ids of messages that were retracted after from; nil: none
+	retracted map[string]bool // ids of messages that were retracted at or after from; nil: none
 }
 
 // full reports whether the page ends with the room's last message.

@@ -11,9 +11,9 @@ import (
 )
 
 // readScript reads history after a position: the epoch, the offset of the room's last message, 1
-// if messages are missing, the former epochs with their last offsets, and pairs of offset and entry; see amend.go. If a room has no position, it begins an
-// epoch. A binary search finds the first message that is young enough, because offsets have no
-// gaps.
+// if messages are missing, the former epochs with their last offsets, and pairs of offset and entry; see amend.go. If a
+// room has no position, it begins an epoch. A binary search finds the first message that is young enough: later offsets
+// have later times, and an offset without an entry counts as the next one.
 //
 // It answers ? while the generation is unsettled, because lost messages may be published again.
 //

@@ -23,7 +23,7 @@ import (
 //	moot:{t}:m:ROOM         string: the room's state: position, generation, former epochs and marks (see say.go)
 //	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes of its messages
 //	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry; if the room has history, t: its time of arrival, ms, and b: the bytes of the entries before it
-//	moot:{t}:o:ROOM ID      string: the position of a message that is published once, EPOCH:OFFSET; "": it is ephemeral
+//	moot:{t}:o:ROOM ID      string: the position of a message of PublishOnce, EPOCH:OFFSET; "": it is ephemeral
 //	moot:{t}:am:ROOM, rt:ROOM  zset: see amend.go; they exist if messages of the room were edited or retracted
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel of probes

@@ -27,8 +27,8 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // beatScript renews a process's lease. It answers with: 1 if the process was recorded, how often
 // its members were handed to others, the generation, the name of the data (another name means
 // that Redis has lost its data), 1 if the generation is unsettled, the number of sessions that
-// must end, the time by Redis' clock, the end of the next lease, the rooms whose users nobody has announced for
-// unannouncedTime, and the processes whose leases have ended.
+// must end, the time by Redis' clock, the end of the next lease, the rooms with users that have waited longer than
+// unannouncedTime to be announced, and the processes whose leases have ended.
 //
 // While Redis does not answer, no node can renew its lease. The first beat after half a lease
 // without a beat of any node begins a grace of one lease, in which no process counts as dead. A
@@ -123,7 +123,7 @@ type beatResult struct {
 	unsettled  bool          // the generation is unsettled
 	ending     bool          // there are sessions that must end
 	next       time.Duration // time until the next lease ends
-	silent     []string      // keys of rooms whose users nobody has announced
+	silent     []string      // keys of rooms with users that no node has announced in time
 	ended      []string      // the processes whose leases have ended
 }
 

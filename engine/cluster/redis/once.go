@@ -10,13 +10,14 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// The script that publishes a message records the id of PublishOnce in the same step (see luaSay), and so does the script
-// that publishes lost messages again: the id is a part of the entry. A failover therefore loses both or neither.
+// The script that publishes a message records the id of PublishOnce in the same step (see luaSay). So does the script that
+// publishes lost messages again, because the id is a part of the entry. A failover therefore loses the message and the id
+// together, or neither.
 
-// once returns the key of an id of PublishOnce.
+// once returns the key for an id of PublishOnce.
 func (k keys) once(room, id string) string { return k.of("o", room) + " " + id }
 
-// PublishOnce implements cluster.Broker. It reads the position with a command of its own.
+// PublishOnce implements cluster.Broker. It takes one more command than Publish, which reads the position.
 func (n *Node) PublishOnce(ctx context.Context, room cluster.RoomID, id string, payload []byte, keep cluster.Retention) (at cluster.Position, err error) {
 	if err := cluster.CheckOnce(id); err != nil {
 		return at, err

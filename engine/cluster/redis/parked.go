@@ -99,7 +99,7 @@ func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return err
 }
 
-// Redirect implements cluster.Sessions. Redis outlives the nodes, so it is the same as Park.
+// Redirect implements cluster.Sessions. It is the same as Park, because Redis outlives the nodes.
 func (n *Node) Redirect(ctx context.Context, key string, redirect []byte, ttl time.Duration) error {
 	return n.Park(ctx, key, redirect, ttl)
 }

@@ -121,7 +121,7 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 type form struct {
 	version string
 	once    string // the id of PublishOnce; "": none
-	header  string // between the entry's id and the payload
+	header  string // the text between the entry's id and the payload
 }
 
 // publish publishes a message or an amendment.

@@ -12,8 +12,8 @@ import (
 )
 
 // removals are the members of dead nodes and the parked sessions that this node has removed from
-// a partition within the last Heal.For, and the users that it has announced. A failover may lose these removals: the node repeats them
-// before it reports to the new generation. No node takes members or sessions until all nodes have
+// a partition within the last Heal.For, and the users that it has announced in that time. A failover may lose them: the node
+// repeats them before it reports to the new generation. No node takes members or sessions until all nodes have
 // reported, so that leave does not run twice for a membership. The methods of removals may be
 // called concurrently.
 type removals struct {

@@ -98,8 +98,8 @@ func (l *publisher) tidy(now time.Time) {
 // publisher's last batch, and a state: 0 settled, 1 unsettled, 2 unsettled and the publisher has
 // reported.
 //
-// It also stages the amendments in the batches: amended has, by room and message, R of a retraction, or the time
-// and the payload of the last edit.
+// It also stages the last amendment of each message in the batches. The hash amended has for each room and message R, if
+// it was retracted, or the time and the payload of its last edit.
 //
 //	KEYS gen settling pub staged batches reported amended
 //	ARGV generation process last former n (room/message amendment)*n (order number batch)*

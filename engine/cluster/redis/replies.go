@@ -12,19 +12,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Limits of a reply of Redis. go-redis allocates what the header of a string or an array claims
-// before the bytes arrive, and reads nested arrays by recursion. A damaged or hostile server could
-// end the process by a claim. The largest replies to commands of a node are a tenth of a limit.
+// Limits of a reply of Redis. go-redis allocates the memory that the header of a string or an array
+// claims before the bytes arrive, and reads nested arrays by recursion. Without the limits a damaged or hostile
+// server could exhaust the memory or the stack of the process. The replies to commands of a node need at most a
+// tenth of each limit.
 const (
 	maxReplyString   = 32 << 20 // bytes of one string
-	maxReplyElements = 1 << 20  // of all arrays of one reply together
+	maxReplyElements = 1 << 20  // elements of all arrays of one reply together
 	maxReplyLine     = 64 << 10 // bytes of a status or an error
 	maxReplyNumber   = 24       // bytes of a number or a length
-	maxReplyDepth    = 16       // arrays within each other
+	maxReplyDepth    = 16       // levels of nested arrays
 )
 
-// errReply is wrapped in the errors of a checkedConn. It is not an answer of Redis, so the
-// connection counts as broken.
+// errReply is the error that a checkedConn wraps. go-redis takes it for a failure of the connection, and closes the
+// connection.
 var errReply = errors.New("redis sent a reply that is not valid")
 
 // dialChecked returns a dialer whose connections check the replies. base connects to a server; nil: over
@@ -48,7 +49,7 @@ func (c *Config) dialChecked() dialer {
 }
 
 // checkedConn is a connection to Redis. Its Read fails at the header of a reply that exceeds a
-// limit, before the reader of the reply sees the header's end.
+// limit, before go-redis receives the whole header.
 type checkedConn struct {
 	net.Conn
 	replies replies
@@ -72,15 +73,15 @@ type checkedSocket struct {
 // replies follows the replies of a connection in RESP2 or RESP3, piece by piece. go-redis speaks RESP3 with sentinels.
 type replies struct {
 	wrong    error
-	kind     byte   // of the line that has begun; 0: none
+	kind     byte   // first byte of the line that has begun; 0: none
 	line     int    // bytes of that line
 	number   []byte // of that line, if it is a length
-	skip     int    // bytes of a string, with its end, that have not arrived
-	elements int    // that the arrays of the reply claim
-	open     []int  // elements that the arrays around the next value lack, from the outermost
+	skip     int    // bytes of a string and its \r\n that have not arrived
+	elements int    // number of elements that the arrays of the reply claim
+	open     []int  // for each array that has not ended, from the outermost: the number of elements that are missing
 }
 
-// check follows b. After an error it returns the same error.
+// check checks b, the next bytes of the connection. After an error it returns the same error again.
 func (r *replies) check(b []byte) error {
 	for len(b) > 0 && r.wrong == nil {
 		switch {
@@ -101,7 +102,7 @@ func (r *replies) check(b []byte) error {
 	return r.wrong
 }
 
-// begin begins a line of that kind.
+// begin begins a line with its first byte.
 func (r *replies) begin(kind byte) {
 	switch kind {
 	case '+', '-', ':', '_', '#', ',', '(', '$', '!', '=', '*', '~', '>', '%':
@@ -111,7 +112,7 @@ func (r *replies) begin(kind byte) {
 	}
 }
 
-// more follows a line and returns the bytes after it.
+// more checks the next bytes of a line, and returns the bytes after the line.
 func (r *replies) more(b []byte) (rest []byte) {
 	end := bytes.IndexByte(b, '\n') + 1
 	part := b[:end]
@@ -160,10 +161,10 @@ func (r *replies) endLine() {
 	}
 }
 
-// isString reports whether the line is the length of a string: of an error or a verbatim string as well.
+// isString reports whether the line has the length of a string, of an error or of a verbatim string.
 func (r *replies) isString() bool { return r.kind == '$' || r.kind == '!' || r.kind == '=' }
 
-// isArray reports whether the line is the length of an array, a set, a push message or a map.
+// isArray reports whether the line has the length of an array, a set, a push message or a map.
 func (r *replies) isArray() bool {
 	return r.kind == '*' || r.kind == '~' || r.kind == '>' || r.kind == '%'
 }
@@ -176,7 +177,7 @@ func (r *replies) values(n int) int {
 	return n
 }
 
-// end ends a value, and the arrays whose last element it is.
+// end ends a value, and each array of which it is the last element.
 func (r *replies) end() {
 	r.kind = 0
 	for last := len(r.open) - 1; last >= 0; last-- {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestRepliesThatClaimTooMuchAreRefused checks that a server that claims lengths without sending
-// bytes costs no memory and does not end the process, and that the error names the claim.
+// TestRepliesThatClaimTooMuchAreRefused checks replies with large lengths and few bytes: they take no
+// memory, do not end the process, and fail with an error that has the length.
 func TestRepliesThatClaimTooMuchAreRefused(t *testing.T) {
 	nested := strings.Repeat("*1\r\n", 1<<16)
 	for reply, want := range map[string]string{
@@ -88,8 +88,8 @@ func lyingServer(t *testing.T, reply string) dialer {
 	}
 }
 
-// FuzzReplies checks that the places where a reply is cut do not matter, and that what is claimed
-// stays within the limits.
+// FuzzReplies checks that the result does not depend on how the bytes of a reply arrive, and that lengths stay within the
+// limits.
 func FuzzReplies(f *testing.F) {
 	for _, s := range []string{"+OK\r\n", "-ERR x\r\n", ":1\r\n", "$3\r\nabc\r\n$-1\r\n", "*2\r\n$0\r\n\r\n*0\r\n+x\r\n", "*-1\r\n:5\r\n", "$2000000000\r\n", "*3\r\n*1\r\n:1\r\n*2\r\n$1\r\nx\r\n:2\r\n-E\r\n+a\r\n"} {
 		f.Add([]byte(s))
@@ -109,7 +109,7 @@ func FuzzReplies(f *testing.F) {
 	})
 }
 
-// TestRepliesAreFollowed checks that valid replies end where they should.
+// TestRepliesAreFollowed checks that the end of valid replies is found, wherever they are cut.
 func TestRepliesAreFollowed(t *testing.T) {
 	all := "+OK\r\n-ERR x\r\n:1\r\n$3\r\na\nc\r\n$-1\r\n*0\r\n*-1\r\n*3\r\n$0\r\n\r\n*2\r\n:1\r\n*1\r\n+x\r\n$1\r\n\n\r\n" +
 		"%2\r\n+a\r\n*1\r\n:1\r\n$1\r\nb\r\n_\r\n~1\r\n#t\r\n,1.5\r\n(123\r\n!3\r\nERR\r\n=5\r\ntxt:a\r\n>2\r\n+x\r\n%0\r\n"

@@ -28,8 +28,8 @@ type seat struct {
 	member  cluster.MemberRecord
 	parting bool // leave is running
 
-	recorded  bool // Redis has the member, whose user is to be announced
-	announced bool // the user was announced since
+	recorded  bool // Redis has the member, and its user is to be announced
+	announced bool // the user was announced after that
 }
 
 // place is a room and the id of a present or former member.
@@ -62,7 +62,7 @@ func (r *roster) add(room cluster.RoomID, m cluster.MemberRecord) bool {
 	return true
 }
 
-// markRecorded records that Redis has a member, whose user is to be announced.
+// markRecorded notes that Redis has a member whose user is to be announced.
 func (r *roster) markRecorded(room cluster.RoomID, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,7 +83,7 @@ func (r *roster) unannounced(room cluster.RoomID) (all []*seat) {
 	return all
 }
 
-// markAnnounced records that the users of members were announced.
+// markAnnounced notes that the users of recorded members were announced.
 func (r *roster) markAnnounced(all []*seat) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

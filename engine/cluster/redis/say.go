@@ -58,7 +58,8 @@ func parseState(w string) (position, error) {
 //
 // items are the messages, from index at: "@BYTES TENANT" begins the rooms of a tenant and has the
 // bytes of its messages, "=KEEP KEEPFOR KEEPBYTES" sets the retention of the rooms that follow, ":ROOM"
-// begins the messages of a room, "^ID" precedes an entry of PublishOnce, and other items are entries. total is the bytes of all entries.
+// begins the messages of a room, "^ID" precedes an entry of PublishOnce, and other items are entries.
+// total is the bytes of all entries.
 //
 // A room's stream has the messages with which nodes heal: those of the last window ms, at least
 // 256 of the last 5 minutes, and the room's history. The stream is trimmed at marks. A mark has a
@@ -78,7 +79,7 @@ func parseState(w string) (position, error) {
 // room has a further eighth of its KEEPBYTES, k becomes the first of the messages that need at most
 // seven eighths.
 //
-// An entry of an amendment is published by amend; see luaAmend.
+// amend publishes the entries of amendments; see luaAmend.
 //
 // Strings cost a script more than commands do, because Lua hashes each of them. A room's numbers
 // are therefore one string, and a stream is trimmed once in 16 messages.
@@ -92,7 +93,7 @@ local function publish(items, at, total, base, gen, command, token, window, room
   -- Of a room: its retention, keys, epoch and numbers.
   local keep, keepFor, keepBytes, m, h, am, rt, channel, epoch = 0, 0, 0
   local o, k, b, l, a, c, ao, ttl, ends, began
-  -- Of an entry: the key of its id.
+  -- Of an entry of PublishOnce: the key of its id.
   local once
 
   -- What was said in the last span. The slots before are read only where this one is full enough for it.

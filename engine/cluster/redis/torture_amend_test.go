@@ -17,8 +17,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// A round has a room whose messages are edited and retracted on all nodes. Other goroutines read its history: it
-// never has a text that was retracted, or replaced, before the read.
+// A round has a room whose messages are edited and retracted on all nodes. Other goroutines read its history, which
+// never has a text that was retracted or replaced before the read.
 
 var amendedRoom = cluster.RoomID{Tenant: "default", Room: "amended"}
 
@@ -27,13 +27,13 @@ var amendedKeep = cluster.Retention{Messages: 300, For: 5 * time.Minute}
 // revised is the outcome of the amendments of a round.
 type revised struct {
 	mu       sync.Mutex
-	versions map[string]int  // the last version of each message whose edit was answered
-	gone     map[string]bool // messages whose retraction was answered
-	wrong    []string        // texts that history had too late
+	versions map[string]int  // by id of a message: the last version for which the edit has returned
+	gone     map[string]bool // ids of messages whose retraction has returned
+	wrong    []string        // texts that history had after they were replaced or retracted
 	reads    int
 }
 
-// answered returns copies of what was answered until now.
+// answered returns copies of versions and gone.
 func (v *revised) answered() (versions map[string]int, gone map[string]bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

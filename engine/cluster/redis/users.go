@@ -13,17 +13,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// The scripts that record and remove members also count the members of each user in a room. A user whose count leaves or
-// reaches zero is put on a list of the room. The node that announces takes the list, marks the users as announced, and
-// keeps the announcement in Redis until it is published: if the node dies, another one publishes it.
+// The scripts that record and remove members also count the members of each user in a room. When a count becomes zero, or
+// is zero no more, they put the user on a list of the room. The node that announces takes users from the list, marks them
+// as announced, and keeps the announcement in Redis until it is published. If the node dies, another one publishes it.
 //
-// A failover may lose the last of these steps. Therefore no user is announced for one lease after it. In that time all
-// nodes record their members again, and tell which users were announced (addScript), and nodes that have announced lost
-// announcements repeat their marks (announceAgain).
+// A failover may lose the last of these steps. Therefore no node announces users for one lease after a failover. In that
+// time all nodes record their members again, with the users that were announced (addScript), and each node repeats the
+// marks of the announcements that it has published (announceAgain).
 
-// luaUsers defines userOf, which returns the user in a record, and userIn and userOut, which count a member of a user.
-// userStays is for a member that was counted. announce is ” if the user is not announced, 'new' if the user is to be
-// announced, and 'known' if that was done before a failover. base is the beginning of keys.
+// luaUsers defines userOf, which returns the user in a record; userIn and userOut, which count a member of a user that
+// joins or leaves; and userStays, for a member that is counted already. announce is empty if the user is not to be
+// announced, 'new' if the user is to be announced, and 'known' if the user was announced before a failover. base is the
+// beginning of the names of the keys.
 const luaUsers = `
 local function userOf(record) return string.match(record, '^%d+ {"moot.user":"(%x*)"') end
 local function userChanged(base, room, user)
@@ -76,13 +77,13 @@ local function userOut(base, room, user)
 end
 `
 
-// unannouncedTime is the time in ms after which other nodes announce users.
+// unannouncedTime is the time in ms after which other nodes announce users that a node should have announced.
 const unannouncedTime = "2000"
 
 // mostAnnounced is the largest number of users in an announcement.
 const mostAnnounced = 500
 
-// announceMode returns the argument announce of addScript.
+// announceMode returns the argument announce of addScript; see luaUsers.
 func announceMode(m *cluster.MemberRecord, announced bool) string {
 	switch {
 	case !m.Announce || m.User == "":
@@ -93,9 +94,10 @@ func announceMode(m *cluster.MemberRecord, announced bool) string {
 	return "new"
 }
 
-// announceScript ends the announcement with the id done, and answers with the next one: some, its id, number and text. It
-// answers none if there is none, and wait if another process is announcing or the cluster recovers from a failover.
-// The text of an announcement is <users>|<joined,...>|<left,...>.
+// announceScript ends the announcement with the id done, if done is not empty, and answers with the next one: the word
+// some, its id, number and text. It answers none if there is none, and wait if another process is announcing or the
+// cluster recovers from a failover. The text of an announcement is <users>|<joined,...>|<left,...>; most is the largest
+// number of users in it.
 //
 //	KEYS u ud ua un ul ug settling alive
 //	ARGV process room id done most
@@ -179,8 +181,8 @@ func (n *Node) Announce(ctx context.Context, room cluster.RoomID, publish func(c
 	}
 }
 
-// nextAnnouncement ends an announcement and returns the next one. Without an id there is none; nil means that the caller must
-// wait.
+// nextAnnouncement ends the announcement with the id last, and returns the next one. The result has no id if there is none.
+// It is nil, without an error, if another node is announcing or the cluster recovers from a failover.
 func (n *Node) nextAnnouncement(ctx context.Context, room cluster.RoomID, last string) (*announced, error) {
 	p, key := n.at(room)
 	k := p.keys
@@ -233,7 +235,7 @@ func (a *announced) parse() (one cluster.Announcement, err error) {
 	return one, nil
 }
 
-// addUsers records an announcement.
+// addUsers notes an announcement, in place of the one with the same id.
 func (r *removals) addUsers(a announced) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -246,7 +248,7 @@ func (r *removals) addUsers(a announced) {
 	r.users = append(r.users, a)
 }
 
-// published records that an announcement was published.
+// published notes that an announcement was published.
 func (r *removals) published(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -263,8 +265,8 @@ func (r *removals) announcements() []announced {
 	return append([]announced(nil), r.users...)
 }
 
-// announceAgainScript repeats the marks of an announcement that a failover has lost. If it is being published, the script
-// also records that.
+// announceAgainScript repeats the marks of an announcement that a failover has lost. If publishing is 1, it also records
+// that the process is publishing the announcement.
 //
 //	KEYS u ud ua un ul
 //	ARGV process room id number text publishing joined left
@@ -286,7 +288,7 @@ end
 if ARGV[6] == '1' then redis.call('HSET', KEYS[4], 'id', ARGV[3], 'by', ARGV[1], 'text', ARGV[5]) end
 return 1`)
 
-// announceAgain lets no node announce users for one lease, and repeats the marks of the announcements of this node.
+// announceAgain keeps all nodes from announcing users for one lease, and repeats the marks of this node's announcements.
 func (p *partition) announceAgain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*readTimeout)
 	defer cancel()
@@ -310,7 +312,7 @@ func (p *partition) announceAgain(ctx context.Context) error {
 	return nil
 }
 
-// offerUnannounced passes rooms whose users nobody has announced to the handler.
+// offerUnannounced passes the rooms to Handler.Unannounced, each in a goroutine. rooms are keys of rooms.
 func (p *partition) offerUnannounced(rooms []string) {
 	for _, key := range rooms {
 		room, err := parseRoomKey(key)
@@ -328,7 +330,7 @@ func (p *partition) offerUnannounced(rooms []string) {
 	}
 }
 
-// usersScript answers with the number of users in a room, and the values of some of them.
+// usersScript answers with the number of users in a room, and the values of some users: see u in keys.go.
 //
 //	KEYS u
 //	ARGV user*

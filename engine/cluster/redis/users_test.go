@@ -42,7 +42,7 @@ func (a *announcements) list() string {
 	return fmt.Sprint(a.all)
 }
 
-// announces waits until all nodes have announced what there is.
+// announces waits until the nodes have announced all changes.
 func (tr *testCluster) announces(a *announcements, nodes ...*recorder) {
 	tr.Helper()
 	for _, n := range nodes {
@@ -59,8 +59,8 @@ func (tr *testCluster) as(n *recorder, id, user string) {
 	tr.must(n.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: id, User: user, Announce: true}))
 }
 
-// TestUsersAreAnnouncedOnceThoughAFailoverLosesIt checks users whose join or leave was announced, and lost by a failover with the
-// announcement: users who have joined, who have left, who have come back, and who were announced by another node.
+// TestUsersAreAnnouncedOnceThoughAFailoverLosesIt checks that users are not announced again after a failover has lost their changes
+// and the announcements. The users have joined, left or come back, and another node has announced some of them.
 func TestUsersAreAnnouncedOnceThoughAFailoverLosesIt(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -85,7 +85,7 @@ func TestUsersAreAnnouncedOnceThoughAFailoverLosesIt(t *testing.T) {
 	tr.announces(&told, a, b)
 	want := "[+leaves +returns +stays +joins +visits -leaves -returns +returns -visits]"
 	if got := told.list(); got != want {
-		t.Fatalf("announced were %s, want %s", got, want)
+		t.Fatalf("the nodes announced %s, want %s", got, want)
 	}
 	successor()
 	eventually(t, "the members are recorded again", func() bool {
@@ -94,11 +94,11 @@ func TestUsersAreAnnouncedOnceThoughAFailoverLosesIt(t *testing.T) {
 	})
 	tr.announces(&told, a, b)
 	if got := told.list(); got != want {
-		t.Errorf("after the failover announced were %s, want %s", got, want)
+		t.Errorf("after the failover the nodes have announced %s, want %s", got, want)
 	}
 	total, members, err := b.Users(tr.ctx, hall, []string{"stays", "leaves", "returns", "joins", "visits"})
 	if fmt.Sprint(total, members, err) != "3 [1 0 1 2 0] <nil>" {
-		t.Errorf("counted are %d users, members %v, %v", total, members, err)
+		t.Errorf("the room has %d users with %v members, %v", total, members, err)
 	}
 	for _, id := range []string{"a-1", "a-4"} {
 		tr.must(a.Remove(tr.ctx, hall, id))
@@ -108,11 +108,12 @@ func TestUsersAreAnnouncedOnceThoughAFailoverLosesIt(t *testing.T) {
 	}
 	tr.announces(&told, a, b)
 	if got := told.list(); got != want[:len(want)-1]+" -joins -returns -stays]" {
-		t.Errorf("at the end announced were %s", got)
+		t.Errorf("at the end the nodes have announced %s", got)
 	}
 }
 
-// TestAnAnnouncementOutlivesAFailover checks an announcement that is being published while a failover loses it, and its users.
+// TestAnAnnouncementOutlivesAFailover checks that an announcement is published once if a failover loses it, and the changes of its
+// users, while a node publishes it.
 func TestAnAnnouncementOutlivesAFailover(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -143,12 +144,12 @@ func TestAnAnnouncementOutlivesAFailover(t *testing.T) {
 	tr.must(err)
 	tr.announces(&told, a, b)
 	if got := told.list(); got != "[+bob +ann -bob]" {
-		t.Errorf("announced were %s", got)
+		t.Errorf("the nodes announced %s", got)
 	}
 }
 
-// TestUsersThatANodeOfAnEarlierVersionLeftAreForgotten checks counts of a room whose members were removed by a node that does not
-// count users: the next member finds none of them.
+// TestUsersThatANodeOfAnEarlierVersionLeftAreForgotten checks that the next member of a room resets the counts of users that an
+// earlier version left there: it removes members without counting users.
 func TestUsersThatANodeOfAnEarlierVersionLeftAreForgotten(t *testing.T) {
 	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{redistest.Start(t).Address()}}, "a")
@@ -158,12 +159,12 @@ func TestUsersThatANodeOfAnEarlierVersionLeftAreForgotten(t *testing.T) {
 	tr.as(a, "a-1", "bob")
 	total, members, err := a.Users(tr.ctx, tr.rooms[0], []string{"ann", "bob"})
 	if fmt.Sprint(total, members, err) != "1 [0 1] <nil>" {
-		t.Errorf("counted are %d users, members %v, %v", total, members, err)
+		t.Errorf("the room has %d users with %v members, %v", total, members, err)
 	}
 }
 
-// TestRoomsWithoutUsersHaveNoKeysOfUsers checks that members without users leave nothing to count users, and that users who
-// have left leave at most the number of the last announcement.
+// TestRoomsWithoutUsersHaveNoKeysOfUsers checks that members without users make no keys for users, and that users who have left
+// leave only the number of the last announcement.
 func TestRoomsWithoutUsersHaveNoKeysOfUsers(t *testing.T) {
 	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{redistest.Start(t).Address()}}, "a")

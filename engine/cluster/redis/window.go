@@ -21,8 +21,8 @@ type window struct {
 	once  []string // the last ids of PublishOnce, at most mostOnce
 }
 
-// mostOnce is the number of ids of PublishOnce that a window remembers. Redis remembers all of them; the window knows those
-// that a failover loses together with the node that published the message.
+// mostOnce is the number of ids of PublishOnce that a window remembers. Redis remembers all ids for a day. The window is for
+// the case that a failover loses the last ids and their node is dead: a receiver then ignores the repeated message.
 const mostOnce = 64
 
 type latest struct {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	atMost = 9 * time.Minute // of all tests of a folder: a busy machine with the race detector takes its time
+	atMost = 9 * time.Minute // for all tests of a folder, on a busy machine with the race detector
 	ending = 5 * time.Second // for Node.js to end afterwards
 )
 

@@ -31,7 +31,7 @@ func New(file *datafile.File) *Store {
 	return &Store{file: file, followers: map[string]map[*follower]struct{}{}}
 }
 
-// follower calls f for each change. Changes are passed during a turn, so they keep their order.
+// follower receives each change by f, which is called during a turn of the file: the calls have the order of the changes.
 type follower struct{ f func(moderation.Change) }
 
 // Set implements [moderation.Store].

@@ -18,7 +18,7 @@ type Store struct {
 	tenants map[string]*tenant
 }
 
-// tenant is a tenant that has had items. A store never forgets it, because its version must not go back.
+// tenant has the items of a tenant. The store keeps it even without items, because the version must not go back.
 type tenant struct {
 	items    map[string]review.Item             // by ID
 	waiting  map[review.Kind]*btree.Set[string] // IDs of the items that are not decided; "": of both kinds
@@ -176,7 +176,8 @@ func (s *Store) List(ctx context.Context, tenant string, q review.Query) (page [
 	return page, next, nil
 }
 
-// ascend passes the IDs after the cursor to f, in order, until it returns false: those that the query selects, and others.
+// ascend passes IDs after the cursor to f, in order, until f returns false. They are those of all items that the query selects,
+// and of some others.
 func (t *tenant) ascend(q *review.Query, f func(id string) bool) {
 	after := func(id string) bool { return id <= q.Cursor || f(id) }
 	switch {

@@ -39,8 +39,7 @@ func (s *Store) begin(t *testing.T, id, by string) review.Item {
 	return one
 }
 
-// snapshot returns a function that replaces the data of a server by that of the time of snapshot, as a failover to a replica
-// that lags does.
+// snapshot copies the data of a server. It returns a function that restores the copy, like a failover to a replica that lags.
 func snapshot(t *testing.T, client *redis.Client) (failover func()) {
 	t.Helper()
 	keys, err := client.Keys(t.Context(), "*").Result()
@@ -64,7 +63,7 @@ func snapshot(t *testing.T, client *redis.Client) (failover func()) {
 	}
 }
 
-// eventually waits until state is true.
+// eventually waits until state returns true.
 func eventually(t *testing.T, what string, state func() bool) {
 	t.Helper()
 	if err := redistest.Await(what, state); err != nil {
@@ -72,8 +71,8 @@ func eventually(t *testing.T, what string, state func() bool) {
 	}
 }
 
-// TestChangesLostInAFailoverAreMadeAgain checks that nodes make their latest changes again after Redis has lost them, also if
-// they have made others since: additions, decisions and removals. The list of tenants has the tenant again.
+// TestChangesLostInAFailoverAreMadeAgain checks that nodes make their latest additions, decisions and removals again after Redis has
+// lost them, even if they have made other changes since. The list of tenants has the tenant again.
 func TestChangesLostInAFailoverAreMadeAgain(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := start(t, server.Client(), "moot"), start(t, server.Client(), "moot")
@@ -115,8 +114,8 @@ func TestChangesLostInAFailoverAreMadeAgain(t *testing.T) {
 	}
 }
 
-// TestALaterDecisionHolds checks two decisions about an item, of which a failover has lost the first before the second was
-// made: the second holds, and the node of the first cannot end it.
+// TestALaterDecisionHolds checks that the second of two decisions about an item holds if a failover has lost the first one before.
+// The node of the first decision cannot end it.
 func TestALaterDecisionHolds(t *testing.T) {
 	server := redistest.Start(t)
 	var log bytes.Buffer
@@ -150,7 +149,7 @@ func TestALaterDecisionHolds(t *testing.T) {
 	}
 }
 
-// TestChangesAreForgotten checks that a node forgets a change that Redis can no longer lose, and compares no more.
+// TestChangesAreForgotten checks that a node forgets a change when Redis can no longer lose it, and then stops comparing.
 func TestChangesAreForgotten(t *testing.T) {
 	server := redistest.Start(t)
 	s := start(t, server.Client(), "moot")
@@ -168,8 +167,8 @@ func TestChangesAreForgotten(t *testing.T) {
 	})
 }
 
-// TestATenantWithoutItemsHasNoKeys checks that a tenant whose items are gone takes no memory of Redis after a while, and is
-// then no longer listed.
+// TestATenantWithoutItemsHasNoKeys checks that a tenant without items has no keys in Redis after a while, and is no longer in the
+// list of tenants.
 func TestATenantWithoutItemsHasNoKeys(t *testing.T) {
 	server := redistest.Start(t)
 	s := start(t, server.Client(), "moot")
@@ -197,7 +196,7 @@ func TestATenantWithoutItemsHasNoKeys(t *testing.T) {
 	}
 }
 
-// TestChangesWaitForReplicas checks that a change that no replica has is an error, after which it may be there.
+// TestChangesWaitForReplicas checks that a change fails with ErrUnknown if no replica has it.
 func TestChangesWaitForReplicas(t *testing.T) {
 	server := redistest.Start(t)
 	s := start(t, server.Client(), "moot")
@@ -211,13 +210,13 @@ func TestChangesWaitForReplicas(t *testing.T) {
 	}
 }
 
-// firstRecord is a record as the first version with a review queue wrote it. It must not change: nodes of that version may
-// share the Redis with nodes of this one.
+// firstRecord is a record of the first version with a review queue. The form must not change: nodes of that version may
+// share Redis with nodes of this version.
 const firstRecord = "1048576 h o 1029 1764460860000\x00user:bob\x00user:bob\x00\x00r\x00" +
 	`{"id":"01je0000000000000000","kind":"held","state":"open","revision":1048576,"at":1764460800000,"until":1764460860000,"due":1764460860000,"user":"bob","room":"r","message":{"Text":"hi","JSON":false}}`
 
-// TestARecordOfTheFirstVersion checks that a record of the first version is read, and that new ones have its form; and that
-// fields that this version does not know are ignored.
+// TestARecordOfTheFirstVersion checks that this version reads a record of the first version, writes the same form, and ignores
+// unknown fields.
 func TestARecordOfTheFirstVersion(t *testing.T) {
 	want := review.Item{ID: "01je0000000000000000", Tenant: "t", Kind: review.Held, State: review.Open, Revision: revisionStep, At: 1764460800000, Until: 1764460860000,
 		Due: 1764460860000, User: "bob", Room: "r", Message: wire.Message{Text: "hi"}}

@@ -10,14 +10,14 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// A record is "REVISION KIND STATE SIZE DUE", OWNER, SUBJECT, UNIQUE, ROOM and the item as JSON, with a NUL between two of
-// them. KIND is h (held message) or r (report), STATE is d (decided) or o (another one). Scripts read all but the JSON.
+// A record is "REVISION KIND STATE SIZE DUE", OWNER, SUBJECT, UNIQUE, ROOM and the item as JSON, separated by NULs. KIND is
+// h (held message) or r (report), STATE is d (decided) or o (any other state). Scripts read all parts except the JSON.
 
 // letter returns the KIND of a record; "" for "".
 func letter(kind review.Kind) string { return string(kind[:min(1, len(kind))]) }
 
-// A revision is the number of changes, times 1,048,576, and a random number: after a failover has lost a change, another
-// change of the same item has another revision.
+// A revision is the number of changes times 1,048,576, plus a random number below that. If a failover loses a change and
+// another change takes its place, the two have different revisions.
 const revisionStep = 1 << 20
 
 func nextRevision(revision int64) int64 {

@@ -11,15 +11,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A failover loses changes that no replica had. Redis counts the changes of a process in each tenant, in the same script as
-// the change. If it has fewer than the process has made, the last ones are lost, and the process makes them again.
+// A failover loses changes that no replica had. The script of a change also counts the changes of the process in the tenant. If
+// the count in Redis is lower than the number that the process has made, the last changes are lost, and the process makes them
+// again.
 
 const (
-	restoreFor = 15 * time.Second // age up to which a failover may lose a change
-	restorable = 2 * time.Minute  // age up to which a lost change is made again; removals are marked as long
+	restoreFor = 15 * time.Second // age after which a failover can no longer lose a change
+	restorable = 2 * time.Minute  // age up to which a lost change is made again; removed items are marked for as long
 	checkEvery = time.Second      // time between two comparisons
 	checkTime  = 5 * time.Second  // time for one comparison
-	maxNoted   = 20_000           // changes of a tenant that are noted; further ones replace the oldest
+	maxNoted   = 20_000           // noted changes of a tenant; further ones replace the oldest
 
 	registerEvery = time.Minute      // time between two registrations of a tenant by a node
 	registeredFor = 10 * time.Minute // time for which a tenant without items stays on the list
@@ -39,7 +40,7 @@ type changes struct {
 	lost  []change         // to be made again, the oldest first
 }
 
-// note keeps a change until Redis can no longer lose it, and begins to compare.
+// note keeps a change until Redis can no longer lose it, and starts checkAll if it does not run.
 func (s *Store) note(tenant string, c change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +63,7 @@ func (s *Store) note(tenant string, c change) {
 	}
 }
 
-// lose makes the changes from a number on lost ones. Redis may have some of them: those are made again without an effect.
+// lose moves the changes from a number on to the lost ones. Redis may have some of them; making those again has no effect.
 func (c *changes) lose(from int64) {
 	var lost []change
 	for number, one := range c.noted {
@@ -75,7 +76,7 @@ func (c *changes) lose(from int64) {
 	c.lost = append(c.lost, lost...)
 }
 
-// checkAll compares until there are no changes that Redis may lose.
+// checkAll compares the noted changes with Redis every checkEvery, until Redis can lose none of them.
 func (s *Store) checkAll() {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
@@ -101,7 +102,7 @@ func (s *Store) checkAll() {
 	}
 }
 
-// check compares the changes of a tenant with those that Redis has, and makes lost ones again.
+// check compares the changes of a tenant with those that Redis has, and makes the lost ones again.
 func (s *Store) check(tenant string) error {
 	ctx, cancel := context.WithTimeout(s.ctx, checkTime)
 	defer cancel()
@@ -136,7 +137,7 @@ func (s *Store) check(tenant string) error {
 	return nil
 }
 
-// restore makes lost changes again and returns the number of those that it need not make any more.
+// restore makes lost changes again, in order. It returns the number of changes that are settled: made again, or too old.
 func (s *Store) restore(ctx context.Context, tenant string, lost []change) (made int, err error) {
 	restored, conflicts := 0, 0
 	for _, c := range lost {
@@ -185,7 +186,7 @@ func (s *Store) restore(ctx context.Context, tenant string, lost []change) (made
 	return made, err
 }
 
-// register puts a tenant on the list of tenants, before its first item.
+// register puts a tenant on the list of tenants, at most once in registerEvery. Put calls it before it stores an item.
 func (s *Store) register(ctx context.Context, tenant string) error {
 	now := time.Now()
 	s.mu.Lock()

@@ -52,7 +52,8 @@ local function set(id, record)
   call('HINCRBY', KEYS[8], kind .. 'b', size)
 end
 local function count(field) return tonumber(call('HGET', KEYS[8], field) or '0') end
--- changed records a change of the tenant. The version does not go back although the counters of a tenant without items end.
+-- changed increases the version of the tenant. The version is a time or higher, so that it does not go back after the counters
+-- of a tenant without items were deleted.
 local function changed()
   if call('EXISTS', KEYS[1]) == 0 then
     call('DEL', KEYS[8])
@@ -60,7 +61,7 @@ local function changed()
   end
   call('HSET', KEYS[8], 'version', string.format('%.0f', math.max(now, count('version') + 1)))
 end
--- own counts a change of the process, and returns their number.
+-- own counts a change of the process, and returns the number of its changes.
 local function own()
   local n = call('INCR', KEYS[10])
   call('PEXPIRE', KEYS[10], 600000)
@@ -68,7 +69,8 @@ local function own()
 end
 `
 
-// putScript returns a word, and with it: "ok" the number of the process's changes; "exists" the record of the item.
+// putScript returns a word, and a second value for two words: "ok" and the number of the process's changes, "exists" and the
+// record of the item that exists.
 // ARGV id revision record items bytes ofOwner
 var putScript = redis.NewScript(luaTenant + `
 local id, record = ARGV[1], ARGV[3]
@@ -110,8 +112,8 @@ call('PEXPIRE', KEYS[9], 120000)
 if had then changed() end
 return {own(), had and 1 or 0}`)
 
-// restoreScript makes a change again that a failover has lost: it sets an item unless that has as many changes, or was
-// removed. It returns a word, and the number of the process's changes. ARGV id record
+// restoreScript makes a change again that a failover has lost: it sets the item unless the item in Redis has at least as many
+// changes, or was removed. It returns a word, and the number of the process's changes. ARGV id record
 var restoreScript = redis.NewScript(luaTenant + `
 local id, record = ARGV[1], ARGV[2]
 local old = call('HGET', KEYS[1], id)
@@ -124,7 +126,8 @@ set(id, record)
 changed()
 return {'restored', own()}`)
 
-// dueScript returns the records of items that are due, each after its ID. It removes decided items that are.
+// dueScript returns the records of the items that are due and not decided, each after its ID. It removes the decided items that
+// are due.
 // ARGV now limit scanned
 var dueScript = redis.NewScript(luaTenant + `
 local out, ended = {}, false
@@ -141,7 +144,7 @@ end
 if ended then changed() end
 return out`)
 
-// listScript returns the cursor of the next page ("" after the last), and the records of the page, each after its ID.
+// listScript returns the cursor of the next page, "" on the last page, and the records of the page, each after its ID.
 //
 // KEYS items waiting decided subjects   ARGV decided kind room subject cursor limit scanned
 var listScript = redis.NewScript(`

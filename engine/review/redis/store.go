@@ -13,7 +13,7 @@
 //	moot:{review:TENANT}:c   hash: version; dropped; hn, hb, rn, rb, dn, db: numbers and bytes of held messages, reports, decided items
 //	moot:{review:TENANT}:g   sorted set: ID of an item that was removed in the last 2 minutes -> when, ms by Redis' clock
 //	moot:{review:TENANT}:w:PROCESS   string: number of the changes of a process in the last 10 minutes
-//	moot:{review}:tenants    sorted set: tenant that may have items -> when a node said so, ms by its clock
+//	moot:{review}:tenants    sorted set: tenant that may have items -> when a node last registered it, ms by its clock
 package redis
 
 import (
@@ -46,9 +46,9 @@ type Store struct {
 	work   sync.WaitGroup
 
 	mu         sync.Mutex
-	registered map[string]time.Time // when this node has put a tenant on the list of tenants
+	registered map[string]time.Time // when this node last registered a tenant
 	recent     map[string]*changes  // by tenant
-	checking   bool                 // the goroutine of check runs
+	checking   bool                 // checkAll runs
 }
 
 // New returns a store whose keys begin with prefix. A nil log is slog.Default. The caller closes the client,
@@ -135,7 +135,7 @@ func first(answer []any) (word string, rest any) {
 	return word, rest
 }
 
-// unknown returns the error of a change whose outcome is unknown; nil for nil.
+// unknown wraps the error of a change whose outcome is unknown; nil for nil.
 func unknown(err error) error {
 	if err == nil {
 		return nil

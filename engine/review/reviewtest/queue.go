@@ -12,8 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/review"
 )
 
-// pagesAreInOrder checks that pages have each item once, the oldest first, although others are added and decided in
-// between.
+// pagesAreInOrder checks that pages have each item once, the oldest first, while other items are added and decided.
 func pagesAreInOrder(w *world) {
 	var stay []review.Item
 	for i := range 4 {
@@ -68,7 +67,7 @@ func (w *world) refused(what string, one review.Item, limits review.Limits, want
 	}
 }
 
-// numbersAreBounded checks that a full tenant can decide, but not add.
+// numbersAreBounded checks that a full queue refuses new items, and accepts decisions.
 func numbersAreBounded(w *world) {
 	first := w.hold(w.a, w.item("0"))
 	for i := 1; i < Limits.Items; i++ {
@@ -97,8 +96,8 @@ func bytesAreBounded(w *world) {
 	w.hold(w.a, w.item("3", large))
 }
 
-// ownersAreBounded checks that an author has a limited number of items, which others do not use, and that authors without
-// a user share that of their address.
+// ownersAreBounded checks the limit of items of one author, which other authors do not use up, and that authors without a user
+// share the limit of their address.
 func ownersAreBounded(w *world) {
 	limits := Limits
 	limits.OfOwner = 2
@@ -113,7 +112,7 @@ func ownersAreBounded(w *world) {
 	w.hold(w.a, w.item("bo"))
 }
 
-// kindsAreSeparate checks that reports take no place of held messages, and that a reporter has a limit of targets.
+// kindsAreSeparate checks that reports do not count in the limits of held messages, and that a reporter has a limit of targets.
 func kindsAreSeparate(w *world) {
 	for i := range Limits.Items {
 		w.hold(w.a, w.item(fmt.Sprint(i)))
@@ -171,7 +170,7 @@ func (w *world) report(in review.Store, user, message, reporter string) review.I
 	return stored
 }
 
-// reportsCollapse checks that reports of one target are one item, with each reporter once, also after a decision.
+// reportsCollapse checks that the reports of one target are one item with each reporter once, even after a decision.
 func reportsCollapse(w *world) {
 	first := w.report(w.a, "bob", "m1", "ann")
 	second := w.report(w.b, "bob", "m1", "eve")
@@ -212,7 +211,7 @@ func reportsAtOnceCollapse(w *world) {
 	all.Wait()
 	got := w.list(review.Query{Limit: 10})
 	if len(got) != 1 || got[0].Reports != members || len(got[0].Reporters) != review.MaxReporters {
-		w.Errorf("there are %d items, the first of %d reports that names %d", len(got), got[0].Reports, len(got[0].Reporters))
+		w.Errorf("there are %d items; the first has %d reports and names %d reporters", len(got), got[0].Reports, len(got[0].Reporters))
 	}
 }
 
@@ -225,7 +224,7 @@ func reportsWhileDeciding(w *world) {
 	}
 }
 
-// aUserIsErased checks that nothing of a user stays, and everything of others does.
+// aUserIsErased checks that Erase removes all data of a user, and none of other users.
 func aUserIsErased(w *world) {
 	stays := w.hold(w.a, w.item("bobby"))
 	w.hold(w.a, w.item("bob", expires(time.Now().Add(time.Hour)), func(one *review.Item) { one.Unique = review.UniqueOf(review.Held, "k") }))
@@ -327,7 +326,7 @@ func endOfContextIsReturned(w *world) {
 	}
 }
 
-// invalidItemsAreRefused checks that a store refuses what it could not return.
+// invalidItemsAreRefused checks that a store refuses items that it could not return unchanged.
 func invalidItemsAreRefused(w *world) {
 	for what, change := range map[string]func(*review.Item){
 		"id": func(one *review.Item) { one.ID = "x" }, "room": func(one *review.Item) { one.Room = "a\x00" }, "user": func(one *review.Item) { one.User = "\xff" },

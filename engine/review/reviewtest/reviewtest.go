@@ -19,8 +19,8 @@ import (
 // Limits are the limits of most tests.
 var Limits = review.Limits{Items: 8, Bytes: 64 << 10, OfOwner: 4}
 
-// Run runs each test on the empty stores that start returns: two that share their items, such as two nodes of a cluster, or
-// one store twice.
+// Run runs each test with the stores that start returns. They are empty and share their items, like two nodes of a cluster; a
+// and b may be the same store.
 func Run(t *testing.T, start func(t *testing.T) (a, b review.Store)) {
 	for name, test := range map[string]func(w *world){
 		"AllFieldsAreKept":        allFieldsAreKept,
@@ -208,7 +208,7 @@ func changesNeedTheRevision(w *world) {
 	w.want(w.list(review.Query{Limit: 3}))
 }
 
-// aKeyHasOneItem checks that a key answers the same item until it is decided, also for callers at once.
+// aKeyHasOneItem checks that messages with the same Unique are one item until it is decided, even if they are held at once.
 func aKeyHasOneItem(w *world) {
 	key := func(one *review.Item) { one.Unique = review.UniqueOf(review.Held, "user:bob", "k") }
 	var all sync.WaitGroup
@@ -243,7 +243,7 @@ func aKeyHasOneItem(w *world) {
 	}
 }
 
-// oneDecisionWins checks that of several decisions at once one succeeds, and the others receive it.
+// oneDecisionWins checks that one of several decisions at once succeeds, and that the other callers receive that one.
 func oneDecisionWins(w *world) {
 	one := w.hold(w.a, w.item("bob"))
 	var all sync.WaitGroup
@@ -301,7 +301,7 @@ func (w *world) overdue(one review.Item) review.Item {
 	return stored
 }
 
-// claimOnce claims an item for two nodes at once, and returns the result of the one that receives it.
+// claimOnce claims an item for two nodes, one after the other. It checks that one succeeds, and returns its result.
 func (w *world) claimOnce(one review.Item) review.Item {
 	w.Helper()
 	var got []review.Item
@@ -319,8 +319,8 @@ func (w *world) claimOnce(one review.Item) review.Item {
 	return got[0]
 }
 
-// aDeadNodeIsReplacedOnce checks that a decision that was begun and not ended passes to one other node with what was
-// prepared, and that the first node can no longer end it.
+// aDeadNodeIsReplacedOnce checks that one other node takes over a decision that was not ended in time, with what Prepare has
+// recorded, and that the first node can no longer end it.
 func aDeadNodeIsReplacedOnce(w *world) {
 	one := w.hold(w.a, w.item("bob"))
 	if n := len(w.due(24 * time.Hour)); n != 0 {
@@ -348,7 +348,7 @@ func aDeadNodeIsReplacedOnce(w *world) {
 	}
 }
 
-// anItemExpiresOnce checks that an open item is due at its end, and passes to one node.
+// anItemExpiresOnce checks that an open item is due when it expires, and that one node can claim it.
 func anItemExpiresOnce(w *world) {
 	later := w.hold(w.a, w.item("bob", expires(time.Now().Add(time.Hour))))
 	sooner := w.hold(w.a, w.item("bob", expires(time.Now().Add(time.Minute))))
@@ -364,7 +364,7 @@ func anItemExpiresOnce(w *world) {
 	w.want(w.due(2*time.Hour), later)
 }
 
-// aFailureOpensAgain checks that a decision that could not be carried out leaves an item that others can decide.
+// aFailureOpensAgain checks that others can decide about an item after a decision could not be carried out.
 func aFailureOpensAgain(w *world) {
 	one := w.hold(w.a, w.item("bob", expires(time.Now().Add(time.Hour))))
 	again, err := review.Reopen(w.ctx, w.a, w.begin(w.a, one.ID, by("ann", review.Release)), "the room is gone", Limits)

@@ -31,7 +31,7 @@ func open(t *testing.T, dir string) (*Store, *datafile.File) {
 }
 
 func TestStore(t *testing.T) {
-	s, file := open(t, t.TempDir()) // of all tests: to open one takes long under the race detector
+	s, file := open(t, t.TempDir()) // one file for all tests: opening one takes long under the race detector
 	reviewtest.Run(t, func(t *testing.T) (a, b review.Store) {
 		if err := file.Enter(t.Context()); err != nil {
 			t.Fatal(err)
@@ -50,8 +50,8 @@ func item(user string) review.Item {
 	return review.Item{ID: review.NewID(time.Now()), Tenant: "t", Kind: review.Held, State: review.Open, User: user, Room: "r", Message: wire.Message{Text: "hi"}}
 }
 
-// TestItemsOutliveTheStore checks that the next store of a directory has all items with their states, counts and versions:
-// a decision that was begun is due, and can be claimed.
+// TestItemsOutliveTheStore checks that the next store of a directory has all items with their states, counts and versions, and
+// that a decision that was begun is due and can be claimed.
 func TestItemsOutliveTheStore(t *testing.T) {
 	dir := t.TempDir()
 	s, file := open(t, dir)

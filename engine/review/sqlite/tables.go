@@ -50,7 +50,7 @@ func parse(tenant string, row *sqlite3.Stmt) (review.Item, error) {
 	return one, nil
 }
 
-// get returns the item of a query by tenant and another text.
+// get returns the item that a statement selects by the tenant and by another text.
 func (s *Store) get(tenant, sql, by string) (one review.Item, had bool, err error) {
 	err = s.file.Run(sql, func(row *sqlite3.Stmt) (err error) {
 		had = true
@@ -74,7 +74,7 @@ func (s *Store) count(tenant, kind string) (c counted, err error) {
 	return c, err
 }
 
-// mayAdd returns an error of package review if the tenant has no room for an item that is not decided.
+// mayAdd returns an error of package review if the limits do not allow one more item that is not decided.
 func (s *Store) mayAdd(one *review.Item, limits review.Limits) error {
 	c, err := s.count(one.Tenant, string(one.Kind))
 	owned := 0
@@ -102,7 +102,7 @@ func (s *Store) insert(one *review.Item) error {
 	return err
 }
 
-// addCount counts an item n times.
+// addCount adds n times the item to the counters: n is 1 or -1.
 func (s *Store) addCount(one *review.Item, n int) error {
 	kind := string(one.Kind)
 	if one.State == review.Decided {
