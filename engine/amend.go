@@ -38,7 +38,7 @@ type amendment struct {
 	caused  bool         // a module's effect caused it
 }
 
-// retract retracts a message of the client. A client that is muted, or has left the room, may take back what it has said.
+// retract retracts a message of the client. The client may be muted, and may have left the room.
 func (c *Connection) retract(ctx context.Context, r *wire.Request) (result, error) {
 	_, err := c.engine.amend(ctx, c.tenant, amendment{conn: c, room: r.Room, id: r.Target})
 	return result{}, err
@@ -242,7 +242,7 @@ func (e *Engine) receiveEdit(ctx context.Context, t *tenant, r *room, a amendmen
 	return e.publishEdit(ctx, t, a, target, &v)
 }
 
-// publishEdit publishes the new version p of a message, after another look at the author's sanctions.
+// publishEdit checks the author's sanctions again and publishes the new version p of a message.
 func (e *Engine) publishEdit(ctx context.Context, t *tenant, a amendment, p wire.Payload, v *hook.Verdict) ([]hook.Effect, error) {
 	at := p.At
 	p.At = cluster.Position{}

@@ -68,7 +68,7 @@ func (e *Engine) messageEvent(ev *hook.Event, p wire.Payload) *events.Write {
 	}
 	data := events.Message{MessageID: p.ID, Room: ev.Room, From: p.From, Message: json.RawMessage(p.Message.Text), SentAt: p.SentAt}
 	if !p.Message.JSON {
-		data.Message, _ = json.Marshal(p.Message.Text) // a text cannot fail
+		data.Message, _ = json.Marshal(p.Message.Text) // encoding a text cannot fail
 	}
 	if ev.Conn != nil && p.From == ev.Conn.ID {
 		data.User = ev.Conn.User

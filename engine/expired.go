@@ -28,7 +28,7 @@ const (
 func (e *Engine) runReview(ctx context.Context) {
 	tick := time.NewTicker(dueInterval)
 	defer tick.Stop()
-	last := "" // the last tenant of the turn before
+	last := "" // the last tenant of the previous turn
 	var seen, before map[*tenant]bool
 	for {
 		select {

@@ -74,7 +74,7 @@ func TestAModuleNamesTheUserAtConnect(t *testing.T) {
 	})
 }
 
-// TestAModuleNamesTheUserLate checks that a user whom an action names is in the index, in lists of members and in messages, on all
+// TestAModuleNamesTheUserLate checks that a user that an action has named is in the index, in lists of members and in messages, on all
 // nodes, and that sanctions of the user apply, of one room and of all rooms.
 func TestAModuleNamesTheUserLate(t *testing.T) {
 	inWorld(t, func(w *world) {

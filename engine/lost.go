@@ -91,7 +91,7 @@ func (e *Engine) Unannounced(ctx context.Context, id cluster.RoomID) {
 	if t := e.settings.Load().tenants[id.Tenant]; t != nil && e.noteUsers(t, id) {
 		return
 	}
-	_, err := e.cluster.Presence.Announce(ctx, id, func(context.Context, cluster.Announcement) error { return nil }) // the setting was removed
+	_, err := e.cluster.Presence.Announce(ctx, id, func(context.Context, cluster.Announcement) error { return nil }) // the room no longer has the settings: the users count as announced
 	if err != nil {
 		e.log.Debug("users were not announced", "tenant", id.Tenant, "room", id.Room, "error", err)
 	}

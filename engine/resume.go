@@ -278,7 +278,7 @@ func (e *Engine) rename(c *Connection, was string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.connections, was)
-	if old := e.connections[c.ID()]; old != nil { // c has adopted its session
+	if old := e.connections[c.ID()]; old != nil { // c has taken over the session of old
 		old.setIndexed("")
 	}
 	e.connections[c.ID()] = c

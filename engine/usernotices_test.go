@@ -189,7 +189,7 @@ func (b *unavailableBroker) Publish(ctx context.Context, room cluster.RoomID, pa
 	return b.Broker.Publish(ctx, room, payload, keep)
 }
 
-// TestAGivenUserIsAnnounced checks that a user is announced whom a module names when the connection is already a member.
+// TestAGivenUserIsAnnounced checks that nodes announce a user that a module has named while the connection is a member.
 func TestAGivenUserIsAnnounced(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", tellsOfUsers).identifies(nil)

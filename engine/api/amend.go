@@ -22,7 +22,7 @@ func (s *Server) amendOperations() {
 		"Replace the text of a message of the history, through the rules of the room; 409 if the history does not have it"), s.editMessage)
 }
 
-// system is shown to members as the one who amends a message, like the sender of messages of the system.
+// system is the name that members see if a request to amend a message has none. Messages of the system have it as sender.
 const system = "0"
 
 func (s *Server) retractMessage(ctx context.Context, in *struct {

@@ -122,7 +122,7 @@ func (m *measures) rates(before, now *totals) {
 func quantiles(before, now *histogram.Snapshot) (p50, p99 float32) {
 	var d histogram.Snapshot
 	for i := range d.Counts {
-		if now.Counts[i] > before.Counts[i] { // a module that is gone takes its counts with it
+		if now.Counts[i] > before.Counts[i] { // the counts of a module that was removed are missing in now
 			d.Counts[i] = now.Counts[i] - before.Counts[i]
 		}
 	}

@@ -6,7 +6,7 @@ import "context"
 // a position of its own.
 type Amendment struct {
 	// Message is the id of the earlier message: the member "id" of its payload, see
-	// wire.PayloadID. It has 1 to 24 of [A-Za-z0-9_-].
+	// wire.PayloadID. It has 1 to 24 characters of A-Z, a-z, 0-9, _ and -.
 	Message string
 
 	// At is the offset of the message in History; 0: History does not have it.

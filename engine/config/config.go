@@ -320,7 +320,7 @@ type TenantLimits struct {
 	OutboxBytes         ByteSize `yaml:"outboxBytes" default:"0" min:"0" max:"1GiB"`
 	HistoryBytes        ByteSize `yaml:"historyBytes" default:"0" min:"0" max:"1GiB"`
 
-	// Of held messages, on all nodes.
+	// Of held messages, on all nodes. The reports of members have the same limits again, except HeldPerAuthor and HeldFor.
 	HeldMessages  int           `yaml:"heldMessages" default:"10000" min:"1" max:"1000000"` // that wait for a decision
 	HeldPerAuthor int           `yaml:"heldPerAuthor" default:"100" min:"1" max:"1000000"`  // of one user, or of one address without a user
 	HeldBytes     ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`  // of the messages that wait

@@ -51,8 +51,8 @@ func TestARepeatedFaultIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// TestDifferentFaultsWithoutEndAreBounded checks that a peer that sends another error text each
-// time cannot fill the log, and that its texts are cut.
+// TestDifferentFaultsWithoutEndAreBounded checks that a peer whose error texts are all different
+// cannot fill the log, and that long texts are cut.
 func TestDifferentFaultsWithoutEndAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, out := faultLog()

@@ -88,7 +88,7 @@ type Item struct {
 	Reporters []Reporter `json:"reporters,omitempty"` // the first MaxReporters
 	Reports   int        `json:"reports,omitzero"`    // number of all reporters
 
-	Decision *Decision `json:"decision,omitempty"` // nil: there is none. Copies of an item share it, so nobody may change it
+	Decision *Decision `json:"decision,omitempty"` // nil: there is none. Copies of an item share it: do not change it in place
 	Failure  string    `json:"failure,omitempty"`  // why the last decision was not carried out; "" after a success
 }
 

@@ -189,7 +189,7 @@ func historyCountsMessages(w *world) {
 			messages++
 		}
 	}
-	if messages < 4 || messages > 5 || !page.Missing { // a message that was the sixth may be there again
+	if messages < 4 || messages > 5 || !page.Missing { // the message before the last five may be back after the retraction
 		w.Errorf("history has %d messages, missing: %v; want 4 or 5, true", messages, page.Missing)
 	}
 }

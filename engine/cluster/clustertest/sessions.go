@@ -161,8 +161,8 @@ func sessionsAreListed(w *world) {
 	}
 }
 
-// redirectsNeedNoOtherNode checks that a node alone keeps a redirect, that it is taken once, and
-// that it ends with its time.
+// redirectsNeedNoOtherNode checks that the only node of a cluster keeps a redirect, that one call takes it,
+// and that it expires.
 func redirectsNeedNoOtherNode(w *world) {
 	alone := w.nodes("a")[0]
 	w.must(alone.Sessions.Redirect(w.ctx, "old", []byte("to new"), time.Hour))

@@ -142,7 +142,7 @@ func (r *round) historyOf(e *observer) []cluster.StoredMessage {
 	return page.Messages
 }
 
-// readAmended checks a read of history against what was answered before it.
+// readAmended checks that a read of history has no text that was replaced or retracted before the read.
 func (r *round) readAmended(e *observer) {
 	v := r.revised
 	versions, gone := v.answered()
@@ -158,9 +158,9 @@ func (r *round) readAmended(e *observer) {
 	}
 }
 
-// checkAmended checks that no read had a text too late, that no node received a text after its retraction, or an earlier
-// version after a later one, and that histories agree. Amendments that only a dead node and a lost master had may be lost, and a node
-// that needs too long to reach the new master publishes its lost amendments later.
+// checkAmended checks that no read had a text that was replaced or retracted before, that no node received a text after its
+// retraction, or an earlier version after a later one, and that the nodes read the same history. Amendments that only a dead node and
+// a lost master had may be lost. A node that needs too long to reach the new master publishes its lost amendments later.
 func (r *round) checkAmended(living []*observer) {
 	v := r.revised
 	if len(v.wrong) > 0 && !r.delayed && !(r.deployment.lossy && len(r.dead) > 0) {

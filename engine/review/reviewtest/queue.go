@@ -215,7 +215,7 @@ func reportsAtOnceCollapse(w *world) {
 	}
 }
 
-// reportsWhileDeciding checks that a report while a decision is carried out is kept, and does not hinder the decision.
+// reportsWhileDeciding checks that a report that arrives while a decision is carried out is kept, and does not stop the decision.
 func reportsWhileDeciding(w *world) {
 	deciding := w.begin(w.a, w.report(w.a, "bob", "m1", "ann").ID, by("mod", review.Sanction))
 	w.report(w.b, "bob", "m1", "eve")

@@ -178,7 +178,7 @@ func allFieldsAreKept(w *world) {
 	w.want(w.list(review.Query{Limit: 1}), prepared, stored)
 }
 
-// changesNeedTheRevision checks that a change of an older revision, or of a removed item, is refused.
+// changesNeedTheRevision checks that a change is refused if it has an older revision, or if the item was removed.
 func changesNeedTheRevision(w *world) {
 	first := w.hold(w.a, w.item("bob"))
 	first.Reason = "second"

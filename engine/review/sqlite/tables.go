@@ -35,7 +35,7 @@ ON CONFLICT DO UPDATE SET items = items + excluded.items, bytes = bytes + exclud
 ON CONFLICT DO UPDATE SET version = version + 1, dropped = dropped + excluded.dropped`
 )
 
-// kindDecided is the kind under which decided items are counted.
+// kindDecided is the kind of the counters of decided items.
 const kindDecided = "decided"
 
 // parse returns the item of a row with id, revision and data. The file is damaged if the item is not valid.
