@@ -63,11 +63,11 @@ func (l Limits) Check(one *Item, items int, bytes int64, ofOwner int) error {
 // they return an error that wraps the error of ctx; a change may then have been made. Stores and callers share the slices and
 // pointers of items: neither may change their contents.
 type Store interface {
-	// Put adds an item with Revision 0. It replaces an item with another Revision, if the store has the item with that
-	// Revision. It returns the item with its next Revision. When Put returns, the change is as durable as the store. The
-	// limits apply to an item that is added, or that is no longer decided. Errors: ErrExists if there is an item with its ID or Unique, which Put returns;
-	// ErrConflict if the item has another Revision; ErrNone if it was removed; ErrFull, ErrFullBytes, ErrOwnerFull,
-	// ErrUnknown; that of Item.Validate.
+	// Put adds an item whose Revision is 0. Otherwise it replaces the stored item with the same ID and Revision. It returns the
+	// item with its next Revision. When Put returns, the change is as durable as the store. The limits apply to an item that is
+	// added, or that is no longer decided. Errors: ErrExists if another item has the ID or the Unique of a new one, or the
+	// Unique of a changed one (Put then returns that item); ErrConflict if the stored item has another Revision; ErrNone if it
+	// was removed; ErrFull, ErrFullBytes, ErrOwnerFull, ErrUnknown; that of Item.Validate.
 	Put(ctx context.Context, one Item, limits Limits) (Item, error)
 
 	// Get returns an item. Errors: ErrNone.
