@@ -15,9 +15,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// A message is retracted or edited by its author, the server API or a module. Such an amendment has a
-// position in the order of the room. Members that joined with "amendments" receive it; amended.go
-// delivers it.
+// The author of a message and the server API can retract or edit it. Such an amendment has a position in the
+// order of the room. Members that joined with "amendments" receive it; amended.go delivers it.
 
 var (
 	errNoTarget    = &VerbError{"both room and id are required"}
@@ -29,7 +28,7 @@ var (
 
 // amendment is a request to retract or edit a message.
 type amendment struct {
-	conn    *Connection // the author; nil: the server API or a module
+	conn    *Connection // the author; nil: the server API
 	by      string      // the person who amends the message; "": the author
 	room    string
 	id      string
