@@ -76,6 +76,32 @@ func (e *Engine) messageEvent(ev *hook.Event, p wire.Payload) *events.Write {
 	return e.events.Begin(ev.Tenant, events.MessagePublished, events.NewEvent(events.NewID(), events.MessagePublished, ev.Room, data.User, data))
 }
 
+// releasedEvent takes the event of a held message that was published; nil: no sink wants it. Another node that repeats the release makes
+// an event with the same ID.
+func (e *Engine) releasedEvent(one *review.Item) *events.Write {
+	if !e.wants(one.Tenant, events.MessagePublished) {
+		return nil
+	}
+	p, err := wire.ParsePayload(one.Decision.Payload)
+	if err != nil {
+		return nil // it was published, so it is a payload
+	}
+	data := events.Message{MessageID: p.ID, Room: one.Decision.To, From: p.From, Message: messageJSON(p.Message), SentAt: p.SentAt}
+	if p.From == one.Connection {
+		data.User = one.User
+	}
+	id := events.IDOf(events.MessagePublished, one.Tenant, data.Room, one.ID, one.At)
+	return e.events.Begin(one.Tenant, events.MessagePublished, events.NewEvent(id, events.MessagePublished, data.Room, data.User, data))
+}
+
+// messageJSON returns a message as JSON: a text as a string.
+func messageJSON(m wire.Message) json.RawMessage {
+	if m.JSON {
+		return json.RawMessage(m.Text)
+	}
+	return wire.AppendString(nil, m.Text)
+}
+
 // heldEvent takes the event of a message that a rule holds, or of a decision about it; nil: no sink wants it.
 func (e *Engine) heldEvent(kind events.Kind, one *review.Item) *events.Write {
 	if !e.wants(one.Tenant, kind) {

@@ -41,7 +41,7 @@ func (e *Engine) retractShadowed(ctx context.Context, t *tenant, a amendment, pa
 
 func (e *Engine) sendShadowed(ctx context.Context, t *tenant, room string, m shadowed) error {
 	e.stats.shadowed.Add(1)
-	if m.User == "" {
+	if m.User == "" && e.local(m.Connection) != nil {
 		e.deliverShadowed(ctx, t, room, m)
 		return nil
 	}

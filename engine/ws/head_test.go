@@ -146,7 +146,7 @@ func TestAPassedConnectionKeepsItsBytesAndItsDeadline(t *testing.T) {
 	defer client.Close()
 	until := time.Now().Add(time.Hour)
 	deadlines := &deadlineConn{Conn: server}
-	c := &passedConn{Conn: deadlines, until: until, ahead: []byte("first ")}
+	c := newPassedConn(deadlines, time.Time{}, until, []byte("first "))
 	go func() { io.WriteString(client, "second\n") }()
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || line != "first second\n" {
 		t.Errorf("%q, %v", line, err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mootchat/moot/engine/stream"
@@ -115,7 +116,7 @@ func (l *listener) receive(ctx context.Context, c net.Conn, done func()) {
 	case a == nil:
 		first = bytes.Clone(first)
 		s.cfg.Pending.Remove(c) // net/http adds it
-		l.pass(&passedConn{Conn: c, since: began, until: began.Add(s.cfg.HandshakeTimeout), ahead: first}, nil)
+		l.pass(newPassedConn(c, began, began.Add(s.cfg.HandshakeTimeout), first), nil)
 	default:
 		if err := a.reserve(); err != nil {
 			a.writeRefusal(err)
@@ -169,8 +170,14 @@ func (s *Server) arrivalIn(h *head, n int, remote net.Addr) (a *arrival, ahead [
 type passedConn struct {
 	net.Conn
 	since time.Time
-	until time.Time // the end of the time for the first request; zero after the first SetReadDeadline
+	until atomic.Pointer[time.Time] // the end of the time for the first request; nil after the first SetReadDeadline
 	ahead []byte
+}
+
+func newPassedConn(c net.Conn, since, until time.Time, ahead []byte) *passedConn {
+	p := &passedConn{Conn: c, since: since, ahead: ahead}
+	p.until.Store(&until)
+	return p
 }
 
 // NetConn returns the connection without the bytes that were read.
@@ -189,10 +196,9 @@ func (c *passedConn) Read(p []byte) (int, error) {
 // SetReadDeadline implements net.Conn. The first deadline, which net/http sets for the
 // request, includes the time before net/http got the connection.
 func (c *passedConn) SetReadDeadline(t time.Time) error {
-	if t.After(c.until) && !c.until.IsZero() {
-		t = c.until
+	if until := c.until.Swap(nil); until != nil && t.After(*until) {
+		t = *until
 	}
-	c.until = time.Time{}
 	return c.Conn.SetReadDeadline(t)
 }
 
