@@ -102,9 +102,10 @@ CREATE TABLE event_counts (
 ) STRICT;
 CREATE INDEX event_count_ages ON event_counts (last);
 CREATE TABLE event_usage (
-  tenant TEXT NOT NULL, -- '': all
+  tenant TEXT NOT NULL, -- '', with the sink '': all
+  sink   TEXT NOT NULL,
   dead   INTEGER NOT NULL,
   bytes  INTEGER NOT NULL,
-  PRIMARY KEY (tenant, dead)
+  PRIMARY KEY (tenant, sink, dead)
 ) STRICT, WITHOUT ROWID;
 `}

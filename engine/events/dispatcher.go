@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +73,7 @@ type Dispatcher struct {
 	closed  bool
 	next    *Write         // that collects events while another is written; nil: none
 	writing bool           // a goroutine writes batches
+	losing  bool           // the last event was lost because too many wait
 	bytes   int            // of the events that are not written
 	running map[Sink]*bool // sinks with a running delivery; the value is true if it must look for events again
 }
@@ -88,12 +91,16 @@ const (
 	maxDeliveries = 256      // that run at once
 	dueTime       = time.Second
 	defaultTime   = 10 * time.Second
+	settleTime    = 5 * time.Second  // to record the result of a delivery; after that its events are delivered again
 	leaseBeyond   = 20 * time.Second // that a claim lasts longer than a delivery
 	maxRejections = 3                // deliveries of an event that the sink rejects, before it becomes a dead letter
 )
 
-// ErrFull is the error of an event that was lost, because too many wait for the store.
-var ErrFull = errors.New("too many events wait for the store")
+// Errors of an event that is lost.
+var (
+	ErrFull   = errors.New("too many events wait for the store")
+	ErrClosed = errors.New("the dispatcher of events is closed")
+)
 
 // New returns a Dispatcher without sinks. The caller calls Run and Close.
 func New(cfg Config) *Dispatcher {
@@ -195,8 +202,7 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	d.cancel()
 	<-done
 	if lost := d.lost.Load() - before; lost > 0 {
-		d.cfg.Log.Error("events are lost: the store did not take them before the end", "events", lost)
-		return ErrFull
+		return fmt.Errorf("%d events are lost: the store did not take them before the end", lost)
 	}
 	return nil
 }
@@ -255,7 +261,9 @@ func (d *Dispatcher) deliverSome(s Sink) (more bool, err error) {
 		result.Wait = backoff(c.Failures, 0)
 	}
 	d.report(c, &result)
-	return d.cfg.Store.Settle(context.WithoutCancel(d.ctx), c, result)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), settleTime)
+	defer cancel()
+	return d.cfg.Store.Settle(ctx, c, result)
 }
 
 // try delivers the events of a claim. If the sink rejects a batch, it delivers its events one by one.
@@ -323,7 +331,7 @@ func (d *Dispatcher) report(c *Claim, result *Result) {
 // text returns the text of an error, cut at MaxError.
 func text(err error) string {
 	s := err.Error()
-	return s[:min(len(s), MaxError)]
+	return strings.ToValidUTF8(s[:min(len(s), MaxError)], "")
 }
 
 // sinksOf returns all sinks of the records, each once.

@@ -297,7 +297,7 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 		if err != nil || len(states) != 1 || states[0].Events != 3 {
 			t.Errorf("the states are %+v, %v", states, err)
 		}
-		if err := emit(d, t.Context(), events.RoomCreated, events.NewEvent(events.NewID(), events.RoomCreated, "x", "", 4)); !errors.Is(err, events.ErrFull) {
+		if err := emit(d, t.Context(), events.RoomCreated, events.NewEvent(events.NewID(), events.RoomCreated, "x", "", 4)); !errors.Is(err, events.ErrClosed) {
 			t.Errorf("after Close Wait returned %v", err)
 		}
 	})

@@ -13,9 +13,9 @@ import (
 // A sink's events have an order: that of Append. At most one caller has a claim on a sink's oldest events at a time.
 type Store interface {
 	// Append adds events in their order, and gives each a Sequence. It neither changes nor retains records. When it returns,
-	// the events are as durable as the store. If the events of the tenant, or of all tenants, exceed Limits, it moves the
-	// oldest events of the sink of each added event to that sink's dead letters. If the dead letters exceed Limits, it drops
-	// the oldest ones of that sink.
+	// the events are as durable as the store. If the events of the tenant, or of all tenants, exceed Limits, the
+	// sink with most bytes, of the tenant or of all, gives up its oldest events, which become dead letters. If the dead
+	// letters exceed Limits, the sink with most bytes of them loses its oldest ones.
 	Append(ctx context.Context, records []Record) error
 
 	// Due returns up to limit sinks whose events can be claimed now: they have events, no claim, and no time to wait.

@@ -72,13 +72,14 @@ func (d *Dispatcher) Begin(tenant string, kind Kind, e Event) *Write {
 	switch {
 	case len(records) == 0:
 		return nil
-	case d.closed || d.bytes+size > maxUnwritten:
-		if d.lost.Add(uint64(len(records))) == uint64(len(records)) {
+	case d.closed:
+		return d.lose(len(records), ErrClosed)
+	case d.bytes+size > maxUnwritten:
+		if !d.losing {
+			d.losing = true
 			d.cfg.Log.Error("events are lost: too many wait for the store, which does not answer")
 		}
-		lost := &Write{done: make(chan struct{}), err: ErrFull}
-		close(lost.done)
-		return lost
+		return d.lose(len(records), ErrFull)
 	}
 	d.bytes += size
 	if d.next == nil {
@@ -92,6 +93,14 @@ func (d *Dispatcher) Begin(tenant string, kind Kind, e Event) *Write {
 		d.work.Go(d.write)
 	}
 	return w
+}
+
+// lose counts lost events, and returns their Write.
+func (d *Dispatcher) lose(n int, err error) *Write {
+	d.lost.Add(uint64(n))
+	lost := &Write{done: make(chan struct{}), err: err}
+	close(lost.done)
+	return lost
 }
 
 // write writes batches until none is left.
@@ -109,6 +118,7 @@ func (d *Dispatcher) write() {
 		w.err = d.writeAll(w.records)
 		d.mu.Lock()
 		d.bytes -= w.bytes
+		d.losing = d.losing && w.err != nil
 		d.mu.Unlock()
 		close(w.done)
 		if w.err == nil {

@@ -18,7 +18,8 @@ def verified(headers, body):
         return False
     signed = f"{id}.{at}.".encode() + body
     want = "v1," + base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
-    return any(hmac.compare_digest(one, want) for one in headers.get("webhook-signature", "").split(" "))
+    signatures = headers.get("webhook-signature", "").split(" ")
+    return any(hmac.compare_digest(one.encode(), want.encode()) for one in signatures)
 
 
 class Receiver(BaseHTTPRequestHandler):

@@ -31,6 +31,7 @@ func Run(t *testing.T, start func(t *testing.T) (a, b events.Store)) {
 		"DeadLettersAreRetried":           deadLettersAreRetried,
 		"DeadLettersAreDropped":           deadLettersAreDropped,
 		"EventsOfATenantAreBounded":       eventsOfATenantAreBounded,
+		"AFullSinkLeavesRoomForOthers":    aFullSinkLeavesRoomForOthers,
 		"DroppedEventsAreCounted":         droppedEventsAreCounted,
 		"DueSinksAreListed":               dueSinksAreListed,
 		"AUserIsErased":                   aUserIsErased,
@@ -342,6 +343,29 @@ func idsOfLetters(all []events.Letter) (ids []string) {
 		ids = append(ids, l.ID)
 	}
 	return ids
+}
+
+// aFullSinkLeavesRoomForOthers checks that a sink with more events than fit gives up its own, and not those of another sink, or of
+// another tenant.
+func aFullSinkLeavesRoomForOthers(w *world) {
+	for i := range 6 {
+		w.append(w.a, large(fmt.Sprint(i)))
+	}
+	other := events.Sink{Tenant: "t", Name: "other"}
+	for i := range 3 {
+		w.append(w.b, event(other, fmt.Sprint("other", i), "x"))
+	}
+	w.append(w.a, large("last"))
+	c, err := w.a.Claim(w.ctx, other, 9, lease)
+	if err != nil || c == nil || !slices.Equal(idsOf(c.Records), []string{"other0", "other1", "other2"}) {
+		w.Fatalf("the other sink has %+v, %v", c, err)
+	}
+	if letters, _, err := w.b.Dead(w.ctx, other, "", 9); err != nil || len(letters) > 0 {
+		w.Errorf("the other sink has the dead letters %+v, %v", letters, err)
+	}
+	if s := w.state(); s.Events == 0 || s.Bytes > Limits.TenantBytes {
+		w.Errorf("the state of the full sink is %+v", s)
+	}
 }
 
 // droppedEventsAreCounted checks that the oldest dead letters are dropped if they are too many, and that the next claims say how

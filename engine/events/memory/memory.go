@@ -37,6 +37,7 @@ type counter struct {
 
 // sink is a sink with events or dead letters.
 type sink struct {
+	usage    usage
 	events   []letter
 	dead     []letter
 	failures int
@@ -112,12 +113,14 @@ func (s *Store) sink(id events.Sink) *sink {
 
 // add adds an event, and moves older ones to the dead letters if there are too many.
 func (s *Store) add(k *sink, l letter) {
-	limits, of := s.Limits.WithDefaults(), s.tenants[l.Sink.Tenant]
 	k.events = append(k.events, l)
-	of.events += l.size
-	s.total.events += l.size
-	for len(k.events) > 0 && (of.events > limits.TenantBytes || s.total.events > limits.TotalBytes) {
-		s.kill(k, 0, "too many events waited")
+	s.use(l.Sink, k, l.size, 0)
+	for {
+		full := s.fullest(l.Sink.Tenant, func(u *usage) int64 { return u.events })
+		if full == nil {
+			return
+		}
+		s.kill(full, 0, "too many events waited")
 	}
 }
 
@@ -127,13 +130,40 @@ func (s *Store) kill(k *sink, i int, why string) {
 	l.Error, l.since = why, time.Now().UnixMilli()
 	l.size = sizeOf(&l.Record)
 	k.dead = append(k.dead, l)
-	limits, of := s.Limits.WithDefaults(), s.tenants[l.Sink.Tenant]
-	of.dead += l.size
-	s.total.dead += l.size
-	for len(k.dead) > 0 && (of.dead > limits.TenantBytes || s.total.dead > limits.TotalBytes) {
-		s.drop(k, 0)
-		k.dropped++
+	s.use(l.Sink, k, 0, l.size)
+	for {
+		full := s.fullest(l.Sink.Tenant, func(u *usage) int64 { return u.dead })
+		if full == nil {
+			return
+		}
+		s.drop(full, 0)
+		full.dropped++
 	}
+}
+
+// use adds bytes of events and of dead letters.
+func (s *Store) use(id events.Sink, k *sink, events, dead int64) {
+	for _, of := range []*usage{&k.usage, s.tenants[id.Tenant], &s.total} {
+		of.events += events
+		of.dead += dead
+	}
+}
+
+// fullest returns the sink that has to give up its oldest event: the one with most bytes, of the tenant if that has too many, or
+// of all if all together have. It returns nil if there are not too many. A sink that is down therefore does not take the place of
+// others.
+func (s *Store) fullest(tenant string, bytes func(*usage) int64) (full *sink) {
+	limits := s.Limits.WithDefaults()
+	all := bytes(&s.total) > limits.TotalBytes
+	if !all && bytes(s.tenants[tenant]) <= limits.TenantBytes {
+		return nil
+	}
+	for id, k := range s.sinks {
+		if (all || id.Tenant == tenant) && bytes(&k.usage) > 0 && (full == nil || bytes(&k.usage) > bytes(&full.usage)) {
+			full = k
+		}
+	}
+	return full
 }
 
 // without removes the i-th element, usually the first.
@@ -149,8 +179,7 @@ func without(all []letter, i int) []letter {
 func (s *Store) take(k *sink, i int) letter {
 	l := k.events[i]
 	k.events = without(k.events, i)
-	s.tenants[l.Sink.Tenant].events -= l.size
-	s.total.events -= l.size
+	s.use(l.Sink, k, -l.size, 0)
 	return l
 }
 
@@ -158,8 +187,7 @@ func (s *Store) take(k *sink, i int) letter {
 func (s *Store) drop(k *sink, i int) letter {
 	l := k.dead[i]
 	k.dead = without(k.dead, i)
-	s.tenants[l.Sink.Tenant].dead -= l.size
-	s.total.dead -= l.size
+	s.use(l.Sink, k, 0, -l.size)
 	return l
 }
 
@@ -277,9 +305,7 @@ func (s *Store) States(ctx context.Context, tenant string) (all []events.State, 
 			continue
 		}
 		st := events.State{Sink: id.Name, Events: len(k.events), Dead: len(k.dead), Dropped: k.dropped, Failures: k.failures, Error: k.err}
-		for i := range k.events {
-			st.Bytes += k.events[i].size
-		}
+		st.Bytes = k.usage.events
 		if len(k.events) > 0 {
 			st.Oldest, st.Next = k.events[0].since, max(k.next.UnixMilli(), k.events[0].since)
 		}

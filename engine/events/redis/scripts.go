@@ -18,7 +18,7 @@ end
 local function count(kind, tenant, sink, n)
   if redis.call('HINCRBY', base .. ':u', kind .. '/' .. tenant, n) <= 0 then redis.call('HDEL', base .. ':u', kind .. '/' .. tenant) end
   redis.call('HINCRBY', base .. ':u', kind, n)
-  if kind == 'e' then redis.call('HINCRBY', base .. ':s:' .. tenant .. '/' .. sink, 'bytes', n) end
+  redis.call('HINCRBY', base .. ':s:' .. tenant .. '/' .. sink, kind == 'e' and 'bytes' or 'dead', n)
 end
 local function used(kind) return tonumber(redis.call('HGET', base .. ':u', kind) or '0') end
 local function put(kind, tenant, sink, entry)
@@ -40,7 +40,25 @@ local function first(kind, tenant, sink)
   return found[1] and found[1][1]
 end
 local function since(id) return tonumber(id:match('^%d+')) end
-local function over(kind, tenant, ofTenant, total) return used(kind .. '/' .. tenant) > ofTenant or used(kind) > total end
+-- fullest returns the tenant and the name of the sink that has to give up its oldest entry: the one with most bytes, of the tenant if that
+-- has too many, or of the tenant with most if all together have. It returns nil if there are not too many.
+local function fullest(kind, tenant, ofTenant, total)
+  if used(kind) > total then
+    local all, most = redis.call('HGETALL', base .. ':u'), -1
+    for i = 1, #all, 2 do
+      if all[i]:sub(1, 2) == kind .. '/' and tonumber(all[i + 1]) > most then tenant, most = all[i]:sub(3), tonumber(all[i + 1]) end
+    end
+  elseif used(kind .. '/' .. tenant) <= ofTenant then
+    return nil
+  end
+  local name, most = nil, 0
+  for _, sink in ipairs(redis.call('SMEMBERS', base .. ':t:' .. tenant)) do
+    local n = tonumber(redis.call('HGET', base .. ':s:' .. tenant .. '/' .. sink, kind == 'e' and 'bytes' or 'dead') or '0')
+    if n > most then name, most = sink, n end
+  end
+  if not name then return nil end
+  return tenant, name
+end
 local function drop(tenant, sink, id)
   take('d', tenant, sink, id)
   redis.call('HINCRBY', base .. ':s:' .. tenant .. '/' .. sink, 'dropped', 1)
@@ -51,10 +69,11 @@ local function kill(tenant, sink, id, why, ofTenant, total)
   entry[#entry + 1] = 'e'
   entry[#entry + 1] = why
   put('d', tenant, sink, entry)
-  while over('d', tenant, ofTenant, total) do
-    local oldest = first('d', tenant, sink)
+  while true do
+    local t, s = fullest('d', tenant, ofTenant, total)
+    local oldest = t and first('d', t, s)
     if not oldest then return end
-    drop(tenant, sink, oldest)
+    drop(t, s, oldest)
   end
 end
 -- schedule sets when the sink is due: at the time next, or when its oldest dead letter is dropped.
@@ -79,9 +98,23 @@ local function schedule(tenant, sink, next, age)
 end
 `
 
+// luaBound is the part of the scripts that add events.
+const luaBound = `
+-- bound makes events dead letters while there are too many.
+local function bound(tenant, ofTenant, total, age)
+  while true do
+    local t, s = fullest('e', tenant, ofTenant, total)
+    local oldest = t and first('e', t, s)
+    if not oldest then return end
+    kill(t, s, oldest, 'too many events waited', ofTenant, total)
+    if redis.call('EXISTS', base .. ':e:' .. t .. '/' .. s) == 0 then schedule(t, s, now, age) end
+  end
+end
+`
+
 // appendScript adds events, and returns the number of calls of this node in the partition.
 // ARGV base node age ofTenant total, and for each event: tenant sink room user data
-var appendScript = redis.NewScript(luaCommon + `
+var appendScript = redis.NewScript(luaCommon + luaBound + `
 local age, ofTenant, total = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 for i = 6, #ARGV, 5 do
   local tenant, sink, room, user, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
@@ -94,12 +127,7 @@ for i = 6, #ARGV, 5 do
   local waits = redis.call('EXISTS', base .. ':e:' .. name) == 1
   put('e', tenant, sink, {'r', data, 'n', text(n), 'u', user})
   if not waits then redis.call('ZADD', KEYS[1], text(now), name) end
-  while over('e', tenant, ofTenant, total) do
-    local oldest = first('e', tenant, sink)
-    if not oldest then break end
-    kill(tenant, sink, oldest, 'too many events waited', ofTenant, total)
-  end
-  if redis.call('EXISTS', base .. ':e:' .. name) == 0 then schedule(tenant, sink, now, age) end
+  bound(tenant, ofTenant, total, age)
 end
 local calls = redis.call('INCR', base .. ':w:' .. ARGV[2])
 redis.call('PEXPIRE', base .. ':w:' .. ARGV[2], 86400000)
@@ -167,7 +195,7 @@ return out`)
 
 // moveScript retries dead letters (1) or drops them (0), and returns their number.
 // ARGV base tenant sink retry max age ofTenant total, and their places; without places the oldest ones
-var moveScript = redis.NewScript(luaCommon + `
+var moveScript = redis.NewScript(luaCommon + luaBound + `
 local tenant, sink, retry, most = ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
 local age, ofTenant, total = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local name = tenant .. '/' .. sink
@@ -189,11 +217,7 @@ for i = 1, math.min(#places, most) do
     moved = moved + 1
     if retry then
       put('e', tenant, sink, {entry[1], entry[2], entry[3], entry[4], entry[5], entry[6]})
-      while over('e', tenant, ofTenant, total) do
-        local oldest = first('e', tenant, sink)
-        if not oldest then break end
-        kill(tenant, sink, oldest, 'too many events waited', ofTenant, total)
-      end
+      bound(tenant, ofTenant, total, age)
     end
   end
 end

@@ -117,22 +117,25 @@ func (s *Store) chosen(sink events.Sink, places []string) (all []events.Letter, 
 func (s *Store) Erase(ctx context.Context, tenant, user string) (n int, err error) {
 	err = s.change(ctx, func() error {
 		n = 0
-		sizes := [2]int64{}
-		sinks := map[string]bool{}
+		sizes := map[string]*[2]int64{} // by sink
 		if err := s.file.Run(sqlErase, func(row *sqlite3.Stmt) error {
-			sizes[row.ColumnInt(1)] += row.ColumnInt64(2)
-			sinks[row.ColumnText(0)] = true
+			of := sizes[row.ColumnText(0)]
+			if of == nil {
+				of = new([2]int64)
+				sizes[row.ColumnText(0)] = of
+			}
+			of[row.ColumnInt(1)] += row.ColumnInt64(2)
 			n++
 			return nil
 		}, tenant, user); err != nil {
 			return err
 		}
-		for dead, size := range sizes {
-			if err := s.use(tenant, dead, -size); err != nil {
-				return err
+		for sink, of := range sizes {
+			for dead, size := range of {
+				if err := s.use(events.Sink{Tenant: tenant, Name: sink}, dead, -size); err != nil {
+					return err
+				}
 			}
-		}
-		for sink := range sinks {
 			if err := s.file.Run(sqlForget, nil, tenant, sink); err != nil {
 				return err
 			}

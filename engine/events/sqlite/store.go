@@ -73,18 +73,14 @@ func (s *Store) insert(r *events.Record, sequence, now int64) error {
 		err = s.file.Run(sqlSink, nil, t, k)
 	}
 	if err == nil {
-		err = s.use(t, 0, size)
+		err = s.use(r.Sink, 0, size)
 	}
 	for err == nil {
-		over, failed := s.over(t, 0)
-		if failed != nil || !over {
+		full, number, failed := s.fullest(t, 0)
+		if failed != nil || number == 0 {
 			return failed
 		}
-		first, failed := s.number(sqlFirst, t, k, 0)
-		if failed != nil || first == 0 {
-			return failed
-		}
-		err = s.kill(r.Sink, first, "too many events waited", now)
+		err = s.kill(full, number, "too many events waited", now)
 	}
 	return err
 }
@@ -95,45 +91,57 @@ func (s *Store) number(sql string, args ...any) (n int64, err error) {
 	return n, err
 }
 
-// use adds bytes to those of a tenant's events (0) or dead letters (1), and of all tenants' ("").
-func (s *Store) use(tenant string, dead int, bytes int64) error {
-	for _, of := range []string{tenant, ""} {
-		if err := s.file.Run(sqlUse, nil, of, dead, bytes); err != nil {
+// use adds bytes to those of a sink's events (0) or dead letters (1), and to those of all sinks.
+func (s *Store) use(of events.Sink, dead int, bytes int64) error {
+	for _, one := range []events.Sink{of, {}} {
+		if err := s.file.Run(sqlUse, nil, one.Tenant, one.Name, dead, bytes); err != nil {
 			return err
 		}
 	}
 	return s.file.Run(sqlUnused, nil)
 }
 
-// over reports whether the tenant, or all tenants together, have too many bytes of events (0) or of dead letters (1).
-func (s *Store) over(tenant string, dead int) (bool, error) {
+// fullest returns the sink that has to give up its oldest event (0) or dead letter (1), and the number of that: the sink with most
+// bytes, of the tenant if that has too many, or of all if all together have. The number is 0 if there are not too many.
+func (s *Store) fullest(tenant string, dead int) (full events.Sink, number int64, err error) {
 	limits := s.Limits.WithDefaults()
-	n, err := s.number(sqlOver, dead, tenant, limits.TenantBytes, limits.TotalBytes)
-	return n != 0, err
+	all, err := s.number(sqlUsed, "", dead)
+	if err != nil {
+		return full, 0, err
+	}
+	if all > limits.TotalBytes {
+		tenant = ""
+	} else if own, err := s.number(sqlUsed, tenant, dead); err != nil || own <= limits.TenantBytes {
+		return full, 0, err
+	}
+	err = s.file.Run(sqlFullest, func(row *sqlite3.Stmt) error {
+		full = events.Sink{Tenant: row.ColumnText(0), Name: row.ColumnText(1)}
+		return nil
+	}, dead, tenant)
+	if err == nil {
+		number, err = s.number(sqlFirst, full.Tenant, full.Name, dead)
+	}
+	return full, number, err
 }
 
-// kill makes an event a dead letter, if the store still has it, and drops the oldest dead letters of the sink if there are too many.
+// kill makes an event a dead letter, unless it has gone, and drops older dead letters if there are too many.
 func (s *Store) kill(of events.Sink, number int64, why string, now int64) error {
 	size, err := s.number(sqlKill, number, of.Tenant, of.Name, why, now)
 	if err != nil || size == 0 {
 		return err
 	}
-	if err := s.use(of.Tenant, 0, -size); err != nil {
+	if err := s.use(of, 0, -size); err != nil {
 		return err
 	}
-	if err := s.use(of.Tenant, 1, size); err != nil {
+	if err := s.use(of, 1, size); err != nil {
 		return err
 	}
 	for {
-		over, err := s.over(of.Tenant, 1)
-		if err != nil || !over {
-			return err
-		}
-		first, err := s.number(sqlFirst, of.Tenant, of.Name, 1)
+		full, first, err := s.fullest(of.Tenant, 1)
 		if err != nil || first == 0 {
 			return err
 		}
-		if err := s.drop(of, first); err != nil {
+		if err := s.drop(full, first); err != nil {
 			return err
 		}
 	}
@@ -153,7 +161,7 @@ func (s *Store) take(of events.Sink, number int64, dead int) (bool, error) {
 	if err != nil || size == 0 {
 		return false, err
 	}
-	return true, s.use(of.Tenant, dead, -size)
+	return true, s.use(of, dead, -size)
 }
 
 // expire makes events that have waited too long dead letters, and drops old dead letters: up to 100 of each.

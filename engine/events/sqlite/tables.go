@@ -11,9 +11,11 @@ WHERE tenant = ?1 AND sink = ?2 AND dead = ?3 AND number > ?4 ORDER BY number LI
 	sqlOld   = `SELECT number FROM events WHERE tenant = ?1 AND sink = ?2 AND dead = ?3 AND since <= ?4 ORDER BY number LIMIT 100`
 	sqlErase = `DELETE FROM events WHERE tenant = ?1 AND user = ?2 RETURNING sink, dead, size`
 
-	sqlUse    = `INSERT INTO event_usage (tenant, dead, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes`
-	sqlUnused = `DELETE FROM event_usage WHERE bytes <= 0`
-	sqlOver   = `SELECT 1 FROM event_usage WHERE dead = ?1 AND (tenant = ?2 AND bytes > ?3 OR tenant = '' AND bytes > ?4) LIMIT 1`
+	// the row of tenant '' and sink '' has the bytes of all
+	sqlUse     = `INSERT INTO event_usage (tenant, sink, dead, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes`
+	sqlUnused  = `DELETE FROM event_usage WHERE bytes <= 0`
+	sqlUsed    = `SELECT coalesce(sum(bytes), 0) FROM event_usage WHERE tenant = ?1 AND dead = ?2`
+	sqlFullest = `SELECT tenant, sink FROM event_usage WHERE dead = ?1 AND tenant != '' AND (tenant = ?2 OR ?2 = '') ORDER BY bytes DESC LIMIT 1`
 
 	// a count that was not used since ?5 begins again
 	sqlCount = `INSERT INTO event_counts (tenant, sink, room, n, last) VALUES (?1, ?2, ?3, 1, ?4)
