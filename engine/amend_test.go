@@ -430,3 +430,40 @@ func TestADestroyedRoomTakesNoAmendments(t *testing.T) {
 		a.refuses(retract("r", id), "room does not exist")
 	})
 }
+
+// TestStoredMessagesSkipAmendments checks that the last messages of a room are found behind many edits and retractions.
+func TestStoredMessagesSkipAmendments(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) {
+			c.Limits.VerbsPerSecond = 100_000
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(string) bool { return true }, Retention: cluster.Retention{Messages: 100, For: time.Hour}}}
+		})
+		a := n.client().do(roomAdd("r"))
+		first, second := a.tells("r", "one"), a.tells("r", "two")
+		for i := range 60 {
+			a.do(edit("r", first, fmt.Sprint("one ", i)))
+		}
+		for range 3 {
+			a.do(retract("r", a.tells("r", "gone")))
+		}
+		for _, c := range []struct {
+			before uint64
+			limit  int
+			want   string
+		}{{0, 10, "one 59, two"}, {0, 1, "two"}, {2, 10, "one 59"}} {
+			stored, kept, err := n.StoredMessages(w.Context(), in("r"), c.before, c.limit)
+			w.must(err, nil)
+			var texts []string
+			for _, raw := range stored {
+				var m struct{ Message, ID string }
+				if err := json.Unmarshal(raw, &m); err != nil || m.ID != first && m.ID != second {
+					t.Errorf("%s: %v", raw, err)
+				}
+				texts = append(texts, m.Message)
+			}
+			if got := strings.Join(texts, ", "); !kept || got != c.want {
+				t.Errorf("before %d, at most %d: %q, want %q", c.before, c.limit, got, c.want)
+			}
+		}
+	})
+}

@@ -36,8 +36,8 @@ func (e *Engine) StoredMessages(ctx context.Context, id cluster.RoomID, before u
 	if before > 0 {
 		end = min(end, before-1)
 	}
-	b := backward{h: h, room: id, keep: keep, epoch: page.Top.Epoch, after: end - min(end, uint64(max(1, limit))), end: end}
-	for room := storedBytes; room > 0; {
+	b := backward{h: h, room: id, keep: keep, epoch: page.Top.Epoch, end: end} // offsets of amendments and of retracted messages have none
+	for room, left := storedBytes, max(1, limit); room > 0 && left > 0; {
 		stored, err := b.next(ctx, room)
 		if err != nil {
 			return nil, true, err
@@ -49,9 +49,10 @@ func (e *Engine) StoredMessages(ctx context.Context, id cluster.RoomID, before u
 			if k.Amends != "" {
 				continue
 			}
-			if room -= len(k.Payload); room < 0 && len(messages) > 0 {
+			if room -= len(k.Payload); left == 0 || room < 0 && len(messages) > 0 {
 				break
 			}
+			left--
 			messages = append(messages, wire.AppendPlaced(nil, k.Payload, cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}))
 		}
 	}

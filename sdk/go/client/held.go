@@ -10,11 +10,15 @@ import (
 type heldMessage struct {
 	Held, Room, Outcome, Reason, ID string
 	Message                         json.RawMessage
-	SentAt, Until                   int64
+	SentAt, HeldAt, Until           int64
 }
 
 func (h *heldMessage) public() HeldMessage {
-	return HeldMessage{Outcome: Outcome{h.Held, h.Room, h.Outcome, h.Reason, h.ID}, Message: h.Message, SentAt: time.UnixMilli(h.SentAt), Until: time.UnixMilli(h.Until)}
+	m := HeldMessage{Outcome: Outcome{h.Held, h.Room, h.Outcome, h.Reason, h.ID}, Message: h.Message, SentAt: time.UnixMilli(h.SentAt), HeldAt: time.UnixMilli(h.HeldAt)}
+	if h.Until != 0 {
+		m.Until = time.UnixMilli(h.Until)
+	}
+	return m
 }
 
 // HeldMessages returns a page of the messages of this client or its user that wait for a decision. A

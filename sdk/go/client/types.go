@@ -91,7 +91,8 @@ type HeldMessage struct {
 	Outcome
 	Message json.RawMessage // a string, an object or an array
 	SentAt  time.Time
-	Until   time.Time // when it expires if nobody decides
+	HeldAt  time.Time
+	Until   time.Time // when it expires if nobody decides; zero: never
 }
 
 // HeldPage is a page of held messages, the oldest first.

@@ -106,6 +106,9 @@ export function select(label, choices, chosen, onchange, attributes = {}) {
   return h("label", {}, label, box);
 }
 
+// isAddress reports whether a text is an IP address or a network, and not the name of a user.
+export const isAddress = (text) => /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)(\/\d{1,3})?$/i.test(text);
+
 // plain returns the text of a user with the code points of control characters, of invisible characters and of those that change
 // the direction of text, so that the text cannot look like another one.
 export const plain = (text) => String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]|\udb40[\udc00-\udfff]/g,

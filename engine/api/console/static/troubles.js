@@ -66,6 +66,6 @@ function ofModules(feed) {
 // showTroubles shows the problems that an operator must solve.
 export function showTroubles(place, feed) {
   const all = [...ofServer(feed), ...ofNodes(feed), ...ofModules(feed)];
-  patch(place, all.map(([about, text, lines = []]) => h("div", { class: "note", "data-key": `${about} ${text.slice(0, 60)}` },
+  patch(place, all.map(([about, text, lines = []]) => h("div", { class: "note", "data-key": `${about} ${text}` },
     h("p", {}, h("strong", {}, about), " ", text), lines.length ? h("pre", {}, lines.join("\n")) : "")));
 }

@@ -1,4 +1,4 @@
-import { h, note, patch } from "../html.js";
+import { h, isAddress, note, patch } from "../html.js";
 import { address, firstTenant, tenantInput } from "../lists.js";
 import { actions, split } from "../panel.js";
 import { personPanel } from "./person.js";
@@ -14,7 +14,7 @@ export function desk(main, feed, asked) {
   const find = h("form", { class: "row", "aria-label": "Person", onsubmit: (event) => {
     event.preventDefault();
     const who = new FormData(event.target).get("who").trim();
-    location.hash = address("desk", { tenant, [/^[0-9a-f:.]*[.:][0-9a-f:.]*$/i.test(who) ? "address" : "user"]: who });
+    location.hash = address("desk", { tenant, [isAddress(who) ? "address" : "user"]: who });
   } }, choice, h("label", {}, "User or address", h("input", { name: "who", required: true, maxlength: 256, autocomplete: "off", spellcheck: "false" })), h("button", {}, "Show"));
   const waiting = h("div");
   const list = h("div", { class: "stack" },

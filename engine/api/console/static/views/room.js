@@ -28,9 +28,10 @@ export function roomPanel(place, feed, changed) {
   }
 
   const act = async (doing, done, action) => {
-    await result.run(doing, done, action);
+    const ok = await result.run(doing, done, action);
     changed();
     await update();
+    return ok;
   };
 
   async function kick(id) {
@@ -51,7 +52,7 @@ export function roomPanel(place, feed, changed) {
   function say(event) {
     event.preventDefault();
     const form = event.target;
-    act(`Sending to ${plain(room)}`, "The message is sent.", () => ask("POST", path("messages"), { message: new FormData(form).get("message") })).then(() => form.reset());
+    act(`Sending to ${plain(room)}`, "The message is sent.", () => ask("POST", path("messages"), { message: new FormData(form).get("message") })).then((ok) => ok && form.reset());
   }
 
   function draw({ members, membersCount, cursor }, { messages, kept }) {

@@ -1,5 +1,5 @@
 import { ask, at } from "../api.js";
-import { h, moment, moduleOf, plain, select, span, table, words } from "../html.js";
+import { h, isAddress, moduleOf, moment, plain, select, span, table, words } from "../html.js";
 import { address, pages, soon } from "../lists.js";
 import { confirmed } from "../panel.js";
 
@@ -59,7 +59,7 @@ export function sanctionForm({ subject, submit, key }) {
 export function sanctionList(tenant, result) {
   let who = "";
   const filter = h("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: soon(() => { who = filter.value.trim(); list.restart(); }) });
-  const asAddress = () => /^[0-9a-f:.]+(\/\d+)?$/i.test(who) && /[.:]/.test(who);
+  const asAddress = () => isAddress(who);
   const list = pages({
     path: () => tenant() && at("tenants", tenant(), "sanctions"), size: 20, beside: [h("label", {}, "User or address", filter)],
     fields: () => (who ? { [asAddress() ? "address" : "user"]: who } : {}),

@@ -1,5 +1,5 @@
 import { ask, at, get } from "../api.js";
-import { h, patch, words } from "../html.js";
+import { h, patch, plain, words } from "../html.js";
 import { query } from "../lists.js";
 import { actions, confirmed } from "../panel.js";
 
@@ -38,7 +38,7 @@ export function values(place, feed) {
     const form = new FormData(event.target);
     const name = form.get("key");
     const ttl = Number(form.get("ttl")) * 1000;
-    if (await result.run(`Setting ${name}`, `${name} is set.`, () => ask("PUT", `${path}/${encodeURIComponent(name)}`, { text: form.get("value"), ...(ttl ? { ttl } : {}) }))) {
+    if (await result.run(`Setting ${plain(name)}`, `${plain(name)} is set.`, () => ask("PUT", `${path}/${encodeURIComponent(name)}`, { text: form.get("value"), ...(ttl ? { ttl } : {}) }))) {
       key = undefined;
       draw();
       load();
@@ -47,8 +47,8 @@ export function values(place, feed) {
 
   const remove = async () => {
     const name = key;
-    if (!await confirmed(`Remove ${name}?`, "The module does not find the value any more.", "Remove")) return;
-    if (await result.run(`Removing ${name}`, `${name} is removed.`, () => ask("DELETE", `${path}/${encodeURIComponent(name)}`))) {
+    if (!await confirmed(`Remove ${plain(name)}?`, "The module does not find the value any more.", "Remove")) return;
+    if (await result.run(`Removing ${plain(name)}`, `${plain(name)} is removed.`, () => ask("DELETE", `${path}/${encodeURIComponent(name)}`))) {
       key = undefined;
       draw();
       load();
