@@ -44,7 +44,7 @@ type Config struct {
 	Cluster        Cluster           `yaml:"cluster" restart:"true"`
 	Limits         Limits            `yaml:"limits"`
 	Sessions       Sessions          `yaml:"sessions" restart:"true"`
-	Data           Path              `yaml:"data" restart:"true"`                           // a directory for sanctions, with backend memory; "" = they end with the process
+	Data           Path              `yaml:"data" restart:"true"`                           // a directory for sanctions, held messages, reports and events, with backend memory; "" = they end with the process
 	Cache          Path              `yaml:"cache" restart:"true"`                          // a directory; "" = "moot" in the user's cache directory; "off" = no cache
 	Drain          time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time over which clients are closed on shutdown; 0 = at once
 	DrainDelay     time.Duration     `yaml:"drainDelay" default:"0s" min:"0s" max:"10m"`    // from failing readiness to closing the listeners on shutdown
