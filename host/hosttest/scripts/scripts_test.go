@@ -454,7 +454,7 @@ func TestConfigOfAScriptIsChecked(t *testing.T) {
 
 // TestErrorsNameTheLine checks that an error has the file, the line and, if the language has it, the column.
 func TestErrorsNameTheLine(t *testing.T) {
-	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45:5: on purpose"} {
+	for file, want := range map[string]string{"all.js": "all.js:37:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:47:5: on purpose"} {
 		w := open(t, rule{file: file, grants: all})
 		if _, v := w.say("throw"); v.Outcome != hook.Failed || v.Reason != "" {
 			t.Errorf("%s: %+v", file, v)
