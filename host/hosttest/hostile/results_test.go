@@ -82,7 +82,7 @@ func TestResultPointersAreChecked(t *testing.T) {
 
 func TestUndefinedAnswersFail(t *testing.T) {
 	var attacks []attack
-	for _, code := range []int{6, 7, 255, 1 << 16, 1<<31 - 1} {
+	for _, code := range []int{7, 8, 255, 1 << 16, 1<<31 - 1} {
 		attacks = append(attacks, attack{name: fmt.Sprintf("code %d", code), tries: "an answer that there is not", hooks: everyHook,
 			kind: "protocol", says: fmt.Sprintf("returned %d, which means nothing there", code), build: does(answers(code))})
 	}
@@ -98,6 +98,8 @@ func TestUndefinedAnswersFail(t *testing.T) {
 		attack{name: "per receiver where there are none", tries: "to have verdicts read that nobody made room for", kind: "protocol", says: "means nothing there",
 			hooks: []hook.Hook{hook.Connect, hook.Join, hook.OnSayReceive, hook.Leave, hook.Disconnect, hook.Action},
 			build: does(answers(abi.PerReceiver))},
+		attack{name: "holds what cannot wait", tries: "to keep a join or a receiver waiting", kind: "protocol", says: "means nothing there",
+			hooks: []hook.Hook{hook.Connect, hook.Join, hook.Say, hook.Leave, hook.Disconnect, hook.Action}, build: does(answers(abi.Hold))},
 	))
 }
 
