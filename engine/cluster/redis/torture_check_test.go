@@ -17,6 +17,7 @@ func (r *round) settle() {
 	r.note("settle")
 	r.over.Store(true)
 	r.work.Wait()
+	r.checkHeld()
 	r.checkPeople()
 	living := slices.DeleteFunc(slices.Clone(r.observers), func(e *observer) bool { return e.isDead(r) })
 	first := living[:min(3, len(living))]
