@@ -64,9 +64,13 @@ func (c *client) do(requests ...string) *client {
 func (c *client) says(request string, want ...string) {
 	c.n.w.Helper()
 	c.Run(request)
-	heard := c.heard()
+	c.compare(answersFirst(c.heard()), want)
+}
+
+// answersFirst moves answers before chat messages, because their order is not guaranteed.
+func answersFirst(heard []string) []string {
 	slices.SortStableFunc(heard, func(a, b string) int { return cmp.Compare(isChat(a), isChat(b)) })
-	c.compare(heard, want)
+	return heard
 }
 
 func isChat(message string) int {

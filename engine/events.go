@@ -86,20 +86,12 @@ func (e *Engine) releasedEvent(one *review.Item) *events.Write {
 	if err != nil {
 		return nil // it was published, so it is a payload
 	}
-	data := events.Message{MessageID: p.ID, Room: one.Decision.To, From: p.From, Message: messageJSON(p.Message), SentAt: p.SentAt}
+	data := events.Message{MessageID: p.ID, Room: one.Decision.To, From: p.From, Message: p.Message.Value(), SentAt: p.SentAt}
 	if p.From == one.Connection {
 		data.User = one.User
 	}
 	id := events.IDOf(events.MessagePublished, one.Tenant, data.Room, one.ID, one.At)
 	return e.events.Begin(one.Tenant, events.MessagePublished, events.NewEvent(id, events.MessagePublished, data.Room, data.User, data))
-}
-
-// messageJSON returns a message as JSON: a text as a string.
-func messageJSON(m wire.Message) json.RawMessage {
-	if m.JSON {
-		return json.RawMessage(m.Text)
-	}
-	return wire.AppendString(nil, m.Text)
 }
 
 // heldEvent takes the event of a message that a rule holds, or of a decision about it; nil: no sink wants it.

@@ -117,10 +117,7 @@ type heldMessage struct {
 
 // forAuthor returns a held message as its author receives it.
 func forAuthor(one *review.Item) heldMessage {
-	h := heldMessage{Held: one.ID, Room: one.Said, Message: json.RawMessage(one.Message.Text), SentAt: one.SentAt, HeldAt: one.At, Until: one.Until, Outcome: one.Outcome()}
-	if !one.Message.JSON {
-		h.Message = wire.AppendString(nil, one.Message.Text)
-	}
+	h := heldMessage{Held: one.ID, Room: one.Said, Message: one.Message.Value(), SentAt: one.SentAt, HeldAt: one.At, Until: one.Until, Outcome: one.Outcome()}
 	if one.State == review.Decided {
 		h.Reason = one.Decision.Reason
 	}

@@ -169,9 +169,7 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 	}
 	e.stats.messages.Add(1)
 	t.messages.Add(1)
-	if w := e.releasedEvent(&one); w != nil {
-		e.written(ctx, w)
-	}
+	e.written(ctx, e.releasedEvent(&one))
 	return one, e.moderate(t, effects), nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/mootchat/moot/engine/review"
-	"github.com/mootchat/moot/engine/wire"
 )
 
 // HeldMessage is a message that a rule holds until a moderator decides about it.
@@ -48,7 +47,7 @@ type heldDecision struct {
 
 func heldOf(one review.Item) HeldMessage {
 	h := HeldMessage{ID: one.ID, State: one.State, Outcome: one.Outcome(), Room: one.Said, User: one.User, Connection: one.Connection, Address: one.Address,
-		Message: valueOf(one.Message), From: one.From, Extra: one.Extra, SentAt: one.SentAt, HeldAt: one.At, Until: one.Until, OnExpire: "reject",
+		Message: one.Message.Value(), From: one.From, Extra: one.Extra, SentAt: one.SentAt, HeldAt: one.At, Until: one.Until, OnExpire: "reject",
 		Rule: one.Rule, Reason: one.Reason, MessageID: one.MessageID, Failure: one.Failure}
 	if one.Room != one.Said {
 		h.To = one.Room
@@ -60,14 +59,6 @@ func heldOf(one review.Item) HeldMessage {
 		h.Decision = &heldDecision{d.Action, d.By, d.Reason, d.At}
 	}
 	return h
-}
-
-// valueOf returns a message as a JSON value.
-func valueOf(m wire.Message) json.RawMessage {
-	if m.JSON {
-		return json.RawMessage(m.Text)
-	}
-	return wire.AppendString(nil, m.Text)
 }
 
 type oneHeld struct{ Body HeldMessage }
@@ -104,6 +95,19 @@ func (s *Server) heldOperations() {
 	huma.Register(s.api, s.operation("eraseReview", http.MethodDelete, tenantPath+"/users/{user}/review", 200, "Remove the held messages of a user, also decided ones, and the user from reports"), s.eraseReview)
 }
 
+// reviewQuery returns the query for a page of held messages or reports. The error is a fault.
+func reviewQuery(decided bool, room, user, cursor string, limit int) (review.Query, error) {
+	before, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return review.Query{}, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.cursor is not a cursor: use the cursor of the page before")
+	}
+	q := review.Query{Decided: decided, Room: room, Cursor: string(before), Limit: limit}
+	if user != "" {
+		q.Subject = review.SubjectOfUser(user)
+	}
+	return q, nil
+}
+
 func (s *Server) listHeld(ctx context.Context, in *struct {
 	InTenant
 	Decided bool   `query:"decided" doc:"List the messages that were decided, as long as they are kept."`
@@ -112,13 +116,9 @@ func (s *Server) listHeld(ctx context.Context, in *struct {
 	Cursor  string `query:"cursor" maxLength:"500" doc:"The cursor of the page before; none: the first page."`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }) (*heldList, error) {
-	cursor, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+	q, err := reviewQuery(in.Decided, in.Room, in.User, in.Cursor, in.Limit)
 	if err != nil {
-		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.cursor is not a cursor: use the cursor of the page before")
-	}
-	q := review.Query{Decided: in.Decided, Room: in.Room, Cursor: string(cursor), Limit: in.Limit}
-	if in.User != "" {
-		q.Subject = review.SubjectOfUser(in.User)
+		return nil, err
 	}
 	page, next, err := s.cfg.Engine.HeldMessages(ctx, in.Tenant, q)
 	if err != nil {

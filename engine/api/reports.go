@@ -67,10 +67,10 @@ func reportOf(one review.Item) Report {
 	r := Report{ID: one.ID, State: one.State, Outcome: one.Outcome(), Room: one.Room, User: one.User, Connection: one.Connection, Address: one.Address,
 		MessageID: one.MessageID, From: one.From, Extra: one.Extra, SentAt: one.SentAt, Reports: one.Reports, ReportedAt: one.At, Until: one.Until, Failure: one.Failure}
 	if one.MessageID != "" {
-		r.Message = valueOf(one.Message)
+		r.Message = one.Message.Value()
 	}
 	if s := one.Shown; s != nil {
-		r.Shown = &ReportedForm{valueOf(s.Message), s.From, s.Extra}
+		r.Shown = &ReportedForm{s.Message.Value(), s.From, s.Extra}
 	}
 	for _, by := range one.Reporters {
 		r.Reporters = append(r.Reporters, Reporter{by.User, by.Connection, by.Address, by.Reason, by.At})
@@ -136,13 +136,9 @@ func (s *Server) listReports(ctx context.Context, in *struct {
 	Cursor  string `query:"cursor" maxLength:"500" doc:"The cursor of the page before; none: the first page."`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }) (*reportList, error) {
-	cursor, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+	q, err := reviewQuery(in.Decided, in.Room, in.User, in.Cursor, in.Limit)
 	if err != nil {
-		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.cursor is not a cursor: use the cursor of the page before")
-	}
-	q := review.Query{Decided: in.Decided, Room: in.Room, Cursor: string(cursor), Limit: in.Limit}
-	if in.User != "" {
-		q.Subject = review.SubjectOfUser(in.User)
+		return nil, err
 	}
 	page, next, err := s.cfg.Engine.Reports(ctx, in.Tenant, q)
 	if err != nil {

@@ -66,31 +66,35 @@ type heldFlags struct {
 	JSON bool     `name:"json" help:"Print JSON, one object per line."`
 }
 
-// each runs f for each id and prints the results. It goes on after an error; the error names all ids that failed.
 func (f *heldFlags) each(t terminal, do func(ask *client.Client, id string) (api.HeldMessage, error)) error {
+	return eachItem(t, &f.tenantFlags, f.IDs, f.JSON, "held message", do, printHeld)
+}
+
+// eachItem calls do for each id and prints the results. It goes on after an error; the error counts the ids that failed.
+func eachItem[T any](t terminal, f *tenantFlags, ids []string, asJSON bool, what string, do func(ask *client.Client, id string) (T, error), show func(io.Writer, *T) error) error {
 	ask, err := f.client()
 	if err != nil {
 		return err
 	}
 	failed := 0
-	for _, id := range f.IDs {
+	for _, id := range ids {
 		one, err := do(ask, id)
 		if err != nil {
 			failed++
 			fmt.Fprintf(t.err, "moot: %s: %v\n", printable(id), err)
 			continue
 		}
-		if f.JSON {
-			err = printJSON(t.out, []api.HeldMessage{one})
+		if asJSON {
+			err = printJSON(t.out, []T{one})
 		} else {
-			err = printHeld(t.out, &one)
+			err = show(t.out, &one)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %s failed", failed, counted(len(f.IDs), "held message"))
+		return fmt.Errorf("%d of %s failed", failed, counted(len(ids), what))
 	}
 	return nil
 }

@@ -70,33 +70,8 @@ type reportFlags struct {
 	JSON bool     `name:"json" help:"Print JSON, one object per line."`
 }
 
-// each runs do for each id and prints the results. It goes on after an error.
 func (f *reportFlags) each(t terminal, do func(ask *client.Client, id string) (api.Report, error)) error {
-	ask, err := f.client()
-	if err != nil {
-		return err
-	}
-	failed := 0
-	for _, id := range f.IDs {
-		one, err := do(ask, id)
-		if err != nil {
-			failed++
-			fmt.Fprintf(t.err, "moot: %s: %v\n", printable(id), err)
-			continue
-		}
-		if f.JSON {
-			err = printJSON(t.out, []api.Report{one})
-		} else {
-			err = printReport(t.out, &one)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %s failed", failed, counted(len(f.IDs), "report"))
-	}
-	return nil
+	return eachItem(t, &f.tenantFlags, f.IDs, f.JSON, "report", do, printReport)
 }
 
 type reportsShowCommand struct{ reportFlags }

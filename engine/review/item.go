@@ -195,8 +195,8 @@ func SubjectOfUser(user string) string { return "user:" + user }
 // SubjectOfConnection returns the Subject of the items of a connection without a user.
 func SubjectOfConnection(id string) string { return "connection:" + id }
 
-// Owner returns the person for whom the item counts in [Limits.OfOwner]: the author of a held message, or the first reporter of
-// a report. It is "user:NAME", or "address:IP" of a person without a user, who can open any number of connections.
+// Owner returns the person whose items [Limits.OfOwner] bounds: the author of a held message, or the first reporter of a report.
+// The result is "user:NAME", or, without a user, "address:IP", because a client can open any number of connections.
 func (i *Item) Owner() string {
 	user, address := i.User, i.Address
 	if i.Kind == Report && len(i.Reporters) > 0 {

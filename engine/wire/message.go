@@ -9,6 +9,14 @@ type Message struct {
 	JSON bool   // Text is JSON
 }
 
+// Value returns the message as a JSON value: a text as a string. The caller must not change it.
+func (m Message) Value() json.RawMessage {
+	if m.JSON {
+		return json.RawMessage(m.Text)
+	}
+	return AppendString(nil, m.Text)
+}
+
 // Payload is a chat message as a member receives it, or as a node publishes it.
 type Payload struct {
 	ID      string // identifies the message in its tenant; "": the message has none

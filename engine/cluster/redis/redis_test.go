@@ -32,14 +32,8 @@ func TestPromisesStandalone(t *testing.T) {
 func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
 	t.Helper()
 	cfg.Username, cfg.Password = "least", "secret"
-	args := []any{"ACL", "SETUSER", "least", "on", ">secret"}
-	for _, rule := range ACL("test*", cfg.Mode, cfg.WaitReplicas) {
-		args = append(args, rule)
-	}
 	for _, s := range servers {
-		if err := s.Do(args...); err != nil {
-			t.Fatal(err)
-		}
+		s.AddUser(t, cfg.Username, cfg.Password, ACL("test*", cfg.Mode, cfg.WaitReplicas))
 	}
 	return cfg
 }

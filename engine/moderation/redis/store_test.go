@@ -16,13 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	server := redistest.Start(t)
-	user := []any{"ACL", "SETUSER", "moot", "on", ">secret"} // with no more permissions than those of a node
-	for _, rule := range cluster.ACL("moot*", cluster.Standalone, 0) {
-		user = append(user, rule)
-	}
-	if err := server.Do(user...); err != nil {
-		t.Fatal(err)
-	}
+	server.AddUser(t, "moot", "secret", cluster.ACL("moot*", cluster.Standalone, 0)) // with no more permissions than those of a node
 	moderationtest.Run(t, func(t *testing.T) (a, b moderation.Store) {
 		prefix := "moot" + t.Name()[len("TestStore/"):]
 		open := func() moderation.Store {

@@ -31,13 +31,7 @@ func TestStore(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	server := redistest.Start(t)
-	args := []any{"ACL", "SETUSER", "least", "on", ">secret"} // a user with the permissions of a node only
-	for _, rule := range cluster.ACL("test*", cluster.Standalone, 0) {
-		args = append(args, rule)
-	}
-	if err := server.Do(args...); err != nil {
-		t.Fatal(err)
-	}
+	server.AddUser(t, "least", "secret", cluster.ACL("test*", cluster.Standalone, 0)) // with the permissions of a node only
 	client := redis.NewClient(&redis.Options{Addr: server.Address(), Username: "least", Password: "secret", DisableIdentity: true})
 	defer client.Close()
 	runStoreTests(t, client)

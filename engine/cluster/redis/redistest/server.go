@@ -106,6 +106,18 @@ func (s *Server) Do(args ...any) error {
 	return err
 }
 
+// AddUser adds a user with a password and rules, in the form of the arguments of ACL SETUSER.
+func (s *Server) AddUser(t testing.TB, name, password string, rules []string) {
+	t.Helper()
+	args := []any{"ACL", "SETUSER", name, "on", ">" + password}
+	for _, rule := range rules {
+		args = append(args, rule)
+	}
+	if err := s.Do(args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Ask sends a command and returns the answer.
 func (s *Server) Ask(args ...any) (any, error) {
 	c := s.Client()
