@@ -33,6 +33,7 @@ type Config struct {
 	Recorder          Recorder      // nil: no recordings
 	Trials            Trials        // nil: no trials
 	Events            Events        // nil: the API has no operations for sinks
+	Asks              Asks          // nil: rules ask nothing
 	Console           http.Handler  // the page at /, which asks for a key itself; nil: no page
 	Version           string        // of the program
 	Keys              []Key         // replaced by SetKeys

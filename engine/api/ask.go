@@ -66,7 +66,7 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 	case q.Ask == askModules:
 		return s.here(q.Tenants...), nil
 	case q.Ask == askUsage && s.cfg.Modules != nil && q.Usage != nil:
-		return s.cfg.Modules.Usage(*q.Usage), nil
+		return s.usage(*q.Usage), nil
 	case q.Ask == askHistory && q.History != nil:
 		return s.history.since(q.History.Span, q.History.Since), nil
 	case q.Ask == askReload && s.cfg.Rules != nil:

@@ -70,6 +70,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, module := range c.series.modules(modules, tenants, left) {
 		m.module(&module)
 	}
+	if asks := c.server.cfg.Asks; asks != nil {
+		m.asks(asks.Totals(), c.series.asks(asks.Usage()))
+	}
 	usage := modules.Usage(report.UsageQuery{Top: math.MaxInt})
 	m.usage(&usage)
 	of := c.series.usage(usage.Tenants, tenants)

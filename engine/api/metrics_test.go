@@ -32,6 +32,7 @@ func scraped(t *testing.T) string {
 		c.Certificates = func() map[string]time.Time { return map[string]time.Time{"http": time.Unix(1_900_000_000, 0)} }
 		c.AcceptFailures = func() uint64 { return 7 }
 		c.PendingClosed = func() uint64 { return 7 }
+		c.Asks = someAsks{{Tenant: "acme", Name: "score", Requests: 3, Failed: map[string]uint64{"timeout": 1}}}
 		c.RoundTrips = func() []api.RoundTrip {
 			var h histogram.Histogram
 			h.Observe(100 * time.Microsecond)
@@ -310,4 +311,51 @@ func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
 		size = len(text)
 	}
 	b.ReportMetric(float64(size), "bytes")
+}
+
+// someAsks has the numbers of asks.
+type someAsks []report.AskUsage
+
+func (a someAsks) Usage() []report.AskUsage { return slices.Clone(a) }
+
+func (a someAsks) Totals() report.AskTotals {
+	var h histogram.Histogram
+	h.Observe(time.Millisecond)
+	s := h.Snapshot()
+	return report.AskTotals{CacheBytes: 1000, Took: report.HistogramOf(&s)}
+}
+
+// TestAsksHaveOneSeriesPerTenant checks that the series of asks do not grow with their names, and that tenants without series of their own are
+// summed.
+func TestAsksHaveOneSeriesPerTenant(t *testing.T) {
+	var all someAsks
+	var tenants []engine.TenantConfig
+	for i := range 20 {
+		name := fmt.Sprintf("t%02d", i)
+		tenants = append(tenants, engine.TenantConfig{Name: name})
+		for ask := range 30 {
+			all = append(all, report.AskUsage{Tenant: name, Name: fmt.Sprint("a", ask), Requests: 2, Cached: 1, Refused: 3, Waiting: 1, OpenBreakers: 1, Failed: map[string]uint64{"timeout": 5}})
+		}
+	}
+	n := startWith(t, memory.New().Node("one"), tenants, func(c *api.Config) {
+		c.Modules, c.Asks, c.MetricsTenants, c.MetricsFor = &manyModules{}, all, -1, []string{"t00", "t01", "t02"}
+	})
+	_, text := n.request("GET", "/metrics", "")
+	if got := families(text); got["moot_ask_requests_total"] != 4 || got["moot_ask_failures_total"] != 20 {
+		t.Errorf("%d series of requests, %d of failures", got["moot_ask_requests_total"], got["moot_ask_failures_total"])
+	}
+	for _, want := range []string{`moot_ask_requests_total{tenant="other"} 1020`, `moot_ask_cached_total{tenant="other"} 510`, `moot_ask_refused_total{tenant="other"} 1530`,
+		`moot_ask_failures_total{kind="timeout",tenant="other"} 2550`, `moot_ask_failures_total{kind="status",tenant="other"} 0`, `moot_ask_waiting{tenant="other"} 510`,
+		`moot_ask_open_breakers{tenant="other"} 510`, `moot_ask_cache_bytes 1000`, `moot_ask_duration_seconds_count 1`} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	status, usage := n.request("GET", "/api/usage?top=2", "")
+	var shown struct {
+		Nodes []struct{ Asks []report.AskUsage }
+	}
+	if err := json.Unmarshal([]byte(usage), &shown); err != nil || status != 200 || len(shown.Nodes[0].Asks) != 2 || shown.Nodes[0].Asks[0].Name != "a0" {
+		t.Errorf("%d %.300s", status, usage)
+	}
 }

@@ -188,6 +188,9 @@ func (s *status) print(w io.Writer) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Tenant, m.Version, m.Node, m.Calls, m.Allowed, m.Rewritten,
 			m.Denied, m.Dropped, m.Held, errorsOf(m.Errors), took(m.P50), took(m.P99), breakerOf(m.OpenBreakers))
 	}
+	if s.Usage != nil {
+		s.asks(table)
+	}
 	for _, n := range s.Missing {
 		fmt.Fprintf(table, "\nnode %s did not answer: its modules are missing\n", n)
 	}
@@ -205,6 +208,20 @@ func (s *status) usage(w io.Writer) {
 			took(millis.DurationOf(wakes.Quantile(0.5))), took(millis.DurationOf(wakes.Quantile(0.99))))
 	}
 	fmt.Fprintln(w)
+}
+
+// asks prints the asks of rules on each node.
+func (s *status) asks(w io.Writer) {
+	first := true
+	for _, n := range s.Usage.Nodes {
+		for _, a := range n.Asks {
+			if first {
+				fmt.Fprintln(w, "\nTENANT\tASK\tNODE\tREQUESTS\tCACHED\tREFUSED\tFAILED\tWAITING\tBREAKER")
+				first = false
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%s\n", a.Tenant, a.Name, n.Node, a.Requests, a.Cached, a.Refused, errorsOf(a.Failed), a.Waiting, breakerOf(a.OpenBreakers))
+		}
+	}
 }
 
 // tenants prints the tenants with what their modules cost, and the number of tenants that are left out.

@@ -27,6 +27,7 @@ type Usage struct {
 	ModulesCount int           `json:"modulesCount" doc:"Different compiled modules: each counts once, for all tenants that use it."`
 	Modules      []ModuleUsage `json:"modules" doc:"The modules that take most memory, the largest first."`
 	Failing      []Failing     `json:"failing" doc:"Some of the modules with open breakers, by tenant."`
+	Asks         []AskUsage    `json:"asks,omitempty" doc:"Asks of rules: those whose services fail first, then those with most requests."`
 	Tenants      []TenantUsage `json:"tenants" doc:"The tenants that cost most, in the order that was asked for."`
 }
 
@@ -76,7 +77,7 @@ const (
 // UsageQuery selects the parts of a Usage that have a limit.
 type UsageQuery struct {
 	By  string `json:"by,omitempty" query:"by" enum:"cpu,memory" default:"cpu" doc:"The order of tenants."`
-	Top int    `json:"top,omitempty" query:"top" minimum:"0" maximum:"1000" default:"10" doc:"Maximum number of tenants, of modules and of failing modules."`
+	Top int    `json:"top,omitempty" query:"top" minimum:"0" maximum:"1000" default:"10" doc:"Maximum number of tenants, of modules, of failing modules and of asks."`
 }
 
 // SortTenants sorts tenants in the order by, the costliest first.

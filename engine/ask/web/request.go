@@ -1,0 +1,109 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/mootchat/moot/engine/ask"
+)
+
+const agent = "moot"
+
+// headerOf returns the header of all requests. A header Idempotency-Key without a value is not sent: net/http repeats such a request if a
+// connection that was used before has ended meanwhile.
+func headerOf(spec Spec) http.Header {
+	h := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "Idempotency-Key": nil}
+	if spec.Method == http.MethodGet {
+		h.Del("Content-Type")
+	}
+	for name, value := range spec.Headers {
+		h.Set(name, value)
+	}
+	h.Set("User-Agent", agent)
+	h.Set("Accept-Encoding", "identity")
+	return h
+}
+
+// send sends a request, and reads the answer. The error is an *ask.Failure or *ask.BusyError.
+func (s *service) send(ctx context.Context, body []byte) (ask.Answer, error) {
+	request := (&http.Request{Method: s.spec.Method, URL: s.url, Host: s.url.Host, Header: s.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Close: s.tenant.crowded()}).WithContext(dialing(ctx, s))
+	if s.spec.Method != http.MethodGet && len(body) > 0 {
+		body = bytes.Clone(body) // net/http may read it after RoundTrip has returned
+		request.ContentLength = int64(len(body))
+		request.Body = io.NopCloser(bytes.NewReader(body))
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	response, err := s.tenant.roundTripper().RoundTrip(request)
+	if err != nil {
+		return ask.Answer{}, failure(err)
+	}
+	defer response.Body.Close()
+	return s.read(response)
+}
+
+// read reads an answer.
+func (s *service) read(r *http.Response) (ask.Answer, error) {
+	switch code := r.StatusCode; {
+	case code >= 300 && code < 400:
+		return ask.Answer{}, &ask.Failure{Kind: ask.Status, Err: fmt.Errorf("the service answered %d: redirects are not followed, set the address that it leads to", code)}
+	case code < 200 || code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooEarly || code == http.StatusTooManyRequests:
+		return ask.Answer{}, &ask.Failure{Kind: ask.Status, Err: fmt.Errorf("the service answered %d", code)}
+	case r.Header.Get("Content-Encoding") != "" && !strings.EqualFold(r.Header.Get("Content-Encoding"), "identity"):
+		return ask.Answer{}, bad("the answer is compressed, although the request did not ask for it")
+	case r.ContentLength > ask.MaxAnswer:
+		return ask.Answer{}, bad("the answer has %d bytes, more than %d", r.ContentLength, ask.MaxAnswer)
+	}
+	text, err := readAll(r)
+	if err != nil {
+		return ask.Answer{}, failure(err)
+	}
+	if len(text) > ask.MaxAnswer {
+		return ask.Answer{}, bad("the answer has more than %d bytes", ask.MaxAnswer)
+	}
+	for _, secret := range s.secrets {
+		if bytes.Contains(text, secret) {
+			return ask.Answer{}, bad("the answer contains a value of the headers of the ask, which the rule must not see")
+		}
+	}
+	answer := ask.Answer{Status: r.StatusCode}
+	switch text = bytes.TrimSpace(text); {
+	case json.Valid(text):
+		answer.Body = text
+	case len(text) > 0 && r.StatusCode < 300:
+		return ask.Answer{}, bad("the answer is not JSON")
+	}
+	return answer, nil
+}
+
+// readAll reads an answer up to one byte more than the limit.
+func readAll(r *http.Response) ([]byte, error) {
+	if n := r.ContentLength; n >= 0 {
+		text := make([]byte, n)
+		_, err := io.ReadFull(r.Body, text)
+		return text, err
+	}
+	return io.ReadAll(io.LimitReader(r.Body, ask.MaxAnswer+1))
+}
+
+func bad(format string, args ...any) *ask.Failure {
+	return &ask.Failure{Kind: ask.BadAnswer, Err: fmt.Errorf(format, args...)}
+}
+
+// partsOf returns the parts of the value of a header that must stay secret.
+func partsOf(value string) (parts [][]byte) {
+	for _, part := range append(strings.Fields(value), value) {
+		if len(part) >= minSecret {
+			parts = append(parts, []byte(part))
+		}
+	}
+	return parts
+}
+
+// minSecret is the length from which on the value of a header counts as a secret, in bytes. Shorter ones occur in ordinary answers.
+const minSecret = 12
