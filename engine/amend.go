@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// The author of a message and the server API can retract or edit it. Such an amendment has a position in the
+// The author of a message, the server API and modules can retract or edit it. Such an amendment has a position in the
 // order of the room. Members that joined with "amendments" receive it; amended.go delivers it.
 
 var (
@@ -28,8 +28,9 @@ var (
 
 // amendment is a request to retract or edit a message.
 type amendment struct {
-	conn    *Connection // the author; nil: the server API
-	by      string      // the person who amends the message; "": the author
+	conn    *Connection // the author; nil: the server API or a module
+	by      string      // the person who amends the message, for members; "": the author
+	module  string      // the name of the module; "": a person
 	room    string
 	id      string
 	edit    bool
@@ -58,7 +59,7 @@ func (c *Connection) edit(ctx context.Context, r *wire.Request) (result, error) 
 		return result{}, errTooLarge
 	}
 	effects, err := c.engine.amend(ctx, c.tenant, amendment{conn: c, room: r.Room, id: r.Target, edit: true, message: message})
-	return result{effects: effects}, err
+	return result{effects: c.engine.applyNow(ctx, c.tenant, c, effects, false)}, err
 }
 
 // RetractMessage retracts a message for the server API. Members see by as the name of the person who did
@@ -91,7 +92,7 @@ func (e *Engine) amendAs(ctx context.Context, room cluster.RoomID, a amendment) 
 	a.room = room.Room
 	effects, err := e.amend(running, t, a)
 	if err == nil {
-		e.applyLater(running, t, effects, a.caused)
+		e.applyAll(running, t, nil, effects)
 	}
 	return inTime(running, err)
 }
@@ -217,7 +218,10 @@ func (e *Engine) receiveEdit(ctx context.Context, t *tenant, r *room, a amendmen
 		}
 		target = wire.Payload{ID: a.id, Room: a.room, From: a.conn.ID(), Context: "user", SentAt: time.Now().UnixMilli()}
 	}
-	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: t.name, Room: a.room, Caused: a.caused, Edits: a.id,
+	if a.module != "" && target.EditedBy != "" && target.EditedBy != system {
+		return nil, errModerated
+	}
+	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: t.name, Room: a.room, Caused: a.caused, MessageID: a.id, Edits: a.id,
 		Message: a.message, From: target.From, Context: target.Context, SentAt: target.SentAt}
 	if a.conn != nil {
 		ev.Conn = a.conn.profile.Load()

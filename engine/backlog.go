@@ -6,8 +6,11 @@ import (
 	"github.com/mootchat/moot/engine/moderation"
 )
 
-// maxBacklog limits the tasks of a backlog.
-const maxBacklog = 1024
+// maxBacklog limits the tasks of a backlog, and maxAmendments the amendments of one module in it.
+const (
+	maxBacklog    = 1024
+	maxAmendments = maxBacklog / 4
+)
 
 // backlog has the tasks of a tenant that wait or are being carried out, oldest first. The zero
 // backlog is empty.
@@ -19,7 +22,7 @@ type backlog struct {
 }
 
 // put adds a task of the tenant, or replaces the task with the same key. A sanction of the task
-// holds on this node from then on. ok is false if the backlog is full. If start is true, the caller
+// holds on this node from then on. ok is false if the backlog is full, or has too many amendments of the module. If start is true, the caller
 // must start the goroutine that carries out the tasks.
 func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
 	b.mu.Lock()
@@ -28,7 +31,7 @@ func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
 		b.tasks = map[string]*task{}
 	}
 	if b.tasks[key] == nil {
-		if len(b.order) == maxBacklog {
+		if len(b.order) == maxBacklog || one.amend != nil && b.amendments(one.amend.Module) == maxAmendments {
 			return false, false
 		}
 		b.order = append(b.order, key)
@@ -38,6 +41,16 @@ func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
 	start = !b.running
 	b.running = true
 	return start, true
+}
+
+// amendments returns the number of amendments of a module. The caller holds mu.
+func (b *backlog) amendments(module string) (n int) {
+	for _, one := range b.tasks {
+		if one.amend != nil && one.amend.Module == module {
+			n++
+		}
+	}
+	return n
 }
 
 // first returns the oldest task, which stays in the backlog until done. If there is none it

@@ -47,6 +47,9 @@ func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 		v = hook.Verdict{Outcome: hook.Failed}
 	}
 	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
+	if len(v.Effects) > 0 && ev.Caused {
+		v.Effects = e.withoutAmendments(v.Effects)
+	}
 	if len(v.Effects) > 0 && v.Outcome != hook.Allowed {
 		if v.Outcome != hook.Failed {
 			e.moderateDenied(ev, v.Effects)

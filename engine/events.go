@@ -120,7 +120,10 @@ func (e *Engine) amendedEvent(t *tenant, a *amendment) *events.Write {
 	if !e.wants(t.name, kind) {
 		return nil
 	}
-	data := events.Amended{MessageID: a.id, Room: a.room, By: a.by}
+	data := events.Amended{MessageID: a.id, Room: a.room, By: a.by, Module: a.module}
+	if a.module != "" {
+		data.By = ""
+	}
 	if a.conn != nil {
 		data.User = a.conn.profile.Load().User
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/mootchat/moot/engine/moderation"
 )
 
-// Modules set and pardon sanctions, and remove members, as effects. A chain does not wait for
+// Modules set and pardon sanctions, remove members and amend messages, as effects. A chain does not wait for
 // these changes. A change of a sanction holds on this node at once, and a goroutine passes it to
-// the store, from which the other nodes receive it. Another goroutine removes members. A tenant
-// has at most one goroutine of each kind, and none if nothing waits.
+// the store, from which the other nodes receive it. Another goroutine removes members, and a third one amends messages.
+// A tenant has at most one goroutine of each kind, and none if nothing waits.
 
-// moderate starts to carry out the sanctions and removals of effects, and returns the other effects.
+// moderate starts to carry out the sanctions, removals and amendments of effects, and returns the other effects.
 func (e *Engine) moderate(t *tenant, effects []hook.Effect) (rest []hook.Effect) {
 	first := 0
 	for first < len(effects) && !effects[first].Moderates() {
@@ -32,6 +32,8 @@ func (e *Engine) moderate(t *tenant, effects []hook.Effect) (rest []hook.Effect)
 		case f.Removal != nil:
 			r := f.Removal
 			e.enqueue(t, &t.removals, r.Connection+"\x00"+r.Room, &task{removal: r})
+		case f.Amend != nil:
+			e.enqueueAmendment(t, f.Amend)
 		default:
 			rest = append(rest, f)
 		}
@@ -39,7 +41,7 @@ func (e *Engine) moderate(t *tenant, effects []hook.Effect) (rest []hook.Effect)
 	return rest
 }
 
-// moderateDenied starts to carry out the sanctions and removals of a chain that did not allow its event.
+// moderateDenied starts to carry out the sanctions, removals and amendments of a chain that did not allow its event.
 func (e *Engine) moderateDenied(ev *hook.Event, effects []hook.Effect) {
 	t := e.settings.Load().tenants[ev.Tenant]
 	if t == nil {
@@ -51,11 +53,25 @@ func (e *Engine) moderateDenied(ev *hook.Event, effects []hook.Effect) {
 	e.moderate(t, effects)
 }
 
-// task is a change of a sanction or a removal that a module has requested.
+// task is a change of a sanction, a removal or an amendment that a module has requested.
 type task struct {
 	sanction moderation.Sanction
-	pardon   bool          // sanction is removed, and set otherwise
-	removal  *hook.Removal // nil: the task is about sanction
+	pardon   bool            // sanction is removed, and set otherwise
+	removal  *hook.Removal   // nil: the task is no removal
+	amend    *hook.Amendment // nil: the task is no amendment
+}
+
+func (one *task) isSanction() bool { return one.removal == nil && one.amend == nil }
+
+// module returns the name of the module that has requested the task.
+func (one *task) module() string {
+	switch {
+	case one.removal != nil:
+		return one.removal.Module
+	case one.amend != nil:
+		return one.amend.Module
+	}
+	return one.sanction.Module
 }
 
 // changeSanction makes a change of a sanction hold on this node, and begins to pass it to the store.
@@ -82,7 +98,7 @@ func (e *Engine) enqueue(t *tenant, b *backlog, key string, one *task) {
 	switch {
 	case !ok:
 		e.stats.emitsDropped.Add(1)
-		e.log.Warn("a module's sanction or removal was dropped: too many wait to be carried out", "tenant", t.name, "waiting", maxBacklog)
+		e.log.Warn("a module's sanction, removal or amendment was dropped: too many wait to be carried out", "tenant", t.name, "module", one.module())
 	case start:
 		e.enforcing.Go(func() { e.carryOut(t, b) })
 	}
@@ -91,16 +107,18 @@ func (e *Engine) enqueue(t *tenant, b *backlog, key string, one *task) {
 // carryOut carries out the tasks of a backlog, one after the other.
 func (e *Engine) carryOut(t *tenant, b *backlog) {
 	for one := b.first(); one != nil; one = b.first() {
-		if one.removal != nil {
+		var err error
+		switch {
+		case one.removal != nil:
 			e.remove(t, one.removal)
-			b.done(t, one, false)
-			continue
-		}
-		err := e.storeChange(t, one)
-		if err != nil {
-			e.stats.emitsDropped.Add(1)
-			e.log.Warn("a module's sanction was dropped", "tenant", t.name, "module", one.sanction.Module, "sanction", one.sanction.ID,
-				"subject", one.sanction.Subject(), "kind", string(one.sanction.Kind), "error", err)
+		case one.amend != nil:
+			e.amendForModule(t, one.amend)
+		default:
+			if err = e.storeChange(t, one); err != nil {
+				e.stats.emitsDropped.Add(1)
+				e.log.Warn("a module's sanction was dropped", "tenant", t.name, "module", one.sanction.Module, "sanction", one.sanction.ID,
+					"subject", one.sanction.Subject(), "kind", string(one.sanction.Kind), "error", err)
+			}
 		}
 		b.done(t, one, err != nil)
 	}
@@ -148,7 +166,7 @@ func (e *Engine) tryChange(one *task) error {
 // holdNow makes a change of a sanction hold on this node until the store has it. Without a client
 // of the tenant on this node, the change is left to the store. A nil task does nothing.
 func (t *tenant) holdNow(one *task) {
-	if one == nil || one.removal != nil {
+	if one == nil || !one.isSanction() {
 		return
 	}
 	s := &t.sanctions

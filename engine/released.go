@@ -218,7 +218,7 @@ func (e *Engine) askAgain(ctx context.Context, t *tenant, one *review.Item, auth
 	}
 	place := hook.Place(one.Place)
 	ev := &hook.Event{Hook: hook.OnSayReceive, Tenant: t.name, Room: one.Room, Conn: author, JoinedAt: one.JoinedAt, Message: one.Message,
-		From: one.From, Context: one.Context, SentAt: one.SentAt, Extra: one.Extra, After: &place}
+		From: one.From, Context: one.Context, SentAt: one.SentAt, Extra: one.Extra, MessageID: one.MessageID, After: &place}
 	v := e.decide(ctx, ev)
 	switch v.Outcome {
 	case hook.Dropped:

@@ -128,11 +128,14 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		ev.Conn = s.conn.profile.Load()
 		ev.JoinedAt = s.conn.joinedAt(ev.Room)
 	}
-	v := e.decide(ctx, &ev)
 	settings := t.settings(ev.Room)
-	if !settings.Retention.Ephemeral {
-		a.id = e.newMessageID(r.id.Tenant, ev.Room, ev.Conn)
+	e.nameMessage(&ev, &settings)
+	v := e.decide(ctx, &ev)
+	if ev.Room != r.id.Room {
+		settings = t.settings(ev.Room)
+		e.nameMessage(&ev, &settings)
 	}
+	a.id = ev.MessageID
 	if v.Outcome == hook.Dropped {
 		return a, nil
 	}
@@ -281,7 +284,7 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 // eventOf returns the event for the say chain.
 func eventOf(id cluster.RoomID, p wire.Payload, sequence uint64) hook.Event {
 	return hook.Event{Hook: hook.Say, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
-		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
+		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence, MessageID: p.ID}
 }
 
 // deliverAll sends the same answer to all members.

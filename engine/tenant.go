@@ -90,6 +90,7 @@ type tenant struct {
 	queued    atomic.Pointer[review.Summary] // numbers of the review queue; nil: it has no items, or another node looks after the tenant
 	changes   backlog                        // of sanctions, by modules
 	removals  backlog                        // of members and connections, by modules
+	amends    backlog                        // of messages, by modules
 	pages     pageTurns                      // to encode
 	reads     pageTurns                      // to read from the backend
 	keys      atomic.Int64                   // idempotency keys of its connections

@@ -32,7 +32,7 @@ func capabilityBit(capability string) uint16 {
 
 // capabilities are all capabilities, after "" for functions that need none.
 var capabilities = []string{"", abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilityProperties,
-	abi.CapabilitySanctions, abi.CapabilityMembers, abi.CapabilityIdentity}
+	abi.CapabilitySanctions, abi.CapabilityMembers, abi.CapabilityIdentity, abi.CapabilityAmend}
 
 // bits returns the capabilities as a set.
 func (g grants) bits() (bits uint16) {
@@ -49,6 +49,7 @@ func (g grants) bits() (bits uint16) {
 var everything = grants{properties: []string{""}, capabilities: map[string]bool{
 	abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true, abi.CapabilityRooms: true,
 	abi.CapabilitySanctions: true, abi.CapabilityMembers: true, abi.CapabilityIdentity: true,
+	abi.CapabilityAmend: true,
 }}
 
 func parseGrants(list []string) (grants, error) {
@@ -56,7 +57,7 @@ func parseGrants(list []string) (grants, error) {
 	for _, grant := range list {
 		name, rest, found := strings.Cut(grant, ":")
 		switch name {
-		case abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilitySanctions, abi.CapabilityMembers, abi.CapabilityIdentity:
+		case abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilitySanctions, abi.CapabilityMembers, abi.CapabilityIdentity, abi.CapabilityAmend:
 			if !found {
 				g.capabilities[name] = true
 				continue
@@ -67,7 +68,7 @@ func parseGrants(list []string) (grants, error) {
 				continue
 			}
 		}
-		return g, fmt.Errorf("grants: unknown capability %q; known are kv, rate, emit, rooms, sanctions, members, identity and properties:NAME[,NAME]", grant)
+		return g, fmt.Errorf("grants: unknown capability %q; known are kv, rate, emit, rooms, sanctions, members, identity, amend and properties:NAME[,NAME]", grant)
 	}
 	return g, nil
 }

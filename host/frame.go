@@ -106,6 +106,10 @@ func eventField(ev *hook.Event, f abi.Field) []byte {
 		return bytesOf(ev.Action)
 	case abi.EventParams:
 		return ev.Params
+	case abi.EventMessageID:
+		return bytesOf(ev.MessageID)
+	case abi.EventEdits:
+		return bytesOf(ev.Edits)
 	}
 	return nil
 }

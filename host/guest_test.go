@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 }
 
 // allGrants are the grants that the guest in testdata needs.
-var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood,role"}
+var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:mood,role"}
 
 // goEntry returns an entry for the guest in testdata.
 func goEntry(config string) Entry {

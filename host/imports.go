@@ -49,6 +49,8 @@ var imports = map[string]hostFunction{
 	abi.ImportMemberRemove:    {signature(is(i32), i32, i32, i32, i32, i32, i32), abi.CapabilityMembers, (*instance).memberRemove, timed},
 	abi.ImportConnectionClose: {signature(is(i32), i32, i32, i32, i32), abi.CapabilityMembers, (*instance).connectionClose, timed},
 	abi.ImportUserSet:         {signature(is(i32), i32, i32), abi.CapabilityIdentity, (*instance).userSet, timed},
+	abi.ImportMessageRetract:  {signature(is(i32), i32, i32, i32, i32), abi.CapabilityAmend, (*instance).messageRetract, timed},
+	abi.ImportMessageEdit:     {signature(is(i32), i32, i32, i32, i32, i32, i32, i32), abi.CapabilityAmend, (*instance).messageEdit, timed},
 }
 
 // Values of hostFunction.timed.

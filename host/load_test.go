@@ -156,7 +156,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		`there are two tenants of the name "a"`,
 		"e0: module nobody: there is no module of this name: name it under modules, with its file",
 		"e2: module good: the entry asks for the hook join, which the module does not have",
-		`e3: module good: grants: unknown capability "telepathy"; known are kv, rate, emit, rooms, sanctions, members, identity and properties:NAME[,NAME]`,
+		`e3: module good: grants: unknown capability "telepathy"; known are kv, rate, emit, rooms, sanctions, members, identity, amend and properties:NAME[,NAME]`,
 		`e3: module good: room pattern "[": a "[" has no "]"`,
 		"e3: module good: memory is 5 bytes, it must be from 65536 to 67108864",
 		"e3: module good: its config is not JSON",

@@ -123,7 +123,7 @@ func (in *instance) removal(function, room string, args [4]uint64) int32 {
 	return in.effect(hook.Effect{Removal: &hook.Removal{Connection: connection, Room: room, Reason: reason, Module: in.generation.binding.module}})
 }
 
-// mayModerate returns the reason why the call under way may have no sanctions and removals; 0: it may.
+// mayModerate returns the reason why the call under way may have no sanctions, removals and amendments; 0: it may.
 func (in *instance) mayModerate() int32 {
 	switch {
 	case in.readOnly():
@@ -151,12 +151,18 @@ func moderating(effects []hook.Effect) (some []hook.Effect) {
 	return some
 }
 
-// effectsInWords describes the user, the sanctions and the removals of a decision; nil if there are none.
+// effectsInWords describes the user, the sanctions, the removals and the amendments of a decision; nil if there are none.
 func effectsInWords(effects []hook.Effect) (words []string) {
 	for i := range effects {
 		switch s, r := effects[i].Sanction, effects[i].Removal; {
 		case effects[i].Identity != nil:
 			words = append(words, "user "+effects[i].Identity.User)
+		case effects[i].Amend != nil:
+			a, verb := effects[i].Amend, "retract"
+			if a.Edit {
+				verb = "edit"
+			}
+			words = append(words, fmt.Sprintf("%s message %s in %s", verb, a.ID, a.Room))
 		case s != nil && s.Pardon:
 			words = append(words, fmt.Sprintf("pardon %s of %s in %s", s.Set.Kind, s.Set.Subject(), s.Set.Rooms))
 		case s != nil && s.TTL == 0:

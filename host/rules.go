@@ -73,7 +73,7 @@ type Entry struct {
 	OnExpire  Expiry
 	Breaker   Breaker
 	Isolation Isolation
-	Grants    []string // kv, rate, emit, rooms, sanctions, members, identity, properties:NAME,...
+	Grants    []string // kv, rate, emit, rooms, sanctions, members, identity, amend, properties:NAME,...
 	Mode      Mode
 	Config    json.RawMessage // JSON for the module; nil: {}
 	Shown     json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest

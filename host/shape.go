@@ -123,6 +123,6 @@ func (s *shape) empty() bool {
 }
 
 func fieldNames() string {
-	return strings.Join([]string{"room", "tenant", "from", "message", "context", "cause", "action", "params",
+	return strings.Join([]string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "messageId", "edits",
 		"id", "fingerprint", "user", "transport", "remoteIP", "locale", "properties.NAME", "connectedAt", "joinedAt"}, ", ")
 }

@@ -166,10 +166,10 @@ func checkCapability(text string) error {
 		return require(propertiesShape.MatchString(names), `is not a valid capability: name properties, such as "properties:role,locale"`)
 	}
 	switch text {
-	case "kv", "rate", "emit", "rooms", "sanctions", "members", "identity":
+	case "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend":
 		return nil
 	}
-	return errors.New("is not a capability" + suggest(text, []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:NAME"}))
+	return errors.New("is not a capability" + suggest(text, []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:NAME"}))
 }
 
 // check reports problems that concern more than one setting.

@@ -355,7 +355,7 @@ type Entry struct {
 	OnExpire  string          `yaml:"onExpire" default:"reject" oneof:"reject release"`   // of a message that the module holds
 	Isolation string          `yaml:"isolation" default:"instance" oneof:"instance call"` // how long the memory of a module lasts
 	Breaker   Breaker         `yaml:"breaker"`
-	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, sanctions, members, identity, properties:NAME,...
+	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, sanctions, members, identity, amend, properties:NAME,...
 	Mode      string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config    json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
 	Shown     json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none

@@ -169,7 +169,7 @@ func TestProblemsOfAChainEntry(t *testing.T) {
 		{"module: mask, room: [a, '{b']", `.room[1]: "{b" is not a valid pattern: a "{" has no "}"`},
 		{"module: mask, room: ''", `.room: "" is not a valid pattern: the pattern is empty`},
 		{"module: mask, grants: [emits]", `.grants[0]: "emits" is not a capability: did you mean "emit"?`},
-		{"module: mask, grants: [network]", `.grants[0]: "network" is not a capability: use kv, rate, emit, rooms, sanctions, members, identity or properties:NAME`},
+		{"module: mask, grants: [network]", `.grants[0]: "network" is not a capability: use kv, rate, emit, rooms, sanctions, members, identity, amend or properties:NAME`},
 		{"module: mask, grants: ['properties:']", `.grants[0]: "properties:" is not a valid capability: name properties, such as "properties:role,locale"`},
 		{"module: mask, onError: drop", `.onError: "drop" is not supported: use deny or allow`},
 		{"module: mask, onExpire: deny", `.onExpire: "deny" is not supported: use reject or release`},

@@ -47,8 +47,9 @@ type Held struct {
 type Amended struct {
 	MessageID string `json:"messageId"`
 	Room      string `json:"room"`
-	User      string `json:"user,omitempty"` // the author, if the author did it
-	By        string `json:"by,omitempty"`   // name of the key of the person who did it; absent: the author
+	User      string `json:"user,omitempty"`   // the author, if the author did it
+	By        string `json:"by,omitempty"`     // name of the key of the person who did it; absent: the author or a module
+	Module    string `json:"module,omitempty"` // name of the module that did it
 }
 
 // Message is the data of MessagePublished: the message after onSayReceive.

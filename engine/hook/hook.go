@@ -118,6 +118,10 @@ type Event struct {
 	Extra    json.RawMessage // a JSON object; nil: none
 	Edits    string          // the id of the message that is edited: Message is its new text; "": it is a new message
 
+	// MessageID is the id of the message; "" in an ephemeral room. A chain that moves a new message to another
+	// room sees the id that the message would have in its first room.
+	MessageID string
+
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
 
@@ -208,11 +212,12 @@ type Effect struct {
 	Sanction *Sanction
 	Removal  *Removal
 	Identity *Identity
+	Amend    *Amendment
 }
 
 // Moderates reports whether the effect applies even if the event is denied, dropped or held: a
 // denial is often the reason for a mute.
-func (f *Effect) Moderates() bool { return f.Sanction != nil || f.Removal != nil }
+func (f *Effect) Moderates() bool { return f.Sanction != nil || f.Removal != nil || f.Amend != nil }
 
 // Emit is a message from a module to a room of its tenant, to one connection or to all
 // connections of a user. One of the three is set. Its sender is "0".
@@ -255,6 +260,15 @@ type Removal struct {
 type Identity struct {
 	User   string // at most 256 bytes of UTF-8 without control characters
 	Module string // the name of the module
+}
+
+// Amendment retracts or edits a message of a room of the tenant.
+type Amendment struct {
+	Room    string
+	ID      string       // of the message
+	Edit    bool         // the message gets a new text; false: it is retracted
+	Message wire.Message // the new text of an edit
+	Module  string       // the name of the module
 }
 
 // Delivery is the answer of a say chain for the members of a room. The zero Delivery

@@ -63,8 +63,9 @@ const (
 	MaxProperties    = 16 << 10              // bytes of the properties of one connection, encoded
 	MaxManifest      = 64 << 10              // bytes of a manifest
 	MaxEmits         = 4                     // emit calls in one hook call
-	MaxEffects       = 16                    // other effects of one hook call: properties, rooms, sanctions, removals, the user
+	MaxEffects       = 16                    // other effects of one hook call: properties, rooms, sanctions, removals, amendments, the user
 	MaxUser          = 256                   // bytes of the name of a user
+	MaxMessageID     = 24                    // bytes of the id of a message
 	MaxSanction      = 16 << 10              // bytes of the JSON of a sanction
 	MaxRemoval       = 120                   // bytes of the reason of a removal: it has to fit into a close frame
 	MaxHold          = 30 * 24 * 3600 * 1000 // ms that a message is held; a longer time counts as this one
@@ -163,7 +164,7 @@ const (
 
 // Kinds of an emit: the sum of one constant of the first pair and one of the others. A
 // JSON object to a connection or a user is sent unchanged; it must not have the reserved
-// keys of a reply.
+// keys of a reply. An edit has a kind of the first pair.
 const (
 	EmitText         = 0
 	EmitJSON         = 1
@@ -183,6 +184,7 @@ const (
 	CapabilitySanctions  = "sanctions" // since minor 1
 	CapabilityMembers    = "members"   // since minor 1
 	CapabilityIdentity   = "identity"  // since minor 1
+	CapabilityAmend      = "amend"     // since minor 1
 )
 
 // Manifest is a module's declaration of itself, as JSON.

@@ -74,9 +74,11 @@ const (
 	EventFrom
 	EventMessage
 	EventContext
-	EventCause  // leave: roomLeave, destroyed, disconnect, removed, node_lost; join: "", rejoined
-	EventAction // name of the action
-	EventParams // its parameters, a JSON object
+	EventCause     // leave: roomLeave, destroyed, disconnect, removed, node_lost; join: "", rejoined
+	EventAction    // name of the action
+	EventParams    // its parameters, a JSON object
+	EventMessageID // onSayReceive, say: the id of the message; absent in an ephemeral room; since minor 1
+	EventEdits     // onSayReceive, say: the id of the message of which this is a new text; absent: it is a new message; since minor 1
 	EventFieldCount
 )
 
@@ -93,7 +95,7 @@ const (
 	ConnFieldCount
 )
 
-var eventFields = [...]string{"room", "tenant", "from", "message", "context", "cause", "action", "params"}
+var eventFields = [...]string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "messageId", "edits"}
 var connFields = [...]string{"id", "fingerprint", "user", "transport", "remoteIP", "tenant", "locale", "properties"}
 
 // EventField returns the event field for a name in a manifest's reads, such as

@@ -28,6 +28,8 @@ package abi
 //	member_remove(cp, cl, rp, rl, p, l) i32   members; connection, room, reason; since minor 1
 //	connection_close(cp, cl, p, l) i32        members; connection, reason; since minor 1
 //	user_set(p, l) i32                        identity; the name of the user of the event's connection; since minor 1
+//	message_retract(rp, rl, ip, il) i32       amend; room, id of the message; since minor 1
+//	message_edit(kind, rp, rl, ip, il, p, l) i32    amend; [EmitText] or [EmitJSON], room, id, the new text; since minor 1
 const (
 	ImportLog         = "log"
 	ImportNow         = "now_ms"
@@ -53,4 +55,6 @@ const (
 	ImportMemberRemove    = "member_remove"
 	ImportConnectionClose = "connection_close"
 	ImportUserSet         = "user_set"
+	ImportMessageRetract  = "message_retract"
+	ImportMessageEdit     = "message_edit"
 )

@@ -65,6 +65,14 @@ var hostCalls = []hostCall{
 	{abi.ImportUserSet, "user_set: the connection has a user", "user " + text("bob") + ";user " + text("ann"), "user=!-2\nuser=0", 0},
 	{abi.ImportUserSet, "user_set: at say", "user " + text("ann"), "user=!-2", abi.Say},
 	{abi.ImportUserSet, "user_set: at join", "user " + text("ann"), "user=!-2", abi.Join},
+	{abi.ImportMessageRetract, "message_retract", "retract " + text("lobby") + " " + text("m-1_A"), "retract=0", 0},
+	{abi.ImportMessageRetract, "message_retract: no room", "retract  " + text("m1"), "retract=!-4", 0},
+	{abi.ImportMessageRetract, "message_retract: not an id", "retract " + text("lobby") + " " + text("m 1"), "retract=!-4", 0},
+	{abi.ImportMessageRetract, "message_retract: the id is too long", "retract " + text("lobby") + " " + text(strings.Repeat("m", abi.MaxMessageID+1)), "retract=!-5", 0},
+	{abi.ImportMessageRetract, "message_retract: at say", "retract " + text("lobby") + " " + text("m1"), "retract=!-2", abi.Say},
+	{abi.ImportMessageEdit, "message_edit", "edit 0 " + text("lobby") + " " + text("m1") + " " + text("grüße") + ";edit 1 " + text("lobby") + " " + text("m1") + " " + text(`{"a":1}`), "edit=0\nedit=0", 0},
+	{abi.ImportMessageEdit, "message_edit: no text", "edit 0 " + text("lobby") + " " + text("m1") + " ", "edit=!-4", 0},
+	{abi.ImportMessageEdit, "message_edit: no JSON", "edit 1 " + text("lobby") + " " + text("m1") + " " + text("{"), "edit=!-4", 0},
 	{abi.ImportMetricAdd, "metric_add", "count " + text("things") + " 3", "count=0", 0},
 	{"", "JSON string", "quote " + text("a\"\\\n\x01ü"), "", 0},
 	{abi.ImportRandom, "random", "random 32;random 32", "", 0},
@@ -88,7 +96,7 @@ func (c *conformance) hostFunctions() {
 	c.report.check("host function", "a key expires", c.expiry())
 	c.report.check("host function", "effects are in the answer", c.effects())
 	c.report.check("host function", "a user is set once", c.identifies())
-	c.report.check("host function", "sanctions and removals are in the answer to a denied event", c.moderates())
+	c.report.check("host function", "sanctions, removals and amendments are in the answer to a denied event", c.moderates())
 }
 
 func (c *conformance) hostCall(f hostCall) error {
@@ -184,15 +192,19 @@ func (c *conformance) identifies() error {
 func (c *conformance) moderates() error {
 	a, err := c.call(event(abi.Join, "sanction "+text("mute")+" "+text("ann")+"   600000 "+text("be \"kind\"")+" "+text("note")+
 		";sanction "+text("ban")+"  "+text("192.0.2.7")+" "+text("game-*")+" 0  ;pardon "+text("shadow")+" "+text("bob")+"  "+
-		";remove "+text("77")+" "+text("lobby")+" "+text("off topic")+";close "+text("78")+" "+text("bye")+";emit 0 "+text("lobby")+" "+text("hello")))
+		";remove "+text("77")+" "+text("lobby")+" "+text("off topic")+";close "+text("78")+" "+text("bye")+";retract "+text("lobby")+" "+text("m1")+
+		";edit 0 "+text("lobby")+" "+text("m2")+" "+text("grüße")+";edit 1 "+text("q")+" "+text("m3")+" "+text(`[1]`)+";emit 0 "+text("lobby")+" "+text("hello")))
 	if err != nil {
 		return err
 	}
+	hello := "grüße"
 	want := trial.Answer{Verdict: "deny", Reason: a.Reason,
 		Sanctions: []trial.Sanction{{User: "ann", Kind: "mute", Rooms: "*", TTL: 600_000, Reason: "be \"kind\"", Note: "note"},
 			{Address: "192.0.2.7/32", Kind: "ban", Rooms: "game-*"}},
 		Pardons: []trial.Sanction{{User: "bob", Kind: "shadow", Rooms: "*"}},
-		Removed: []trial.Removal{{Connection: "77", Room: "lobby", Reason: "off topic"}}, Closed: []trial.Removal{{Connection: "78", Reason: "bye"}}}
+		Removed: []trial.Removal{{Connection: "77", Room: "lobby", Reason: "off topic"}}, Closed: []trial.Removal{{Connection: "78", Reason: "bye"}},
+		Retracted: []trial.Amendment{{Room: "lobby", ID: "m1"}},
+		Edited:    []trial.Amendment{{Room: "lobby", ID: "m2", Message: &hello}, {Room: "q", ID: "m3", JSON: trial.JSON(`[1]`)}}}
 	if !a.Same(&want) {
 		return fmt.Errorf("the answer is %s, want %s", jsonOf(a), jsonOf(want))
 	}

@@ -55,9 +55,9 @@ type conformance struct {
 var manifest = abi.Manifest{
 	Name: "conformance", Version: "1.0.0",
 	Hooks: []string{"connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"},
-	Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "id", "fingerprint", "user", "transport",
+	Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "messageId", "edits", "id", "fingerprint", "user", "transport",
 		"remoteIP", "locale", "connectedAt", "joinedAt", "properties.do", "properties.role", "properties.strikes", "properties.mood"},
-	Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity"},
+	Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity", "amend"},
 	Actions: []abi.ActionSpec{
 		{Name: "login", Description: "logs in", Inputs: map[string]abi.InputSpec{"token": {Required: true, Description: "who"}}},
 		{Name: "roll", Speech: true},
@@ -108,6 +108,7 @@ func event(hook abi.Hook, script string) *trial.Event {
 	default:
 		hello := "hello"
 		e.Room, e.From, e.Context, e.Message = "lobby", "4f2a", "user", &hello
+		e.MessageID, e.Edits = "m1", "m1"
 	}
 	if hook == abi.Say {
 		e.Message, e.Receivers = &script, []trial.Connection{someone}
@@ -159,7 +160,7 @@ func (c *conformance) hooks() {
 		}
 		c.report.check("hook", hook.String()+" reports all fields", err)
 		e = event(hook, "allow")
-		e.Connection, e.Room, e.SentAt, e.Sequence, e.Message = nil, "", 0, 0, nil
+		e.Connection, e.Room, e.SentAt, e.Sequence, e.Message, e.MessageID, e.Edits = nil, "", 0, 0, nil, "", ""
 		if hook == abi.Say {
 			e.Receivers = []trial.Connection{nobody}
 		}
@@ -178,6 +179,7 @@ func eventLines(hook abi.Hook, e *trial.Event) []string {
 		l.field("message", *e.Message)
 	}
 	l.field("context", e.Context).field("cause", e.Cause).field("action", e.Action).field("params", string(e.Params))
+	l.field("messageId", e.MessageID).field("edits", e.Edits)
 	l.number("sentAt", uint64(e.SentAt)).number("sequence", e.Sequence)
 	n := e.Connection
 	if hook == abi.Say {

@@ -181,6 +181,7 @@ func goldenLines(f *vectors.Frame, c *vectors.Connection) []string {
 		l.field("json", "1")
 	}
 	l.field("context", e["context"]).field("cause", e["cause"]).field("action", e["action"]).field("params", e["params"])
+	l.field("messageId", e["messageId"]).field("edits", e["edits"])
 	l.number("sentAt", f.Event.SentAt).number("sequence", f.Event.Sequence)
 	if c == nil {
 		return l

@@ -31,7 +31,7 @@ const (
 
 // isCapability reports whether the member of moot with this name needs the capability of the same name.
 func isCapability(name string) bool {
-	return slices.Contains([]string{"kv", "rate", "rooms", "emit", "sanctions", "members", "identity"}, name)
+	return slices.Contains([]string{"kv", "rate", "rooms", "emit", "sanctions", "members", "identity", "amend"}, name)
 }
 
 // capabilityToSet returns the capability to set a property; name is "" if it is computed.

@@ -27,8 +27,8 @@ type Answer struct {
 	// Receivers has the answer for each receiver of a say.
 	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
 
-	// Effects, which are applied if the whole chain allows the event. Sanctions, Pardons, Removed and Closed are applied
-	// after a deny, a drop or a hold, too.
+	// Effects, which are applied if the whole chain allows the event. Those from Sanctions on are applied after a deny, a drop
+	// or a hold, too.
 	Emits      []Emit          `json:"emits,omitempty" yaml:"emits,omitempty"`
 	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
@@ -38,6 +38,8 @@ type Answer struct {
 	Pardons    []Sanction      `json:"pardons,omitempty" yaml:"pardons,omitempty"`
 	Removed    []Removal       `json:"removed,omitempty" yaml:"removed,omitempty"` // from rooms
 	Closed     []Removal       `json:"closed,omitempty" yaml:"closed,omitempty"`   // connections
+	Retracted  []Amendment     `json:"retracted,omitempty" yaml:"retracted,omitempty"`
+	Edited     []Amendment     `json:"edited,omitempty" yaml:"edited,omitempty"`
 
 	// Failure is the reason why there is no verdict. Kind is the kind of the failure.
 	Kind    string `json:"kind,omitempty" yaml:"kind,omitempty"`
@@ -71,6 +73,14 @@ type Removal struct {
 	Connection string `json:"connection" yaml:"connection"`
 	Room       string `json:"room,omitempty" yaml:"room,omitempty"` // "": it is closed
 	Reason     string `json:"reason,omitempty" yaml:"reason,omitempty"`
+}
+
+// Amendment is a message that the module retracts or edits.
+type Amendment struct {
+	Room    string  `json:"room" yaml:"room"`
+	ID      string  `json:"id" yaml:"id"`
+	Message *string `json:"message,omitempty" yaml:"message,omitempty"` // the new text of an edit
+	JSON    JSON    `json:"json,omitempty" yaml:"json,omitempty"`       // or the new value
 }
 
 // Cost is the cost of an answer.
@@ -154,6 +164,15 @@ func (a *Answer) effect(e *hook.Effect) {
 }
 
 func (a *Answer) moderates(e *hook.Effect) {
+	if m := e.Amend; m != nil {
+		one, list := Amendment{Room: m.Room, ID: m.ID}, &a.Retracted
+		if m.Edit {
+			one.Message, one.JSON = message(m.Message)
+			list = &a.Edited
+		}
+		*list = append(*list, one)
+		return
+	}
 	if r := e.Removal; r != nil {
 		removal, list := Removal{r.Connection, r.Room, r.Reason}, &a.Removed
 		if r.Room == "" {

@@ -24,6 +24,8 @@ type Event struct {
 	Params     JSON         `json:"params,omitempty" yaml:"params"`
 	SentAt     int64        `json:"sentAt,omitempty" yaml:"sentAt"` // ms since 1970
 	Sequence   uint64       `json:"sequence,omitempty" yaml:"sequence"`
+	MessageID  string       `json:"messageId,omitempty" yaml:"messageId"`   // of the message
+	Edits      string       `json:"edits,omitempty" yaml:"edits"`           // the id of the message of which this is a new text
 	Caused     bool         `json:"caused,omitempty" yaml:"caused"`         // by an effect of a module
 	Connection *Connection  `json:"connection,omitempty" yaml:"connection"` // null: an event of the system, or a say
 	Receivers  []Connection `json:"receivers,omitempty" yaml:"receivers"`   // of say
@@ -100,7 +102,7 @@ func (e *Event) event(tenant string) (*hook.Event, error) {
 		return nil, fmt.Errorf("the event has both message (text) and json (another value): use one")
 	}
 	ev := &hook.Event{Hook: at, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: hook.Cause(e.Cause),
-		Action: e.Action, Params: json.RawMessage(e.Params), SentAt: e.SentAt, Sequence: e.Sequence, Caused: e.Caused}
+		Action: e.Action, Params: json.RawMessage(e.Params), SentAt: e.SentAt, Sequence: e.Sequence, MessageID: e.MessageID, Edits: e.Edits, Caused: e.Caused}
 	switch {
 	case e.JSON != nil:
 		ev.Message = wire.Message{Text: string(e.JSON), JSON: true}
@@ -144,7 +146,7 @@ func (e *Event) members() []hook.Member {
 // EventOf converts an event of the engine, with the receivers of a say.
 func EventOf(ev *hook.Event, receivers []Connection) Event {
 	e := Event{Hook: ev.Hook.String(), Tenant: ev.Tenant, Room: ev.Room, From: ev.From, Context: ev.Context, Cause: string(ev.Cause),
-		Action: ev.Action, Params: JSON(ev.Params), SentAt: ev.SentAt, Sequence: ev.Sequence, Caused: ev.Caused, Receivers: receivers}
+		Action: ev.Action, Params: JSON(ev.Params), SentAt: ev.SentAt, Sequence: ev.Sequence, MessageID: ev.MessageID, Edits: ev.Edits, Caused: ev.Caused, Receivers: receivers}
 	switch {
 	case ev.Message.JSON:
 		e.JSON = JSON(ev.Message.Text)

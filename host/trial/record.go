@@ -65,6 +65,10 @@ func redactedAnswer(a Answer) Answer {
 	}
 	a.Sanctions, a.Pardons = redactedSanctions(a.Sanctions), redactedSanctions(a.Pardons)
 	a.Removed, a.Closed = redactedRemovals(a.Removed), redactedRemovals(a.Closed)
+	a.Edited = slices.Clone(a.Edited)
+	for i := range a.Edited {
+		a.Edited[i].Message, a.Edited[i].JSON = redactedText(a.Edited[i].Message), redactedJSON(a.Edited[i].JSON)
+	}
 	for i := range a.Receivers {
 		a.Receivers[i] = redactedAnswer(a.Receivers[i])
 	}

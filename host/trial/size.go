@@ -44,6 +44,9 @@ func sizeOf(t *host.Trace) int {
 		if u := s.Effects[i].Identity; u != nil {
 			n += escaped(u.User)
 		}
+		if m := s.Effects[i].Amend; m != nil {
+			n += escaped(m.Room) + escaped(m.Message.Text)
+		}
 		if r := s.Effects[i].Removal; r != nil {
 			n += escaped(r.Connection) + escaped(r.Room) + escaped(r.Reason)
 		}

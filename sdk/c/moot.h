@@ -185,6 +185,8 @@ typedef struct moot_event {
     moot_str cause() const { return moot_field_(blob, 5); }
     moot_str action() const { return moot_field_(blob, 6); }
     moot_str params() const { return moot_field_(blob, 7); }
+    moot_str message_id() const { return moot_field_(blob, 8); }
+    moot_str edits() const { return moot_field_(blob, 9); }
     bool is_json() const { return moot_u32_(frame, 8) & 1; }
 #endif
 } moot_event;
@@ -203,6 +205,11 @@ MOOT_F_ moot_str moot_context(const moot_event *e) { return moot_field_(e->blob,
 MOOT_F_ moot_str moot_cause(const moot_event *e) { return moot_field_(e->blob, 5); }
 MOOT_F_ moot_str moot_action(const moot_event *e) { return moot_field_(e->blob, 6); }
 MOOT_F_ moot_str moot_params(const moot_event *e) { return moot_field_(e->blob, 7); } /* a JSON object */
+/* The id of the message, by which modules retract and edit it; empty in an ephemeral room. A message that a module moves to
+ * another room gets another id there. */
+MOOT_F_ moot_str moot_message_id(const moot_event *e) { return moot_field_(e->blob, 8); }
+/* The id of the message that the event edits: the message is its whole new text. Empty: it is a new message. */
+MOOT_F_ moot_str moot_edits(const moot_event *e) { return moot_field_(e->blob, 9); }
 MOOT_F_ int64_t moot_sent_at(const moot_event *e) { return moot_i64_(e->blob, 8); }   /* ms since 1970 */
 MOOT_F_ int64_t moot_sequence(const moot_event *e) { return moot_i64_(e->blob, 16); }
 
@@ -401,6 +408,8 @@ MOOT_IMPORT_(sanction_pardon) int32_t moot_host_sanction_pardon(const char *, si
 MOOT_IMPORT_(member_remove) int32_t moot_host_member_remove(const char *, size_t, const char *, size_t, const char *, size_t);
 MOOT_IMPORT_(connection_close) int32_t moot_host_connection_close(const char *, size_t, const char *, size_t);
 MOOT_IMPORT_(user_set) int32_t moot_host_user_set(const char *, size_t);
+MOOT_IMPORT_(message_retract) int32_t moot_host_message_retract(const char *, size_t, const char *, size_t);
+MOOT_IMPORT_(message_edit) int32_t moot_host_message_edit(int32_t, const char *, size_t, const char *, size_t, const char *, size_t);
 
 /* Reads a whole value of the host; returns 0, or an error. */
 MOOT_F_ int32_t moot_fetch_(int32_t (*get)(const char *, size_t, char *, size_t), moot_str key, moot_str *value) {
@@ -440,6 +449,15 @@ MOOT_F_ int32_t moot_metric_add(moot_str name, int64_t delta) { return moot_host
 /* Names the user of the event's connection, at connect or an action, once the whole chain allows. MOOT_NOT_GRANTED:
  * the connection has another user, which cannot be changed. */
 MOOT_F_ int32_t moot_user_set(moot_str user) { return moot_host_user_set(user.ptr, user.len); }
+
+/* Retracts the message with this id from a room, also if the event is denied. Needs amend. */
+MOOT_F_ int32_t moot_message_retract(moot_str room, moot_str id) { return moot_host_message_retract(room.ptr, room.len, id.ptr, id.len); }
+/* Replaces the text of a message that is in the history of its room, also if the event is denied; kind: MOOT_TEXT or MOOT_JSON.
+ * Other rules see the new text as an event with moot_edits, and may deny it. A message that a moderator has edited stays. Needs
+ * amend. */
+MOOT_F_ int32_t moot_message_edit(int kind, moot_str room, moot_str id, moot_str body) {
+    return moot_host_message_edit(kind, room.ptr, room.len, id.ptr, id.len, body.ptr, body.len);
+}
 
 /* ---- a small JSON reader and writer ---- */
 

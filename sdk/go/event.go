@@ -31,7 +31,7 @@ type Event struct {
 	Host
 	frame []byte
 	blob  blob
-	texts [8]string // of fields that were read before: OnSay may read them once per receiver
+	texts [10]string // of fields that were read before: OnSay may read them once per receiver
 	conn  Connection
 }
 
@@ -80,6 +80,15 @@ func (e *Event) Action() string { return e.text(6) }
 
 // Params are the action's parameters, a JSON object; "" without parameters.
 func (e *Event) Params() string { return e.text(7) }
+
+// MessageID is the id of the message, by which modules retract and edit it; "" in an ephemeral
+// room, and at hooks without a message. A message that a module moves to another room gets
+// another id there.
+func (e *Event) MessageID() string { return e.text(8) }
+
+// Edits is the id of the message that the event edits: Message is its whole new text. It is ""
+// for a new message.
+func (e *Event) Edits() string { return e.text(9) }
 
 // SentAt is the time of the message; the zero Time at hooks without a message.
 func (e *Event) SentAt() time.Time { return e.blob.time(blobA) }

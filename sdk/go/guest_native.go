@@ -31,6 +31,8 @@ type Imports interface {
 	MemberRemove(connection, room, reason string) int32
 	ConnectionClose(connection, reason string) int32
 	UserSet(user string) int32
+	MessageRetract(room, id string) int32
+	MessageEdit(kind int32, room, id, body string) int32
 }
 
 type imports = Imports

@@ -69,6 +69,12 @@ func hostConnectionClose(connection, reason string) int32
 //go:wasmimport moot_1 user_set
 func hostUserSet(user string) int32
 
+//go:wasmimport moot_1 message_retract
+func hostMessageRetract(room, id string) int32
+
+//go:wasmimport moot_1 message_edit
+func hostMessageEdit(kind int32, room, id, body string) int32
+
 func (imports) Log(level int32, text string)        { hostLog(level, text) }
 func (imports) NowMS() int64                        { return hostNowMS() }
 func (imports) Random(b []byte) int32               { return hostRandom(start(b), uint32(len(b))) }
@@ -102,6 +108,10 @@ func (imports) MemberRemove(connection, room, reason string) int32 {
 func (imports) ConnectionClose(connection, reason string) int32 {
 	return hostConnectionClose(connection, reason)
 }
-func (imports) UserSet(user string) int32 { return hostUserSet(user) }
+func (imports) UserSet(user string) int32            { return hostUserSet(user) }
+func (imports) MessageRetract(room, id string) int32 { return hostMessageRetract(room, id) }
+func (imports) MessageEdit(kind int32, room, id, body string) int32 {
+	return hostMessageEdit(kind, room, id, body)
+}
 
 func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

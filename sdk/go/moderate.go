@@ -51,6 +51,29 @@ func (h Host) CloseConnection(connection, reason string) error {
 	return failure(h.raw.ConnectionClose(connection, reason))
 }
 
+// RetractMessage retracts the message with that id from a room, also if the module or a later
+// one denies the event. Needs "amend".
+func (h Host) RetractMessage(room, id string) error {
+	return failure(h.raw.MessageRetract(room, id))
+}
+
+// Edit is the new text of a message, Text or, if set, JSON.
+type Edit struct {
+	Room, ID   string // of the message
+	Text, JSON string
+}
+
+// EditMessage replaces the text of a message that is in the history of its room, also if the
+// module or a later one denies the event. Other rules see the new text as an event with Edits,
+// and may deny it. A message that a moderator has edited stays. Needs "amend".
+func (h Host) EditMessage(m Edit) error {
+	kind, body := int32(0), m.Text
+	if m.JSON != "" {
+		kind, body = 1, m.JSON
+	}
+	return failure(h.raw.MessageEdit(kind, m.Room, m.ID, body))
+}
+
 func (s *Sanction) json() string {
 	b := append([]byte(`{"kind":`), Quote(string(s.Kind))...)
 	for _, f := range [...]struct{ name, value string }{

@@ -51,7 +51,7 @@ type Module struct {
 	// modules that use the clock, random numbers, KV or rates, or keep state.
 	Pure bool
 	// Capabilities names what the entry must grant: "kv", "rate", "emit",
-	// "rooms", "sanctions", "members", "identity", "properties:role,color".
+	// "rooms", "sanctions", "members", "identity", "amend", "properties:role,color".
 	Capabilities []string
 	// Denials makes the host call the module for events that an earlier entry of the
 	// chain has denied, and for no others. Its verdict does not count; sanctions and

@@ -368,6 +368,28 @@ func TestEffects(t *testing.T) {
 	}
 }
 
+func TestAmend(t *testing.T) {
+	v, _ := asked(t, []string{"amend"}, func(e *moot.Event) {
+		for _, err := range []error{e.RetractMessage("r", "m1"), e.EditMessage(moot.Edit{Room: "r", ID: "m2", Text: "a"}), e.EditMessage(moot.Edit{Room: "r", ID: "m3", JSON: "[1]"})} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		for _, err := range []error{e.RetractMessage("", "m1"), e.RetractMessage("r", "m 1"), e.EditMessage(moot.Edit{Room: "r", ID: "m2"}), e.EditMessage(moot.Edit{Room: "r", ID: "m2", JSON: "{"})} {
+			if err != moot.ErrBadPointer {
+				t.Errorf("the error is %v", err)
+			}
+		}
+		if err := e.RetractMessage("r", strings.Repeat("m", 25)); err != moot.ErrTooLarge {
+			t.Errorf("a long id: %v", err)
+		}
+	})
+	if !reflect.DeepEqual(v.Retracted, []moottest.Amendment{{Room: "r", ID: "m1"}}) ||
+		!reflect.DeepEqual(v.Edited, []moottest.Amendment{{Room: "r", ID: "m2", Message: "a"}, {Room: "r", ID: "m3", Message: "[1]", JSON: true}}) {
+		t.Errorf("got %+v", v)
+	}
+}
+
 func TestImportsWithoutAGrantAreRefused(t *testing.T) {
 	asked(t, nil, func(e *moot.Event) {
 		_, err1 := e.KV().Get("k")

@@ -24,6 +24,10 @@ declare namespace moot {
     readonly cause: string | undefined;
     readonly action: string;
     readonly params: { readonly [name: string]: Json };
+    /** The id of the message, for amend; undefined in an ephemeral room. A message that a rule moves to another room gets another id there. */
+    readonly messageId: string | undefined;
+    /** The id of the message that the event edits: message is its whole new text. undefined: it is a new message. */
+    readonly edits: string | undefined;
     /** ms since 1970. */
     readonly sentAt: number;
     /** The number of the message in its room on this node. */
@@ -74,7 +78,7 @@ declare namespace moot {
     /** The fields of a receiver that the answer of say depends on. The handler is called once per set of their values. */
     vary?: string[];
     pure?: boolean;
-    /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:role". */
+    /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:role". */
     capabilities?: string[];
     /** A JSON Schema of the entry's config. The host checks the config against it, also if the script then fails. */
     config?: object;
@@ -161,6 +165,16 @@ declare namespace moot {
   const identity: {
     /** Names the user of the event's connection, at connect or an action, after the whole chain allows. Throws if the connection has another user, which cannot be changed. */
     setUser(user: string): void;
+  };
+
+  /** Retracts and edits messages, also if the event is denied. Needs amend. */
+  const amend: {
+    retract(message: { room: string; id: string }): void;
+    /**
+     * Replaces a message that is in the history of its room. Other rules see the new text as an event with edits, and may deny it. A
+     * message that a moderator has edited stays.
+     */
+    edit(message: { room: string; id: string; message: Json }): void;
   };
 
   /** Adds to one of the rule's own counters. */

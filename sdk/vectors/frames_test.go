@@ -111,12 +111,25 @@ func frames() []frame {
 	for i := range list {
 		list[i].finish(0, 0)
 	}
-	next := frame{Name: "onSayReceive: of minor 1", Hook: "onSayReceive", Event: said, Connection: &ann}
-	next.finish(1, 0)
+	next := frame{Name: "onSayReceive: of minor 1", Hook: "onSayReceive", Event: with(said, "messageId", "0123456789abcdefghijklmn"), Connection: &ann}
+	edit := frame{Name: "onSayReceive: an edit", Hook: "onSayReceive", Event: with(with(said, "messageId", "m-1"), "edits", "m-1"), Connection: &ann}
+	moderated := frame{Name: "onSayReceive: an edit by a moderator", Hook: "onSayReceive", Event: event{fields{"edits": "m-1", "message": "hello"}, noon, 43}}
+	delivered := frame{Name: "say: an edit", Hook: "say", Event: with(with(said, "messageId", "m-1"), "edits", "m-1"), Receivers: []connection{ann, bob}}
+	minor1 := []*frame{&next, &edit, &moderated, &delivered}
+	for _, f := range minor1 {
+		f.finish(1, 0)
+	}
 	later := frame{Name: "onSayReceive: of a later minor, with a field more", Hook: "onSayReceive", Event: said, Connection: &ann}
 	later.finish(1, 1)
-	return append(list, later, next)
+	list = append(list, later)
+	for _, f := range minor1 {
+		list = append(list, *f)
+	}
+	return list
 }
+
+// minor0Fields is the number of the fields of an event in minor version 0.
+const minor0Fields = 8
 
 // finish fills in the bytes, with more fields of a later minor version in every blob.
 func (f *frame) finish(minor, more int) {
@@ -158,7 +171,7 @@ func (f *frame) bytes(more int) []byte {
 		}
 	}
 	le.PutUint32(b[abi.FrameEvent:], uint32(len(b)))
-	b = f.Event.append(b, more)
+	b = f.Event.append(b, f.Minor, more)
 	if f.Connection != nil {
 		le.PutUint32(b[abi.FrameConnection:], uint32(len(b)))
 		b = f.Connection.append(b, more)
@@ -167,8 +180,12 @@ func (f *frame) bytes(more int) []byte {
 	return b
 }
 
-func (e *event) append(b []byte, more int) []byte {
-	list := make([][]byte, int(abi.EventFieldCount)+more)
+func (e *event) append(b []byte, minor, more int) []byte {
+	count := int(abi.EventFieldCount)
+	if minor == 0 {
+		count = minor0Fields
+	}
+	list := make([][]byte, count+more)
 	for name, value := range e.Fields {
 		n, _ := abi.EventField(name)
 		list[n] = []byte(value)

@@ -224,6 +224,15 @@ pub const Event = struct {
     pub fn params(e: Event) []const u8 {
         return e.text(7);
     }
+    /// The id of the message, by which modules retract and edit it; empty in an ephemeral room. A message that a module
+    /// moves to another room gets another id there.
+    pub fn messageId(e: Event) []const u8 {
+        return e.text(8);
+    }
+    /// The id of the message that the event edits: the message is its whole new text. Empty: it is a new message.
+    pub fn edits(e: Event) []const u8 {
+        return e.text(9);
+    }
     /// ms since 1970
     pub fn sentAt(e: Event) u64 {
         return time(e.part(16), 8);
@@ -394,6 +403,8 @@ const raw = struct {
     extern "moot_1" fn member_remove(c: [*]const u8, cn: usize, r: [*]const u8, rn: usize, p: [*]const u8, n: usize) i32;
     extern "moot_1" fn connection_close(c: [*]const u8, cn: usize, p: [*]const u8, n: usize) i32;
     extern "moot_1" fn user_set(p: [*]const u8, n: usize) i32;
+    extern "moot_1" fn message_retract(r: [*]const u8, rn: usize, i: [*]const u8, il: usize) i32;
+    extern "moot_1" fn message_edit(kind: u32, r: [*]const u8, rn: usize, i: [*]const u8, il: usize, p: [*]const u8, n: usize) i32;
 };
 
 /// The address of a slice. The pointer of an empty slice is arbitrary, and replaced by one that the host accepts.
@@ -555,6 +566,18 @@ pub fn closeConnection(connection: []const u8, why: []const u8) Error!void {
 /// NotGranted: the connection has another user, which cannot be changed. Needs identity.
 pub fn setUser(user: []const u8) Error!void {
     return done(raw.user_set(address(user), user.len));
+}
+/// Retracts the message with this id from a room, also if the event is denied. Needs amend.
+pub fn retractMessage(room: []const u8, id: []const u8) Error!void {
+    return done(raw.message_retract(address(room), room.len, address(id), id.len));
+}
+/// Replaces the text of a message that is in the history of its room, also if the event is denied. Other rules see the
+/// new text as an event with edits, and may deny it. A message that a moderator has edited stays. Needs amend.
+pub fn editMessage(room: []const u8, id: []const u8, new: Body) Error!void {
+    const b = switch (new) {
+        inline else => |s| s,
+    };
+    return done(raw.message_edit(if (new == .json) 1 else 0, address(room), room.len, address(id), id.len, address(b), b.len));
 }
 /// Adds to one of the module's own counters.
 pub fn count(metric: []const u8, delta: i64) Error!void {

@@ -97,10 +97,22 @@ var hostCalls = []hostCall{
 	{abi.ImportUserSet, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{abi.MaxUser}, []asking{
 		{"at a hook that sets no user", []int{text, 5}, abi.NotGranted},
 	}},
+	{abi.ImportMessageRetract, "i32 i32 i32 i32 -> i32", []int{text, 5, text, 5}, []int{0, 2}, nil, []int{256, abi.MaxMessageID}, []asking{
+		{"no room", []int{text, 0, text, 5}, abi.BadPointer},
+		{"no id", []int{text, 5, text, 0}, abi.BadPointer},
+		{"an id with a line end", []int{text, 5, 88, 3}, abi.BadPointer},
+	}},
+	{abi.ImportMessageEdit, "i32 i32 i32 i32 i32 i32 i32 -> i32", []int{0, text, 5, text, 5, 64, 2}, []int{1, 3, 5}, nil, []int{256, abi.MaxMessageID, abi.MaxResult}, []asking{
+		{"a kind there is not", []int{2, text, 5, text, 5, 64, 2}, abi.BadPointer},
+		{"kind minus one", []int{-1, text, 5, text, 5, 64, 2}, abi.BadPointer},
+		{"no text", []int{0, text, 5, text, 5, 64, 0}, abi.BadPointer},
+		{"not JSON", []int{abi.EmitJSON, text, 5, text, 5, text, 5}, abi.BadPointer},
+		{"not UTF-8", []int{abi.EmitText, text, 5, text, 5, 80, 2}, abi.BadPointer},
+	}},
 	{abi.ImportMetricAdd, "i32 i32 i64 -> i32", []int{text, 5, 1}, []int{0}, nil, []int{64}, nil},
 }
 
-var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:hello"}
+var allGrants = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:hello"}
 
 // asking is a host call and its expected result.
 type asking struct {

@@ -51,7 +51,7 @@ type rule struct {
 	entry  host.Entry // without the module
 }
 
-var all = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"}
+var all = []string{"kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:mood"}
 
 func (r rule) rules(t testing.TB) host.Rules {
 	t.Helper()
@@ -272,12 +272,35 @@ func TestEffects(t *testing.T) {
 		if v.Outcome != hook.Denied || v.Reason != "moderated" || !slices.Equal(got, want) {
 			t.Errorf("sanctions and removals: %+v, %q", v, got)
 		}
+		if _, v = w.say("unamended"); v.Outcome != hook.Failed || !w.log.has("message_retract: id:") {
+			t.Errorf("an amendment without an id: %+v", v)
+		}
 		if _, v = w.say("wrong"); v.Outcome != hook.Failed || !w.log.has("sanction_set: kind") {
 			t.Errorf("a sanction without a kind: %+v", v)
 		}
 		w.say("log what happens")
 		if !w.log.has("told: what happens") {
 			t.Errorf("the log has %s", w.log)
+		}
+	})
+}
+
+// TestScriptsAmend checks the fields of an edit and the amendments of a script.
+func TestScriptsAmend(t *testing.T) {
+	languages(t, func(t *testing.T, language string) {
+		w := open(t, rule{file: "all." + language})
+		v := w.Decide(context.Background(), &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "r", Conn: ann(), Message: wire.Message{Text: "amend"}, MessageID: "m1", Edits: "m2"})
+		var got []hook.Amendment
+		for _, f := range v.Effects {
+			got = append(got, *f.Amend)
+		}
+		want := []hook.Amendment{
+			{Room: "r", ID: "m1", Module: "rule"},
+			{Room: "q", ID: "m2", Edit: true, Message: wire.Message{Text: "better"}, Module: "rule"},
+			{Room: "q", ID: "m3", Edit: true, Message: wire.Message{Text: `{"n":1}`, JSON: true}, Module: "rule"},
+		}
+		if v.Outcome != hook.Denied || v.Reason != "m1 m2" || !slices.Equal(got, want) {
+			t.Errorf("%+v, %+v", v, got)
 		}
 	})
 }
@@ -367,7 +390,7 @@ func TestUsesMustBeDeclaredAndGranted(t *testing.T) {
 		}
 		open(t, rule{file: c.file, text: c.text + c.declare, grants: c.grants})
 	}
-	missing := refused(t, rule{file: "all.js", grants: []string{"rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood"}})
+	missing := refused(t, rule{file: "all.js", grants: []string{"rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:mood"}})
 	if missing != `config.yaml:9: module rule: it needs the capability "kv": add it to the entry's grants` {
 		t.Errorf("a capability that is declared and not granted: %s", missing)
 	}

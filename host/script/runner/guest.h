@@ -31,6 +31,8 @@ IMPORT("sanction_pardon") int moot_sanction_pardon(const char *p, size_t l);
 IMPORT("member_remove") int moot_member_remove(const char *cp, size_t cl, const char *rp, size_t rl, const char *p, size_t l);
 IMPORT("connection_close") int moot_connection_close(const char *cp, size_t cl, const char *p, size_t l);
 IMPORT("user_set") int moot_user_set(const char *p, size_t l);
+IMPORT("message_retract") int moot_message_retract(const char *rp, size_t rl, const char *ip, size_t il);
+IMPORT("message_edit") int moot_message_edit(int kind, const char *rp, size_t rl, const char *ip, size_t il, const char *p, size_t l);
 
 enum { GUEST_ERROR = -1 };
 

@@ -124,6 +124,13 @@ NATIVE(n_member_remove) {
 }
 NATIVE(n_connection_close) { TEXTS2(to, reason); DONE2(moot_connection_close(to.p, to.len, reason.p, reason.len), to, reason); }
 NATIVE(n_user_set) { TEXTS1(u); DONE1(moot_user_set(u.p, u.len), u); }
+NATIVE(n_message_retract) { TEXTS2(room, id); DONE2(moot_message_retract(room.p, room.len, id.p, id.len), room, id); }
+NATIVE(n_message_edit) {
+    text room = text_of(argv[1]), id = text_of(argv[2]), m = text_of(argv[3]);
+    int n = moot_message_edit(int_of(argv[0]), room.p, room.len, id.p, id.len, m.p, m.len);
+    let_go(m);
+    DONE2(n, room, id);
+}
 
 NATIVE(n_declare) { TEXTS1(m); set_manifest(m.p, m.len); let_go(m); return JS_UNDEFINED; }
 
@@ -138,6 +145,7 @@ static const struct { const char *name; JSCFunction *fn; int args; } natives[] =
     {"declare", n_declare, 1},
     {"sanctionSet", n_sanction_set, 1}, {"sanctionPardon", n_sanction_pardon, 1}, {"memberRemove", n_member_remove, 3},
     {"connectionClose", n_connection_close, 2}, {"userSet", n_user_set, 1},
+    {"messageRetract", n_message_retract, 2}, {"messageEdit", n_message_edit, 4},
 };
 
 // failed takes the pending exception and formats it with the place where it was thrown.

@@ -100,6 +100,8 @@ NATIVE(n_sanction_pardon) { TEXT(s, 1); GIVE(moot_sanction_pardon(s, s_len)); }
 NATIVE(n_member_remove) { TEXT(to, 1); TEXT(room, 2); TEXT(reason, 3); GIVE(moot_member_remove(to, to_len, room, room_len, reason, reason_len)); }
 NATIVE(n_connection_close) { TEXT(to, 1); TEXT(reason, 2); GIVE(moot_connection_close(to, to_len, reason, reason_len)); }
 NATIVE(n_user_set) { TEXT(u, 1); GIVE(moot_user_set(u, u_len)); }
+NATIVE(n_message_retract) { TEXT(room, 1); TEXT(id, 2); GIVE(moot_message_retract(room, room_len, id, id_len)); }
+NATIVE(n_message_edit) { TEXT(room, 2); TEXT(id, 3); TEXT(m, 4); GIVE(moot_message_edit(INT(1), room, room_len, id, id_len, m, m_len)); }
 
 NATIVE(n_declare) { TEXT(m, 1); set_manifest(m, m_len); return 0; }
 
@@ -113,7 +115,8 @@ static const luaL_Reg natives[] = {
     {"take", n_take}, {"emit", n_emit}, {"count", n_count},
     {"declare", n_declare},
     {"sanctionSet", n_sanction_set}, {"sanctionPardon", n_sanction_pardon}, {"memberRemove", n_member_remove},
-    {"connectionClose", n_connection_close}, {"userSet", n_user_set}, {NULL, NULL},
+    {"connectionClose", n_connection_close}, {"userSet", n_user_set},
+    {"messageRetract", n_message_retract}, {"messageEdit", n_message_edit}, {NULL, NULL},
 };
 
 // Libraries without files, without the loading of compiled code, and without coroutines.

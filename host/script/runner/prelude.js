@@ -64,6 +64,8 @@
     get cause() { return native.field(0, 5); }
     get action() { return native.field(0, 6); }
     get params() { return parsed(native.field(0, 7)) ?? {}; }
+    get messageId() { return native.field(0, 8); }
+    get edits() { return native.field(0, 9); }
     get sentAt() { return native.time(0, 8); }
     get sequence() { return native.time(0, 16); }
     get roomSize() { return check("roomSize", native.roomSize()); }
@@ -185,6 +187,10 @@
         if (n === -2) throw new Error("identity.setUser: not granted, or not at connect or an action, or the connection has another user: see the log");
         check("identity.setUser", n);
       },
+    },
+    amend: {
+      retract: ({ room, id }) => void check("amend.retract", native.messageRetract(text("a room's name", room), text("the id of a message", id))),
+      edit: ({ room, id, message }) => void check("amend.edit", native.messageEdit(kindOf(message) === 2 ? 1 : 0, text("a room's name", room), text("the id of a message", id), encoded(message))),
     },
     count: (metric, delta = 1) => void check("count", native.count(text("a metric's name", metric), delta)),
     log: (...words) => native.log(1, words.map(String).join(" ")),

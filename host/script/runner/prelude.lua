@@ -126,7 +126,7 @@ local Connection = { __index = function(c, key)
 end }
 local function connection_of(blob, conn) return setmetatable({ blob = blob, conn = conn }, Connection) end
 
-local event_fields = { room = 0, tenant = 1, from = 2, context = 4, cause = 5, action = 6 }
+local event_fields = { room = 0, tenant = 1, from = 2, context = 4, cause = 5, action = 6, messageId = 8, edits = 9 }
 local event = setmetatable({}, { __index = function(_, key)
   if event_fields[key] then return native.field(0, event_fields[key]) end
   if key == "message" then
@@ -199,7 +199,7 @@ local function say(handler)
   return 3
 end
 
-moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {}, sanctions = {}, members = {}, identity = {} }
+moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {}, sanctions = {}, members = {}, identity = {}, amend = {} }
 function moot.array(list) return setmetatable(list or {}, is_array) end
 function moot.declare(what)
   if not live then error("moot.declare belongs at the top of the script", 2) end
@@ -270,6 +270,12 @@ function moot.identity.setUser(user)
   local n = native.userSet(text("a user", user))
   if n == -2 then error("identity.setUser: not granted, or not at connect or an action, or the connection has another user: see the log", 2) end
   check("identity.setUser", n)
+end
+function moot.amend.retract(m)
+  check("amend.retract", native.messageRetract(text("a room's name", m.room), text("the id of a message", m.id)))
+end
+function moot.amend.edit(m)
+  check("amend.edit", native.messageEdit(kind_of(m.message) == 2 and 1 or 0, text("a room's name", m.room), text("the id of a message", m.id), encoded(m.message)))
 end
 function moot.count(metric, delta) check("count", native.count(text("a metric's name", metric), delta or 1)) end
 function moot.now() return native.now() end

@@ -63,6 +63,12 @@ func memberRemove(cp unsafe.Pointer, cl uint32, rp unsafe.Pointer, rl uint32, p 
 //go:wasmimport moot_1 connection_close
 func connectionClose(cp unsafe.Pointer, cl uint32, p unsafe.Pointer, l uint32) int32
 
+//go:wasmimport moot_1 message_retract
+func messageRetract(rp unsafe.Pointer, rl uint32, ip unsafe.Pointer, il uint32) int32
+
+//go:wasmimport moot_1 message_edit
+func messageEdit(kind uint32, rp unsafe.Pointer, rl uint32, ip unsafe.Pointer, il uint32, p unsafe.Pointer, l uint32) int32
+
 //go:wasmimport moot_1 now_ms
 func nowMs() uint64
 
@@ -145,6 +151,16 @@ func call(verb, arg string) int32 {
 		n = memberRemove(kp, kl, p, l, p, 0)
 	case "close":
 		n = connectionClose(kp, kl, p, l)
+	case "retract":
+		n = messageRetract(kp, kl, p, l)
+	case "edit": // kind, room, id and text
+		room, rest, _ := strings.Cut(rest, " ")
+		id, text, _ := strings.Cut(rest, " ")
+		rp, rl := ref(room)
+		ip, il := ref(id)
+		p, l = ref(text)
+		kind, _ := strconv.Atoi(word)
+		n = messageEdit(uint32(kind), rp, rl, ip, il, p, l)
 	case "metric":
 		n = metricAdd(kp, kl, 2)
 	case "now":

@@ -151,6 +151,11 @@ func do(command string) int32 {
 		put(44, strings.Join(all, "|"))
 		le.PutUint32(exchange[52:], 1)
 		return 2
+	case "ids": // of the message
+		event := le.Uint32(exchange[16:])
+		put(44, field(event, 8)+"|"+field(event, 9))
+		le.PutUint32(exchange[52:], 1)
+		return 2
 	case "badpointer":
 		le.PutUint32(exchange[36:], 0xfffffff0)
 		le.PutUint32(exchange[40:], 100)

@@ -166,6 +166,13 @@ export class Event {
   get action(): string { return field(this.blob, 6); }
   /** The action's parameters, a JSON object. */
   get params(): string { return field(this.blob, 7); }
+  /**
+   * The id of the message, by which modules retract and edit it; empty in an ephemeral room. A message that a module
+   * moves to another room gets another id there.
+   */
+  get messageId(): string { return field(this.blob, 8); }
+  /** The id of the message that the event edits: the message is its whole new text. Empty: it is a new message. */
+  get edits(): string { return field(this.blob, 9); }
   /** ms since 1970. */
   get sentAt(): i64 { return load<i64>(this.blob, 8); }
   get sequence(): i64 { return load<i64>(this.blob, 16); }
@@ -344,6 +351,10 @@ export enum Level { Debug, Info, Warn, Error }
 @external("moot_1", "connection_close") declare function host_connection_close(c: usize, cn: i32, p: usize, n: i32): i32;
 // @ts-ignore: decorator
 @external("moot_1", "user_set") declare function host_user_set(p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "message_retract") declare function host_message_retract(r: usize, rn: i32, i: usize, il: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "message_edit") declare function host_message_edit(kind: i32, r: usize, rn: i32, i: usize, il: i32, p: usize, n: i32): i32;
 
 /** A value of the host, or an error: `code` is then one of `Err`, otherwise 0. */
 export class Got {
@@ -466,6 +477,20 @@ export function closeConnection(connection: string, reason: string = ""): i32 {
  * `Err.NotGranted`: the connection has another user, which cannot be changed. Needs `identity`.
  */
 export function setUser(user: string): i32 { const u = utf8(user); return host_user_set(at(u), u.byteLength); }
+/** Retracts the message with this id from a room, also if the event is denied. Needs `amend`. */
+export function retractMessage(room: string, id: string): i32 {
+  const r = utf8(room), i = utf8(id);
+  return host_message_retract(at(r), r.byteLength, at(i), i.byteLength);
+}
+/**
+ * Replaces the text of a message that is in the history of its room, also if the event is denied; kind: `Emit.Text` or
+ * `Emit.JSON`. Other rules see the new text as an event with `edits`, and may deny it. A message that a moderator has edited
+ * stays. Needs `amend`.
+ */
+export function editMessage(kind: i32, room: string, id: string, body: string): i32 {
+  const r = utf8(room), i = utf8(id), b = utf8(body);
+  return host_message_edit(kind, at(r), r.byteLength, at(i), i.byteLength, at(b), b.byteLength);
+}
 /** Adds to one of the module's own counters. */
 export function count(metric: string, delta: i64): i32 { const k = utf8(metric); return host_metric_add(at(k), k.byteLength, delta); }
 

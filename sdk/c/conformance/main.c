@@ -5,9 +5,9 @@
 MOOT_MANIFEST(
     "{\"name\":\"conformance\",\"version\":\"1.0.0\","
     "\"hooks\":[\"connect\",\"join\",\"onSayReceive\",\"say\",\"leave\",\"disconnect\",\"action\"],"
-    "\"reads\":[\"room\",\"tenant\",\"from\",\"message\",\"context\",\"cause\",\"action\",\"params\",\"id\",\"fingerprint\",\"user\",\"transport\","
+    "\"reads\":[\"room\",\"tenant\",\"from\",\"message\",\"context\",\"cause\",\"action\",\"params\",\"messageId\",\"edits\",\"id\",\"fingerprint\",\"user\",\"transport\","
     "\"remoteIP\",\"locale\",\"connectedAt\",\"joinedAt\",\"properties.do\",\"properties.role\",\"properties.strikes\",\"properties.mood\"],"
-    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\",\"identity\"],"
+    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\",\"identity\",\"amend\"],"
     "\"actions\":[{\"name\":\"login\",\"description\":\"logs in\",\"inputs\":{\"token\":{\"required\":true,\"description\":\"who\"}}},{\"name\":\"roll\",\"speech\":true}]}")
 
 static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
@@ -81,6 +81,8 @@ static void tell(struct run *r) {
     field(r, MOOT_S("cause"), moot_cause(e));
     field(r, MOOT_S("action"), moot_action(e));
     field(r, MOOT_S("params"), moot_params(e));
+    field(r, MOOT_S("messageId"), moot_message_id(e));
+    field(r, MOOT_S("edits"), moot_edits(e));
     numeric(r, MOOT_S("sentAt"), moot_sent_at(e));
     numeric(r, MOOT_S("sequence"), moot_sequence(e));
     const moot_connection *c = r->c;
@@ -143,6 +145,8 @@ static moot_str call(struct run *r, moot_str op, moot_str *a) {
     else if (OP("remove")) n = moot_member_remove(t0, t1, unhex(a[2]));
     else if (OP("close")) n = moot_connection_close(t0, t1);
     else if (OP("user")) n = moot_user_set(t0);
+    else if (OP("retract")) n = moot_message_retract(t0, t1);
+    else if (OP("edit")) n = moot_message_edit((int)number(a[0]), t1, unhex(a[2]), unhex(a[3]));
     else if (OP("count")) n = moot_metric_add(t0, number(a[1]));
     else __builtin_trap();
     return either(n, decimal(n));

@@ -25,9 +25,9 @@ func module() moot.Module {
 	return moot.Module{
 		Name:    "conformance",
 		Version: "1.0.0",
-		Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "id", "fingerprint", "user", "transport",
+		Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "messageId", "edits", "id", "fingerprint", "user", "transport",
 			"remoteIP", "locale", "connectedAt", "joinedAt", "properties.do", "properties.role", "properties.strikes", "properties.mood"},
-		Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity"},
+		Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity", "amend"},
 		Config:       moot.Into(&config),
 		Init: func() error {
 			if reason, ok := config["refuse"]; ok {
@@ -193,6 +193,14 @@ func (r *run) call(op string, args []string) string {
 		return value(0, e.CloseConnection(arg(0), arg(1)))
 	case "user":
 		return value(0, e.SetUser(arg(0)))
+	case "retract":
+		return value(0, e.RetractMessage(arg(0), arg(1)))
+	case "edit":
+		m := moot.Edit{Room: arg(1), ID: arg(2), Text: arg(3)}
+		if args[0] == "1" {
+			m.Text, m.JSON = "", arg(3)
+		}
+		return value(0, e.EditMessage(m))
 	case "count":
 		return value(0, e.Count(arg(0), number(args[1])))
 	}
@@ -269,6 +277,8 @@ func (r *run) printEvent() {
 	say("cause", e.Cause())
 	say("action", e.Action())
 	say("params", e.Params())
+	say("messageId", e.MessageID())
+	say("edits", e.Edits())
 	at("sentAt", e.SentAt())
 	if e.Sequence() != 0 {
 		say("sequence", fmt.Sprint(e.Sequence()))

@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	eventFields = []string{"room", "tenant", "from", "message", "context", "cause", "action", "params"}
+	eventFields = []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "messageId", "edits"}
 	connFields  = []string{"id", "fingerprint", "user", "transport", "remoteIP", "tenant", "locale"}
 	times       = []string{"connectedAt", "joinedAt"}
 )
@@ -61,7 +61,7 @@ func (v view) fields(names []string, values ...string) [][]byte {
 
 // frame encodes e in the layout of the host.
 func (v view) frame(hook int, e *Event) []byte {
-	fields := v.fields(eventFields, e.Room, e.Tenant, e.From, e.Message, e.Context, e.Cause, e.Action, e.Params)
+	fields := v.fields(eventFields, e.Room, e.Tenant, e.From, e.Message, e.Context, e.Cause, e.Action, e.Params, e.MessageID, e.Edits)
 	if (hook == 3 || hook == 4) && e.Message == "" && v.shows("message") {
 		fields[3] = []byte{} // an empty message is present
 	}

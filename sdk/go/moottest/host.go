@@ -32,6 +32,7 @@ type Host struct {
 	created, destroyed, permitted []string
 	sanctions, pardons            []moot.Sanction
 	removals                      []Removal
+	retracted, edited             []Amendment
 	hook, user, named             string // user: of the connection; named: by the call
 }
 
@@ -70,6 +71,7 @@ func (h *Host) begin(hook int, e *Event) {
 	h.say, h.room, h.hasConnection = hooks[hook] == "say", e.Room, e.Connection != nil
 	h.emitted, h.properties, h.created, h.destroyed = nil, nil, nil, nil
 	h.sanctions, h.pardons, h.removals = nil, nil, nil
+	h.retracted, h.edited = nil, nil
 	h.hook, h.user, h.named = hooks[hook], "", ""
 	if e.Connection != nil {
 		h.user = e.Connection.User

@@ -20,6 +20,13 @@ type Removal struct {
 	Reason     string
 }
 
+// Amendment is a message that the module retracts or edits.
+type Amendment struct {
+	Room, ID string
+	Message  string // the new text of an edit
+	JSON     bool   // Message is JSON text
+}
+
 const (
 	maxUser    = 256 // bytes, as the others
 	maxReason  = 256
@@ -27,6 +34,7 @@ const (
 	maxNote    = 1024
 	maxRemoval = 120
 	maxName    = 256
+	maxID      = 24
 )
 
 // SanctionSet implements [moot.Imports].
@@ -122,12 +130,48 @@ func (h *Host) UserSet(user string) int32 {
 	return 0
 }
 
+// MessageRetract implements [moot.Imports].
+func (h *Host) MessageRetract(room, id string) int32 {
+	return h.amendment(Amendment{Room: room, ID: id}, &h.retracted)
+}
+
+// MessageEdit implements [moot.Imports].
+func (h *Host) MessageEdit(kind int32, room, id, body string) int32 {
+	switch {
+	case !h.may("amend"):
+		return notGranted
+	case len(body) > maxResult:
+		return tooLarge
+	case body == "", kind < 0, kind > 1, kind == 1 && !valid(body):
+		return badPointer
+	}
+	return h.amendment(Amendment{Room: room, ID: id, Message: body, JSON: kind == 1}, &h.edited)
+}
+
+func (h *Host) amendment(a Amendment, list *[]Amendment) int32 {
+	switch {
+	case !h.may("amend"):
+		return notGranted
+	case len(a.Room) > maxName, len(a.ID) > maxID:
+		return tooLarge
+	case a.Room == "", a.ID == "", strings.Trim(a.ID, idLetters) != "":
+		return badPointer
+	case h.effects() == maxEffects:
+		return overBudget
+	}
+	*list = append(*list, a)
+	return 0
+}
+
+// idLetters are the characters of message ids.
+const idLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+
 // maxEffects limits the effects of one call, besides emits.
 const maxEffects = 16
 
 // effects returns the number of effects of the call, besides emits.
 func (h *Host) effects() int {
-	n := len(h.properties) + len(h.created) + len(h.destroyed) + len(h.sanctions) + len(h.pardons) + len(h.removals)
+	n := len(h.properties) + len(h.created) + len(h.destroyed) + len(h.sanctions) + len(h.pardons) + len(h.removals) + len(h.retracted) + len(h.edited)
 	if h.named != "" {
 		n++
 	}

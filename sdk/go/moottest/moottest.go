@@ -35,6 +35,8 @@ type Event struct {
 	Params     string // a JSON object
 	SentAt     int64  // ms since 1970
 	Sequence   uint64
+	MessageID  string
+	Edits      string       // the id of the message of which Message is a new text
 	Connection *Connection  // nil: an event of the system, or say
 	Receivers  []Connection // of say
 }
@@ -90,6 +92,8 @@ type Verdict struct {
 	Sanctions []moot.Sanction // Rooms is "*" for all
 	Pardons   []moot.Sanction
 	Removals  []Removal
+	Retracted []Amendment
+	Edited    []Amendment
 }
 
 // Guest is a loaded module. Only one goroutine may use it at a time.
@@ -148,6 +152,7 @@ func (g *Guest) Ask(e Event) Verdict {
 	}
 	if v.Answer != Failed {
 		v.Sanctions, v.Pardons, v.Removals = g.Host.sanctions, g.Host.pardons, g.Host.removals
+		v.Retracted, v.Edited = g.Host.retracted, g.Host.edited
 	}
 	return v
 }

@@ -81,6 +81,8 @@ extern "C" {
     fn member_remove(c: *const u8, cn: usize, r: *const u8, rn: usize, p: *const u8, n: usize) -> i32;
     fn connection_close(c: *const u8, cn: usize, p: *const u8, n: usize) -> i32;
     fn user_set(p: *const u8, n: usize) -> i32;
+    fn message_retract(r: *const u8, rn: usize, i: *const u8, il: usize) -> i32;
+    fn message_edit(kind: i32, r: *const u8, rn: usize, i: *const u8, il: usize, p: *const u8, n: usize) -> i32;
 }
 
 fn outcome(n: i32) -> Result<u32, Error> {
@@ -266,6 +268,19 @@ pub fn close_connection(connection: &str, reason: &str) -> Result<(), Error> {
 /// `NotGranted`: the connection has another user, which cannot be changed.
 pub fn set_user(user: &str) -> Result<(), Error> {
     done(unsafe { user_set(user.as_ptr(), user.len()) })
+}
+/// Retracts the message with this id from a room, also if the event is denied.
+pub fn retract_message(room: &str, id: &str) -> Result<(), Error> {
+    done(unsafe { message_retract(room.as_ptr(), room.len(), id.as_ptr(), id.len()) })
+}
+/// Replaces the text of a message that is in the history of its room, also if the event is denied. Other rules
+/// see the new text as an event with [`crate::Event::edits`], and may deny it. A message that a moderator has edited stays.
+pub fn edit_message(room: &str, id: &str, new: Body) -> Result<(), Error> {
+    let (body, kind) = match new {
+        Body::Text(text) => (text, 0),
+        Body::Json(json) => (json, 1),
+    };
+    done(unsafe { message_edit(kind, room.as_ptr(), room.len(), id.as_ptr(), id.len(), body.as_ptr(), body.len()) })
 }
 /// Adds to one of the module's own counters.
 pub fn count(metric: &str, delta: i64) -> Result<(), Error> {

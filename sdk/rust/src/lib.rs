@@ -170,6 +170,15 @@ impl<'a> Event<'a> {
     pub fn params(&self) -> &'a str {
         self.blob.text(7)
     }
+    /// The id of the message, by which modules retract and edit it; empty in an ephemeral room. A message
+    /// that a module moves to another room gets another id there.
+    pub fn message_id(&self) -> &'a str {
+        self.blob.text(8)
+    }
+    /// The id of the message that the event edits: the message is its whole new text. Empty: it is a new message.
+    pub fn edits(&self) -> &'a str {
+        self.blob.text(9)
+    }
     /// The time of the message, in ms since 1970; 0 at hooks without a message.
     pub fn sent_at(&self) -> u64 {
         self.blob.u64(8)

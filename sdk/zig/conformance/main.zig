@@ -10,9 +10,9 @@ comptime {
 pub const manifest =
     \\{"name":"conformance","version":"1.0.0",
     \\"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
-    \\"reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",
+    \\"reads":["room","tenant","from","message","context","cause","action","params","messageId","edits","id","fingerprint","user","transport",
     \\"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity"],
+    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],
     \\"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}
 ;
 
@@ -155,6 +155,11 @@ fn call(r: *Run, op: []const u8, a: [7][]const u8) moot.Error![]const u8 {
         try moot.emit(if (kind & 4 != 0) .{ .user = to } else if (kind & 2 != 0) .{ .connection = to } else .{ .room = to }, if (kind & 1 != 0) .{ .json = body } else .{ .text = body });
         return "0";
     }
+    if (is(op, "edit")) {
+        const body = unhex(a[3]);
+        try moot.editMessage(unhex(a[1]), unhex(a[2]), if (is(a[0], "1")) .{ .json = body } else .{ .text = body });
+        return "0";
+    }
     if (is(op, "sanction") or is(op, "pardon")) {
         var s = moot.Sanction{ .kind = unhex(a[0]), .user = unhex(a[1]), .address = unhex(a[2]), .rooms = unhex(a[3]) };
         if (is(op, "pardon")) {
@@ -190,6 +195,8 @@ fn call(r: *Run, op: []const u8, a: [7][]const u8) moot.Error![]const u8 {
         try moot.closeConnection(key, unhex(a[1]));
     } else if (is(op, "user")) {
         try moot.setUser(key);
+    } else if (is(op, "retract")) {
+        try moot.retractMessage(key, unhex(a[1]));
     } else if (is(op, "count")) {
         try moot.count(key, number(i64, a[1]));
     } else @panic("there is no such operation");
@@ -208,6 +215,8 @@ fn tell(r: *Run, e: moot.Event) void {
     r.field("cause", e.cause());
     r.field("action", e.action());
     r.field("params", e.params());
+    r.field("messageId", e.messageId());
+    r.field("edits", e.edits());
     r.numeric("sentAt", e.sentAt());
     r.numeric("sequence", e.sequence());
     r.field("c.id", c.id());

@@ -1,8 +1,8 @@
 -- Does what the message asks for, so that a test sees all of the API.
 moot.declare({
   version = "1.2.3",
-  reads = { "room", "tenant", "from", "message", "cause", "id", "user", "locale", "connectedAt", "joinedAt", "params", "properties.mood" },
-  capabilities = moot.config.capabilities or { "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "properties:mood" },
+  reads = { "room", "tenant", "from", "message", "cause", "messageId", "edits", "id", "user", "locale", "connectedAt", "joinedAt", "params", "properties.mood" },
+  capabilities = moot.config.capabilities or { "kv", "rate", "emit", "rooms", "sanctions", "members", "identity", "amend", "properties:mood" },
 })
 
 local function words(...)
@@ -57,6 +57,13 @@ local commands = {
     moot.members.close({ connection = "c2" })
     return moot.deny("moderated")
   end,
+  amend = function(e)
+    moot.amend.retract({ room = "r", id = e.messageId })
+    moot.amend.edit({ room = "q", id = e.edits, message = "better" })
+    moot.amend.edit({ room = "q", id = "m3", message = { n = 1 } })
+    return moot.deny(e.messageId .. " " .. e.edits)
+  end,
+  unamended = function() moot.amend.retract({ room = "r", id = "no id" }) end,
   wrong = function() moot.sanctions.set({ user = "ann", kind = "scold" }) end,
 }
 

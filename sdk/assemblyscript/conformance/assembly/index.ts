@@ -7,9 +7,9 @@ export { moot_abi_1, moot_alloc, moot_reason } from "moot";
 export function moot_manifest(): u64 {
   return moot.manifest('{"name":"conformance","version":"1.0.0",' +
     '"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],' +
-    '"reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",' +
+    '"reads":["room","tenant","from","message","context","cause","action","params","messageId","edits","id","fingerprint","user","transport",' +
     '"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],' +
-    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity"],' +
+    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],' +
     '"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}');
 }
 
@@ -116,6 +116,8 @@ function call(c: Connection, op: string, a: string[]): string {
   if (op == "remove") return num(moot.removeMember(key, unhex(a[1]), unhex(a[2])));
   if (op == "close") return num(moot.closeConnection(key, unhex(a[1])));
   if (op == "user") return num(moot.setUser(key));
+  if (op == "retract") return num(moot.retractMessage(key, unhex(a[1])));
+  if (op == "edit") return num(moot.editMessage(i32.parse(a[0]), unhex(a[1]), unhex(a[2]), unhex(a[3])));
   if (op == "count") return num(moot.count(key, i64.parse(a[1])));
   throw new Error("there is no operation " + op);
 }
@@ -153,6 +155,8 @@ function tell(e: Event, c: Connection): void {
   say("cause", e.cause);
   say("action", e.action);
   say("params", e.params);
+  say("messageId", e.messageId);
+  say("edits", e.edits);
   at("sentAt", e.sentAt);
   at("sequence", e.sequence);
   say("c.id", c.id);

@@ -15,9 +15,9 @@ moot::module!(Conformance, on_connect, on_join, on_say_receive, on_say, on_leave
 impl Module for Conformance {
     const MANIFEST: &'static str = r#"{"name":"conformance","version":"1.0.0",
         "hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
-        "reads":["room","tenant","from","message","context","cause","action","params","id","fingerprint","user","transport",
+        "reads":["room","tenant","from","message","context","cause","action","params","messageId","edits","id","fingerprint","user","transport",
             "remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity"],
+        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],
         "actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}"#;
 
     fn new(_: &str) -> Result<Self, String> {
@@ -180,6 +180,11 @@ fn call(c: &Connection, op: &str, a: &[&str]) -> String {
         "remove" => done(host::remove_member(&t(0), &t(1), &t(2))),
         "close" => done(host::close_connection(&t(0), &t(1))),
         "user" => done(host::set_user(&t(0))),
+        "retract" => done(host::retract_message(&t(0), &t(1))),
+        "edit" => {
+            let body = t(3);
+            done(host::edit_message(&t(1), &t(2), if a[0] == "1" { Body::Json(&body) } else { Body::Text(&body) }))
+        }
         "count" => done(host::count(&t(0), number(a[1]))),
         _ => panic!("there is no operation {}", op),
     }
@@ -201,6 +206,8 @@ fn tell(e: &Event, c: &Connection, lines: &mut Vec<String>) {
     say("cause", e.cause());
     say("action", e.action());
     say("params", e.params());
+    say("messageId", e.message_id());
+    say("edits", e.edits());
     say("sentAt", &e.sent_at().to_string());
     say("sequence", &e.sequence().to_string());
     say("c.id", c.id());
