@@ -133,7 +133,7 @@ func TestActionsAreRefusedDuringShutdown(t *testing.T) {
 
 func TestClientsMayCreateRoomsWhereTheTenantSaysSo(t *testing.T) {
 	inWorld(t, func(w *world) {
-		n := w.node("n", func(c *engine.Config) { c.Tenants[0].ClientsMayCreate = true; c.Tenants[0].MaxRooms = 3 })
+		n := w.node("n", func(c *engine.Config) { c.Tenants[0].ClientsMayCreate = true; c.Tenants[0].Limits.Rooms = 3 })
 		a := n.client()
 		a.says(action("createChatRoom", `"name":"mine"`), `{"name":"mine","didCreate":true,"context":"response","messageId":1}`)
 		a.says(action("createChatRoom", `"name":"another"`), actionError("too many rooms (at most 3)"))

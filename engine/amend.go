@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
@@ -97,8 +98,35 @@ func (e *Engine) amendAs(ctx context.Context, room cluster.RoomID, a amendment) 
 	return inTime(running, err)
 }
 
+// amendStats counts the amendments of a kind on this node.
+type amendStats struct{ published, refused, failed atomic.Uint64 }
+
+func (s *amendStats) snapshot() cluster.AmendmentStats {
+	return cluster.AmendmentStats{Published: s.published.Load(), Refused: s.refused.Load(), Failed: s.failed.Load()}
+}
+
+// amendStats returns the counters of retractions or of edits.
+func (s *stats) amendStats(edit bool) *amendStats {
+	if edit {
+		return &s.edits
+	}
+	return &s.retractions
+}
+
 // amend checks an amendment and publishes it. The caller applies the effects.
 func (e *Engine) amend(ctx context.Context, t *tenant, a amendment) ([]hook.Effect, error) {
+	effects, err := e.tryAmend(ctx, t, a)
+	switch {
+	case err == nil:
+	case IsRefusal(err):
+		e.stats.amendStats(a.edit).refused.Add(1)
+	default:
+		e.stats.amendStats(a.edit).failed.Add(1)
+	}
+	return effects, err
+}
+
+func (e *Engine) tryAmend(ctx context.Context, t *tenant, a amendment) ([]hook.Effect, error) {
 	id := cluster.RoomID{Tenant: t.name, Room: a.room}
 	settings := t.settings(a.room)
 	switch {
@@ -115,7 +143,10 @@ func (e *Engine) amend(ctx context.Context, t *tenant, a amendment) ([]hook.Effe
 	if err := e.exists(ctx, id); err != nil {
 		return nil, err
 	}
-	target, err := e.findMessage(ctx, t, a.room, a.id)
+	target, read, err := e.findMessage(ctx, t, a.room, a.id)
+	if a.conn != nil {
+		a.conn.chargePage(read)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -134,24 +165,24 @@ func (e *Engine) amend(ctx context.Context, t *tenant, a amendment) ([]hook.Effe
 	return e.receiveEdit(ctx, t, r, a, target)
 }
 
-// findMessage returns the last version of a message of history, with its position. The
+// findMessage returns the last version of a message of history, with its position, and the number of bytes that it has read. The
 // position is zero if history does not have the message.
-func (e *Engine) findMessage(ctx context.Context, t *tenant, room, id string) (p wire.Payload, err error) {
+func (e *Engine) findMessage(ctx context.Context, t *tenant, room, id string) (p wire.Payload, read int, err error) {
 	keep := t.settings(room).Retention
 	if keep.Messages == 0 {
-		return p, nil
+		return p, 0, nil
 	}
 	h, at := e.historyFor(t), cluster.RoomID{Tenant: t.name, Room: room}
 	page, err := h.Read(ctx, at, cluster.Position{}, 0, keep)
 	if err != nil {
-		return p, err
+		return p, 0, err
 	}
 	b := backward{h: h, room: at, keep: keep, epoch: page.Top.Epoch, end: page.Top.Offset}
 	mark := []byte(`"id":"` + id + `"`)
 	for {
 		messages, err := b.next(ctx, t.cfg().Limits.OutboxBytes/4)
 		if err != nil || len(messages) == 0 {
-			return p, err
+			return p, b.bytes, err
 		}
 		for _, k := range slices.Backward(messages) {
 			if k.Amends != "" || !bytes.Contains(k.Payload, mark) || wire.PayloadID(k.Payload) != id {
@@ -160,7 +191,7 @@ func (e *Engine) findMessage(ctx context.Context, t *tenant, room, id string) (p
 			if p, err = wire.ParsePayload(k.Payload); err == nil {
 				p.At = cluster.Position{Epoch: b.epoch, Offset: k.Offset}
 			}
-			return p, err
+			return p, b.bytes, err
 		}
 	}
 }
@@ -194,6 +225,7 @@ func (e *Engine) publishAmendment(ctx context.Context, t *tenant, a amendment, c
 		return errNoHistory
 	}
 	if err == nil {
+		e.stats.amendStats(a.edit).published.Add(1)
 		e.stats.messages.Add(1)
 		t.messages.Add(1)
 		e.written(ctx, e.amendedEvent(t, &a))
@@ -239,6 +271,11 @@ func (e *Engine) receiveEdit(ctx context.Context, t *tenant, r *room, a amendmen
 		return nil, fmt.Errorf("edit by %s: %w", v.Module, errMoves)
 	case len(ev.Message.Text) > maxMessage:
 		return nil, errTooLarge
+	}
+	if e.middleware.Asks(hook.OnSayReceive, t.name, a.room) { // the chain may have taken long
+		if err := e.exists(ctx, r.id); err != nil {
+			return nil, err
+		}
 	}
 	target.Message, target.Extra = ev.Message, ev.Extra
 	target.EditedAt, target.EditedBy = time.Now().UnixMilli(), a.by

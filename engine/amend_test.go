@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/moderation/memory"
+	reviewmemory "github.com/mootchat/moot/engine/review/memory"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -400,7 +402,7 @@ func TestAResumedSessionKeepsItsAmendments(t *testing.T) {
 			back.Run(fmt.Sprintf(`{"event":"resume","session":%q,"messageId":1}`, secret))
 			heard := back.heardIDs()
 			for _, m := range heard[1:] {
-				if strings.Contains(m, "old") || strings.Contains(m, `"gone"`) {
+				if strings.Contains(m, `, old"`) || strings.Contains(m, `"gone"`) {
 					t.Errorf("received %s", m)
 				}
 			}
@@ -428,6 +430,45 @@ func TestADestroyedRoomTakesNoAmendments(t *testing.T) {
 		a.heardIDs()
 		a.refuses(edit("r", id, "two"), "connection not in this room")
 		a.refuses(retract("r", id), "room does not exist")
+	})
+}
+
+// TestARoomDestroyedWhileRulesDecideTakesNoEdit checks that an edit is refused if its room is destroyed while the rules decide about
+// it: neither members nor the history of a room of the same name have it. A retraction holds in any case.
+func TestARoomDestroyedWhileRulesDecideTakesNoEdit(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", keepsR)
+		a, b := n.client().do(roomAddAmending("r")), n.client().do(roomAddAmending("r"))
+		id := a.tells("r", "one")
+		b.heardIDs()
+		var destroying sync.WaitGroup
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
+			if ev.Edits != "" {
+				destroying.Go(func() { w.must(n.DestroyRoom(w.Context(), in("r")), nil) })
+				time.Sleep(time.Second) // the room is gone; its members leave after the edit
+			}
+			return hook.Verdict{}
+		})
+		a.refuses(edit("r", id, "two"), "room does not exist")
+		destroying.Wait()
+		if heard := strings.Join(b.heardIDs(), ""); strings.Contains(heard, "edits") || !strings.Contains(heard, "this room has been deleted") {
+			t.Errorf("received %s", heard)
+		}
+		if got := n.Stats().Edits; got != (cluster.AmendmentStats{Refused: 1}) {
+			t.Errorf("counted %+v", got)
+		}
+		w.must(n.CreateRoom(w.Context(), in("r")), nil)
+		b.do(roomAdd("r"))
+		if past := b.past("r"); len(past) == 0 || past[0] != "one" || slices.Contains(past, "two") {
+			t.Errorf("history has %q", past)
+		}
+		a.takes(retract("r", id))
+		if past := b.past("r"); slices.Contains(past, "one") {
+			t.Errorf("history has %q", past)
+		}
+		if got := n.Stats().Retractions; got != (cluster.AmendmentStats{Published: 1}) {
+			t.Errorf("counted %+v", got)
+		}
 	})
 }
 
@@ -464,6 +505,71 @@ func TestStoredMessagesSkipAmendments(t *testing.T) {
 			if got := strings.Join(texts, ", "); !kept || got != c.want {
 				t.Errorf("before %d, at most %d: %q, want %q", c.before, c.limit, got, c.want)
 			}
+		}
+	})
+}
+
+// TestAmendmentsArePaidByWhatTheyRead checks that a client that amends or reports messages which the history does not have any more is
+// limited by the bytes of history that the server reads for it.
+func TestAmendmentsArePaidByWhatTheyRead(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) {
+			c.Review, c.Moderation = &reviewmemory.Store{}, &memory.Store{}
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(string) bool { return true }, Retention: cluster.Retention{Messages: 100, For: time.Hour}}}
+		})
+		a := n.client().do(roomAdd("r"))
+		id := a.tells("r", "old")
+		for range 100 {
+			_, err := n.Broadcast(w.Context(), in("r"), "", json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 60<<10))))
+			w.must(err, nil)
+		}
+		a.heardIDs()
+		for request, answer := range map[string]string{edit("r", id, "new"): "message is not in history", reportMessage("r", id, ""): "no such message in the history"} {
+			time.Sleep(time.Minute)
+			a.refuses(request, answer)
+			a.refuses(request, "rate limit exceeded") // a fresh client may send 100 verbs at once
+		}
+	})
+}
+
+// TestAThousandMembersResumeWithoutRetractedText checks that none of 1000 members who lost their connections, before or after a message,
+// receives the message by resuming on the other node, or the first version of another one, after its retraction was answered.
+func TestAThousandMembersResumeWithoutRetractedText(t *testing.T) {
+	inWorld(t, func(w *world) {
+		nodes := []*node{w.node("one", keepsR, resumes), w.node("two", keepsR, resumes)}
+		a := nodes[0].client().do(roomAddAmending("r"))
+		const members = 1000
+		var secrets []string
+		var present []*client
+		for i := range members {
+			c := nodes[i%2].client().do(roomAdd("r"))
+			secrets, present = append(secrets, c.secret()), append(present, c)
+		}
+		a.tells("r", "hello")
+		for _, c := range present[:members/2] {
+			c.HangUp()
+		}
+		synctest.Wait()
+		gone, edited := a.tells("r", "secret"), a.tells("r", "blunder")
+		for _, c := range present[members/2:] {
+			c.HangUp()
+		}
+		synctest.Wait()
+		a.takes(edit("r", edited, "better"), retract("r", gone))
+		wrong, right := 0, 0
+		for i, secret := range secrets {
+			back := nodes[(i+1)%2].client()
+			back.Run(fmt.Sprintf(`{"event":"resume","session":%q,"messageId":1}`, secret))
+			heard := strings.Join(back.heardIDs(), "")
+			if strings.Contains(heard, "secret") || strings.Contains(heard, "blunder") || strings.Contains(strings.Join(back.past("r"), ""), "secret") {
+				wrong++
+			}
+			if strings.Contains(heard, `"rooms":{"r":`) && (i >= members/2 || strings.Contains(heard, "better")) {
+				right++
+			}
+		}
+		if wrong != 0 || right != members {
+			t.Errorf("%d of %d members received a text that was retracted or replaced, %d resumed as they should", wrong, members, right)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func BenchmarkCapacity(b *testing.B) {
 		rooms[i] = fmt.Sprint("room-", i)
 	}
 	b.Run("rooms", func(b *testing.B) {
-		run(b, []engine.TenantConfig{{Name: "default", StartingRooms: rooms, MaxRooms: 2 * many}})
+		run(b, []engine.TenantConfig{{Name: "default", StartingRooms: rooms, Limits: engine.Limits{Rooms: 2 * many}}})
 	})
 	for _, each := range []string{"r", ""} { // "r": all members in one room; "": a room for each member
 		b.Run("members/"+map[string]string{"r": "one room", "": "room each"}[each], func(b *testing.B) {

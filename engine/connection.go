@@ -42,9 +42,10 @@ type Connection struct {
 	rooms          []*member // includes memberships that are beginning or ending
 	params         []param   // the socket transport's sticky parameters
 	bucket         bucket
-	excess         bucket // for refused requests and input that is not a request; see Pace
-	totalActions   int    // actions since the connection opened
-	pendingActions int    // running actions
+	excess         bucket   // for refused requests and input that is not a request; see Pace
+	releases       []string // the last held messages that the client has received under a shadow sanction; see firstRelease
+	totalActions   int      // actions since the connection opened
+	pendingActions int      // running actions
 	ended          bool
 	deadline       deadline
 	closed         bool           // Close was called

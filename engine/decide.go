@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/review"
 )
 
 // VerbError is the error of a verb that failed. The client receives Text.
@@ -64,10 +65,13 @@ func (e *Engine) textFor(err error) string {
 	if errors.Is(err, context.Canceled) && !errors.Is(err, cluster.ErrUnknown) {
 		return errGone.Text // the client has gone, or the node stops
 	}
-	for _, known := range []error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrUnavailable, cluster.ErrUnknown, cluster.ErrNoNode, cluster.ErrNoSession, cluster.ErrCursor} {
+	for _, known := range []error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrUnavailable, cluster.ErrUnknown, cluster.ErrNoNode, cluster.ErrNoSession, cluster.ErrCursor, review.ErrUnavailable} {
 		if errors.Is(err, known) {
-			if known == cluster.ErrUnavailable || known == cluster.ErrUnknown {
+			switch known {
+			case cluster.ErrUnavailable, cluster.ErrUnknown:
 				e.log.Warn("cluster operation failed", "error", err)
+			case review.ErrUnavailable:
+				e.log.Error("the review queue takes no changes", "error", err)
 			}
 			return known.Error()
 		}

@@ -19,9 +19,10 @@ import (
 const (
 	dueInterval  = 5 * time.Second
 	shareTime    = time.Minute
-	dueTenants   = 500 // tenants of one turn; the next turn goes on with those that follow by name
-	dueItems     = 100 // items of one tenant in one turn
-	maxDueAtOnce = 8   // tenants at the same time
+	dueTenants   = 500             // tenants of one turn; the next turn goes on with those that follow by name
+	dueItems     = 100             // items of one tenant in one turn
+	dueTime      = 2 * time.Second // of one tenant in one turn, apart from its last item: rules may be slow
+	maxDueAtOnce = 8               // tenants at the same time
 )
 
 // runReview carries out what is due in the review queues of this node's share of tenants, until ctx ends.
@@ -108,8 +109,8 @@ func (e *Engine) concludeTenant(ctx context.Context, t *tenant) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range due {
-		one, err := review.Claim(ctx, e.review, one, e.Self(), t.heldLimits())
+	for began, i := time.Now(), 0; i < len(due) && time.Since(began) < dueTime; i++ {
+		one, err := review.Claim(ctx, e.review, due[i], e.Self(), t.heldLimits())
 		switch {
 		case errors.Is(err, review.ErrConflict), errors.Is(err, review.ErrNone): // another node has it
 			continue

@@ -130,6 +130,7 @@ func forAuthor(one *review.Item) heldMessage {
 var (
 	errNoHeld      = &VerbError{"no such held message"}
 	errHeldRemoved = &VerbError{"the message was held, and then withdrawn or removed"}
+	errDeciding    = &VerbError{"a moderator has decided about the message: the outcome follows"}
 )
 
 // ownHeld returns a held message of the connection or its user.
@@ -196,8 +197,11 @@ func (c *Connection) heldWithdraw(ctx context.Context, r *wire.Request) (result,
 		return result{}, err
 	}
 	one, err = c.engine.decideHeld(ctx, c.tenant, one.ID, review.Decision{Action: review.Withdraw})
-	if errors.Is(err, review.ErrDecided) {
-		return result{}, &VerbError{"the message is " + outcomeText(one.Outcome(), "") + " already"}
+	switch {
+	case errors.Is(err, review.ErrDecided) && one.State == review.Deciding:
+		return result{}, errDeciding
+	case errors.Is(err, review.ErrDecided):
+		return result{}, &VerbError{"the message is " + string(one.Outcome()) + " already"}
 	}
 	return result{data: done}, err
 }

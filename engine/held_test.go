@@ -435,3 +435,187 @@ func TestHeldMessagesHaveBounds(t *testing.T) {
 		}
 	})
 }
+
+// TestAnAuthorAmendsAReleasedMessage checks that the author edits and retracts a message that a rule has moved to another room when
+// it was released, also from a room without ids, and that all answers have the id that the message has there.
+func TestAnAuthorAmendsAReleasedMessage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n", func(c *engine.Config) {
+			c.Tenants[0].StartingRooms = []string{"r", "q", "cursors"}
+			c.Tenants[0].Rooms = []engine.RoomSettings{
+				{Match: func(room string) bool { return room == "cursors" }, Retention: cluster.Retention{Ephemeral: true}},
+				{Match: func(string) bool { return true }, Retention: cluster.Retention{Messages: 10, For: time.Hour}},
+			}
+		})
+		a, b := n.as("ann").do(roomAdd("r"), roomAdd("cursors"), roomAddAmending("q")), n.as("bob").do(roomAdd("q"))
+		h.again = func(ev *hook.Event) hook.Verdict { ev.Room = "q"; return hook.Verdict{} }
+		for _, from := range []string{"r", "cursors"} {
+			id := a.holds(strings.Replace(say(from, "hold"), `"messageId"`, `"key":"`+from+`","messageId"`, 1))
+			before, err := n.HeldMessage(w.Context(), "default", id)
+			w.must(err, nil)
+			item := n.releases(id)
+			if ids := idsOf(a.heardIDs()); len(ids) != 1 || ids[0] != item.MessageID || before.MessageID != "" && before.MessageID[:12] != item.MessageID[:12] {
+				w.Errorf("from %s: the message has the id %v, was held with %q, and released with %q", from, ids, before.MessageID, item.MessageID)
+			}
+			<-a.Begin(strings.Replace(say(from, "hold"), `"messageId"`, `"key":"`+from+`","messageId"`, 1))
+			if heard := a.heardIDs(); len(heard) != 1 || !strings.Contains(heard[0], fmt.Sprintf(`"id":%q`, item.MessageID)) {
+				w.Errorf("from %s: the key answers %s", from, heard)
+			}
+			b.refuses(edit("q", item.MessageID, "mine"), "not your message")
+			a.takes(edit("q", item.MessageID, "new from "+from))
+			if past := b.past("q"); !slices.Contains(past, "new from "+from) {
+				w.Errorf("history has %q", past)
+			}
+			a.takes(retract("q", item.MessageID))
+			if past := b.past("q"); len(past) != 0 {
+				w.Errorf("history has %q", past)
+			}
+		}
+		h.again = func(ev *hook.Event) hook.Verdict { ev.Room = "cursors"; return hook.Verdict{} }
+		if item := n.releases(a.holds(say("r", "hold"))); item.MessageID != "" {
+			w.Errorf("a message that is moved to an ephemeral room has the id %q", item.MessageID)
+		}
+	})
+}
+
+// forgetful is a review queue whose node dies before it records the end of a release.
+type forgetful struct{ *memory.Store }
+
+func (f forgetful) Put(ctx context.Context, one review.Item, limits review.Limits) (review.Item, error) {
+	if one.State == review.Decided {
+		return one, review.ErrUnknown
+	}
+	return f.Store.Put(ctx, one, limits)
+}
+
+// TestAShadowedReleaseIsRepeatedOnce checks that each connection of a shadowed author receives a released message once, although the
+// node that delivered it dies and another one repeats the release, and that nobody else receives it, even if the author is
+// pardoned before. A connection may resume its session on another node in between.
+func TestAShadowedReleaseIsRepeatedOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		one, two := h.node("one", resumes, func(c *engine.Config) { c.Review = forgetful{h.review} }), h.node("two", resumes)
+		a, phone, tablet, b := one.as("ann").do(roomAdd("r")), two.as("ann").do(roomAdd("r")), two.as("ann").do(roomAdd("r")), two.client().do(roomAdd("r"))
+		secret := tablet.secret()
+		shadow := one.sanctions(sanction(moderation.Shadow, "ann", "*", 0))
+		id := a.holds(say("r", "hold"))
+		if _, err := one.decides(id, review.Release); !errors.Is(err, cluster.ErrUnknown) {
+			w.Errorf("the release returned %v", err)
+		}
+		want := released("r", a.ID(), "hold", id)
+		for _, c := range []*client{a, phone, tablet} {
+			c.hears(want)
+		}
+		_, err := two.RemoveSanction(w.Context(), "default", shadow.ID, "mia")
+		w.must(err, nil)
+		tablet.HangUp()
+		synctest.Wait()
+		back := one.as("ann")
+		back.do(fmt.Sprintf(`{"event":"resume","session":%q,"messageId":1}`, secret))
+		for range 6 { // the share of the tenant changes every minute: the other node has it in one of two
+			time.Sleep(time.Minute)
+		}
+		item, err := two.HeldMessage(w.Context(), "default", id)
+		if w.must(err, nil); item.Outcome() != review.Released || item.Decision.Node != "two" {
+			w.Errorf("the message is %+v with the decision %+v", item, item.Decision)
+		}
+		for _, c := range []*client{a, phone, back, b} {
+			c.hears()
+		}
+	})
+}
+
+// TestSlowRulesDelayOnlyTheirTenant checks that the expired messages of tenants whose rules are slow do not delay the expired messages
+// of another one for longer than their turns last.
+func TestSlowRulesDelayOnlyTheirTenant(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		const slow, items = 2 * 8, 30 // 8 tenants have a turn at once
+		h.again = func(ev *hook.Event) hook.Verdict {
+			if ev.Tenant != "z" {
+				time.Sleep(time.Second)
+			}
+			return hook.Verdict{}
+		}
+		n := h.node("n", func(c *engine.Config) {
+			for i := range slow {
+				c.Tenants = append(c.Tenants, engine.TenantConfig{Name: fmt.Sprintf("slow-%02d", i), StartingRooms: []string{"r"}})
+			}
+			c.Tenants = append(c.Tenants, engine.TenantConfig{Name: "z", StartingRooms: []string{"r"}})
+		})
+		expired := func(tenant string) string {
+			now := time.Now()
+			one, _, err := review.Hold(w.Context(), h.review, review.Item{ID: review.NewID(now), Tenant: tenant, At: now.UnixMilli(), Until: now.UnixMilli(), User: "ann", Connection: "n-1",
+				From: "n-1", Room: "r", Said: "r", Message: wire.Message{Text: "hi"}, Release: true}, review.Limits{})
+			w.must(err, nil)
+			return one.ID
+		}
+		for i := range slow {
+			for range items {
+				expired(fmt.Sprintf("slow-%02d", i))
+			}
+		}
+		id := expired("z")
+		time.Sleep(15 * time.Second)
+		item, err := n.HeldMessage(w.Context(), "z", id)
+		if w.must(err, nil); item.Outcome() != review.Released {
+			w.Errorf("after 15 s the message is %+v", item)
+		}
+		left := func() (items int) {
+			for _, t := range n.Tenants() {
+				items += t.Held
+			}
+			return items
+		}
+		if left() == 0 {
+			w.Error("the slow tenants are done: the test shows nothing")
+		}
+		time.Sleep(10 * time.Minute)
+		if left() != 0 {
+			w.Errorf("%d messages of slow tenants still wait", left())
+		}
+	})
+}
+
+// TestAWithdrawalComesSecond checks the answer to an author who withdraws a message while a decision about it is carried out.
+func TestAWithdrawalComesSecond(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		l := &lossy{before: cluster.ErrUnavailable}
+		n := h.node("n", func(c *engine.Config) { l.Broker, c.Cluster.Broker = c.Cluster.Broker, l })
+		a := n.as("ann").do(roomAdd("r"))
+		id := a.holds(say("r", "hold"))
+		_, err := n.decides(id, review.Release)
+		w.must(err, cluster.ErrUnavailable)
+		a.refuses(event("heldWithdraw", fmt.Sprintf(`"held":%q`, id)), "a moderator has decided about the message: the outcome follows")
+		l.mended.Store(true)
+		time.Sleep(2 * time.Minute)
+		a.hears(released("r", a.ID(), "hold", id))
+		a.refuses(event("heldWithdraw", fmt.Sprintf(`"held":%q`, id)), "the message is released already")
+	})
+}
+
+// TestARoomDestroyedWhileRulesDecideTakesNoReleasedMessage checks that a release is refused if the room is destroyed while the
+// later rules decide, and that the message waits again.
+func TestARoomDestroyedWhileRulesDecideTakesNoReleasedMessage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.holding()
+		n := h.node("n")
+		a := n.as("ann").do(roomAdd("r"))
+		id := a.holds(say("r", "hold"))
+		var destroying sync.WaitGroup
+		h.again = func(*hook.Event) hook.Verdict {
+			destroying.Go(func() { w.must(n.DestroyRoom(w.Context(), in("r")), nil) })
+			time.Sleep(time.Second)
+			return hook.Verdict{}
+		}
+		_, err := n.decides(id, review.Release)
+		w.must(err, cluster.ErrNoRoom)
+		destroying.Wait()
+		item, err := n.HeldMessage(w.Context(), "default", id)
+		if w.must(err, nil); item.State != review.Open || item.Failure != "room does not exist" {
+			w.Errorf("the message is %+v", item)
+		}
+	})
+}

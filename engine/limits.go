@@ -17,6 +17,9 @@ type Limits struct {
 	OutboxBytes         int           // bytes that wait for one connection; 1 MiB
 	OutboxMemory        int64         // bytes of memory that wait to be written to clients of the node; 0: no limit; not for a tenant
 	HistoryBytes        int64         // of the history of one room, see cluster.Retention; 16 MiB
+	Rooms               int           // existing rooms of one tenant; rooms created at the same time may exceed it; 0: no limit
+	HeldMessages        int           // of one tenant that wait for a decision; 0: see review.Limits
+	HeldBytes           int64         // of these messages; 0: see review.Limits
 	VerbTimeout         time.Duration // total time of a verb, an action or the start of a connection; 15 s
 	WriteTimeout        time.Duration // a slow reader that accepts too little within this time is closed; 5 s
 }
@@ -43,6 +46,9 @@ func (l Limits) ofTenant(node Limits) Limits {
 	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, node.SimultaneousActions)
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, node.OutboxBytes)
 	l.HistoryBytes = cmp.Or(l.HistoryBytes, node.HistoryBytes)
+	l.Rooms = cmp.Or(l.Rooms, node.Rooms)
+	l.HeldMessages = cmp.Or(l.HeldMessages, node.HeldMessages)
+	l.HeldBytes = cmp.Or(l.HeldBytes, node.HeldBytes)
 	l.VerbTimeout = cmp.Or(l.VerbTimeout, node.VerbTimeout)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, node.WriteTimeout)
 	return l

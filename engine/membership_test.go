@@ -217,7 +217,7 @@ func TestLimitsOfRooms(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) {
 			c.Limits.RoomsPerConnection = 2
-			c.Tenants[0].MaxRooms = 4
+			c.Tenants[0].Limits.Rooms = 4
 			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "two" }, MaxMembers: 2}, {}}
 		})
 		w.must(n.CreateRoom(w.Context(), in("two")), nil)

@@ -33,10 +33,7 @@ func (e *Engine) newMessageID(tenant, room string, author *hook.Profile) string 
 	putDigits(id[:idRandom], rand.Uint64())
 	putDigits(id[idRandom:], rand.Uint64())
 	if author != nil {
-		e.prove(id[idRandom:], byConnection, id[:idRandom], tenant, room, author.ID)
-		if author.User != "" {
-			e.prove(id[idRandom+idProof:], byUser, id[:idRandom], tenant, room, author.User)
-		}
+		e.proveAuthor(&id, tenant, room, author)
 	}
 	return string(id[:])
 }
@@ -46,6 +43,27 @@ func (e *Engine) nameMessage(ev *hook.Event, settings *RoomSettings) {
 	ev.MessageID = ""
 	if !settings.Retention.Ephemeral {
 		ev.MessageID = e.newMessageID(ev.Tenant, ev.Room, ev.Conn)
+	}
+}
+
+// releasedMessageID returns the id that a held message has in the room in which it is published. It is the id that the message
+// got when it was held, unless a rule has moved the message since then, or the nodes have another secret: then only the first
+// characters are the same.
+func (e *Engine) releasedMessageID(held, tenant, room string, author *hook.Profile) string {
+	if len(held) != idLength { // the message was said in an ephemeral room
+		return e.newMessageID(tenant, room, author)
+	}
+	var id [idLength]byte
+	copy(id[:], held)
+	e.proveAuthor(&id, tenant, room, author)
+	return string(id[:])
+}
+
+// proveAuthor writes the proofs of the author into an id.
+func (e *Engine) proveAuthor(id *[idLength]byte, tenant, room string, author *hook.Profile) {
+	e.prove(id[idRandom:], byConnection, id[:idRandom], tenant, room, author.ID)
+	if author.User != "" {
+		e.prove(id[idRandom+idProof:], byUser, id[:idRandom], tenant, room, author.User)
 	}
 }
 

@@ -28,6 +28,8 @@ type parkedSession struct {
 	Keys    []usedKey       `json:"keys,omitempty"`
 	Actions int             `json:"actions"`
 
+	Releases []string `json:"releases,omitempty"` // see Connection.releases
+
 	Redirect string `json:"redirect,omitempty"` // the key of the redirect to the session; "": none
 }
 
@@ -90,7 +92,7 @@ func parkedOf(c *Connection, rooms []*member) parkedSession {
 			s.Claims = append(s.Claims, n.Name)
 		}
 	}
-	s.Actions = c.actionCount()
+	s.Actions, s.Releases = c.actionCount(), c.allReleases()
 	for _, m := range rooms {
 		s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.informed, m.amends, m.awaySince})
 	}

@@ -157,11 +157,13 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 	defer r.queue.leave()
 	var effects []hook.Effect
 	if one.Decision.To == "" {
-		ready, err := e.prepareRelease(ctx, t, one)
-		if err != nil || ready.shadowed {
-			return ready.one, ready.effects, err
+		var err error
+		if one, effects, err = e.prepareRelease(ctx, t, one); err != nil {
+			return one, nil, err
 		}
-		one, effects = ready.one, ready.effects
+	}
+	if one.Decision.Shadow != "" {
+		return one, e.moderate(t, effects), e.releaseShadowed(ctx, t, &one)
 	}
 	to := cluster.RoomID{Tenant: t.name, Room: one.Decision.To}
 	if _, err := e.cluster.Broker.PublishOnce(ctx, to, one.ID, one.Decision.Payload, t.settings(to.Room).Retention); err != nil {
@@ -173,38 +175,37 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 	return one, e.moderate(t, effects), nil
 }
 
-// ready is the result of prepareRelease: a release whose payload is stored, unless shadowed is set.
-type ready struct {
-	one      review.Item
-	effects  []hook.Effect
-	shadowed bool // the message was delivered to its author alone
-}
-
-// prepareRelease continues the chain and stores the payload. The caller has its turn in the queue of the room.
-func (e *Engine) prepareRelease(ctx context.Context, t *tenant, one review.Item) (ready, error) {
+// prepareRelease continues the chain and stores the payload, and who receives it. It returns the effects of the rules. The
+// caller has its turn in the queue of the room.
+func (e *Engine) prepareRelease(ctx context.Context, t *tenant, one review.Item) (review.Item, []hook.Effect, error) {
 	author := decodeProfile(t.name, cluster.MemberRecord{ID: one.Connection, Profile: one.Profile})
 	ev, v, err := e.askAgain(ctx, t, &one, author)
 	if err != nil {
 		one, err = e.refuseRelease(ctx, t, one, err)
-		return ready{one: one}, err
+		return one, nil, err
 	}
 	if v.Outcome == hook.Held {
 		one, err = e.holdAgain(ctx, t, one, ev, v)
-		return ready{one: one}, err
+		return one, nil, err
 	}
 	settings := t.settings(ev.Room)
+	if settings.Retention.Ephemeral {
+		one.MessageID = ""
+	} else {
+		one.MessageID = e.releasedMessageID(one.MessageID, t.name, ev.Room, author)
+	}
 	p := payloadOf(ev, one.MessageID, "")
 	p.Held = one.ID
 	if settings.Users && ev.From == one.Connection {
 		p.User = one.User
 	}
+	effects, d := v.Effects, *one.Decision
 	if shadow := t.sanctions.list.Find(clientOf(author), moderation.Shadow, ev.Room); shadow != nil {
-		d := *one.Decision
-		d.To, one.Decision = ev.Room, &d
-		return ready{one, e.moderate(t, unnoticed(author, v.Effects)), true}, e.sayShadowed(ctx, t, p, author, shadow)
+		effects, d.Shadow = unnoticed(author, effects), review.ShadowOf(shadow.User)
 	}
+	one.Decision = &d
 	one, err = review.Prepare(ctx, e.review, one, ev.Room, wire.AppendPayload(nil, p), t.heldLimits())
-	return ready{one: one, effects: v.Effects}, unknownAsCluster(err)
+	return one, effects, unknownAsCluster(err)
 }
 
 // askAgain runs the chain behind the place of a held message, and checks the room and the author's sanctions. An error refuses
@@ -228,10 +229,11 @@ func (e *Engine) askAgain(ctx context.Context, t *tenant, one *review.Item, auth
 	case hook.Failed:
 		return ev, &v, refusal(&v)
 	}
-	if ev.Room != one.Said {
-		if err := e.exists(ctx, cluster.RoomID{Tenant: t.name, Room: ev.Room}); err != nil {
-			return ev, &v, fmt.Errorf("rewritten to room %q: %w", ev.Room, err)
-		}
+	switch err := e.exists(ctx, cluster.RoomID{Tenant: t.name, Room: ev.Room}); { // again, because the chain may have taken long
+	case err != nil && ev.Room != one.Said:
+		return ev, &v, fmt.Errorf("rewritten to room %q: %w", ev.Room, err)
+	case err != nil:
+		return ev, &v, err
 	}
 	if len(ev.Message.Text) > maxMessage {
 		return ev, &v, errTooLarge

@@ -105,7 +105,8 @@ func (c *Connection) addEvidence(ctx context.Context, one *review.Item, id strin
 	if m == nil {
 		return errNotIn(one.Room)
 	}
-	stored, err := c.engine.storedMessage(ctx, m, id)
+	stored, read, err := c.engine.storedMessage(ctx, m, id)
+	c.chargePage(read)
 	if err != nil {
 		return err
 	}
@@ -145,23 +146,23 @@ func (e *Engine) profileOf(ctx context.Context, tenant, id string) *hook.Connect
 	return &hook.Connection{User: info.User, RemoteIP: info.RemoteIP}
 }
 
-// storedMessage returns a message of the history of the member's room. It searches at least the last
-// maxHistoryPage messages and amendments.
-func (e *Engine) storedMessage(ctx context.Context, m *member, id string) ([]byte, error) {
+// storedMessage returns a message of the history of the member's room, and the number of bytes that it has read. It searches at
+// least the last maxHistoryPage messages and amendments.
+func (e *Engine) storedMessage(ctx context.Context, m *member, id string) (payload []byte, read int, err error) {
 	t := m.conn.tenant
 	h, keep := e.historyFor(t), t.settings(m.room.id.Room).Retention
 	if keep.Messages == 0 {
-		return nil, errNoReported
+		return nil, 0, errNoReported
 	}
 	page, err := h.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	b := backward{h: h, room: m.room.id, keep: keep, epoch: page.Top.Epoch, end: page.Top.Offset}
 	for b.read < maxHistoryPage {
 		messages, err := b.next(ctx, t.cfg().Limits.OutboxBytes/4)
 		if err != nil {
-			return nil, err
+			return nil, b.bytes, err
 		}
 		if len(messages) == 0 {
 			break
@@ -171,9 +172,9 @@ func (e *Engine) storedMessage(ctx context.Context, m *member, id string) ([]byt
 				continue
 			}
 			if p, err := wire.ParsePayload(k.Payload); err == nil && p.ID == id {
-				return k.Payload, nil
+				return k.Payload, b.bytes, nil
 			}
 		}
 	}
-	return nil, errNoReported
+	return nil, b.bytes, errNoReported
 }

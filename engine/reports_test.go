@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
 	sanctions "github.com/mootchat/moot/engine/moderation/memory"
@@ -276,6 +277,30 @@ func TestReportersAreBounded(t *testing.T) {
 		}
 		if limited == 0 {
 			t.Error("50 reports at once are not limited")
+		}
+	})
+}
+
+// TestAReportOfADestroyedRoomWaitsAgain checks that a retraction in a room that was destroyed is refused once, with the reason, and that
+// the report can then be decided in another way.
+func TestAReportOfADestroyedRoomWaitsAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.reporting()
+		n := h.node("n")
+		a, b := n.as("ann").do(roomAdd("r")), n.as("bob").do(roomAdd("r"))
+		id := a.saysID("r", "hi")
+		b.heard()
+		b.says(reportMessage("r", id, ""), isTrue)
+		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
+		r := h.all(n, false)[0]
+		one, err := n.resolves(r.ID, review.Decision{Action: review.Retract}, moderation.Sanction{})
+		w.must(err, cluster.ErrNoRoom)
+		if one.State != review.Open || one.Failure != "room does not exist" || one.Message.Text != "hi" {
+			t.Errorf("the report is %+v", one)
+		}
+		one, err = n.resolves(r.ID, review.Decision{Action: review.Sanction}, moderation.Sanction{Kind: moderation.Mute, Rooms: "*", Reason: "calm down"})
+		if w.must(err, nil); one.Outcome() != review.Sanctioned {
+			t.Errorf("the report is %+v", one)
 		}
 	})
 }

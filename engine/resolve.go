@@ -36,8 +36,8 @@ func (e *Engine) Report(ctx context.Context, tenant, id string) (review.Item, er
 // ResolveReport carries out a decision about a report for the person d.By, and returns the report after the decision. A report
 // that was decided can be decided again. s is the sanction for the action review.Sanction, without a subject: its subject is the
 // reported user, or the author's address. Other actions ignore s. While another decision is carried out, the error is
-// review.ErrDecided, and the report has that decision. If the action is refused, the error is a *VerbError, and the report waits
-// for a decision again.
+// review.ErrDecided, and the report has that decision. If the action is refused, the error is a *VerbError or
+// cluster.ErrNoRoom, and the report waits for a decision again.
 func (e *Engine) ResolveReport(ctx context.Context, tenant, id string, d review.Decision, s moderation.Sanction) (review.Item, error) {
 	t, err := e.reviewed(tenant)
 	if err != nil {
@@ -91,7 +91,7 @@ func (e *Engine) concludeReport(ctx context.Context, t *tenant, one review.Item)
 	ctx, cancel := e.completing(ctx, t)
 	defer cancel()
 	if err := e.carryOutReport(ctx, &one); err != nil {
-		if verb := (*VerbError)(nil); !errors.As(err, &verb) {
+		if !IsRefusal(err) || errors.Is(err, context.Canceled) {
 			return one, err // a node carries it out again
 		}
 		again, reopened := review.Reopen(ctx, e.review, one, shortened(err.Error()), t.reportLimits())

@@ -109,9 +109,10 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection, sinces map[strin
 		m.room.replace(m, next) // replaces the member before leave can find next in c
 		members = append(members, next)
 	}
-	total := old.actionCount()
+	total, releases := old.actionCount(), old.allReleases()
 	c.mu.Lock()
 	c.totalActions += total
+	c.addReleases(releases...)
 	c.rooms = append(c.rooms, members...)
 	c.mu.Unlock()
 	for _, m := range moved {
@@ -196,6 +197,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 	}
 	c.mu.Lock()
 	c.totalActions += s.Actions
+	c.addReleases(s.Releases...)
 	c.mu.Unlock()
 	for _, room := range s.Rooms {
 		m, err := e.enter(ctx, c, room, sinces)

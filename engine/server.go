@@ -48,7 +48,7 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 	if err := wire.ValidRoom(name); err != nil {
 		return &VerbError{err.Error()}
 	}
-	if most := t.cfg().MaxRooms; most > 0 {
+	if most := t.cfg().Limits.Rooms; most > 0 {
 		counts, err := e.cluster.Rooms.Count(ctx, t.name)
 		if err != nil {
 			return err

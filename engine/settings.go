@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -179,7 +180,9 @@ func (e *Engine) index(s Settings) *settings {
 			e.allTenants[cfg.Name] = t
 		}
 		t.gone = nil
-		cfg.Limits, cfg.Held = cfg.Limits.ofTenant(next.limits), cfg.Held.WithDefaults()
+		cfg.Limits = cfg.Limits.ofTenant(next.limits)
+		cfg.Held.Items, cfg.Held.Bytes = cmp.Or(cfg.Held.Items, cfg.Limits.HeldMessages), cmp.Or(cfg.Held.Bytes, cfg.Limits.HeldBytes)
+		cfg.Held = cfg.Held.WithDefaults()
 		t.config.Store(&cfg)
 		next.tenants[cfg.Name] = t
 		for _, host := range cfg.Hosts {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/review"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -37,6 +38,17 @@ func (e *Engine) editShadowed(ctx context.Context, t *tenant, p wire.Payload, au
 // retractShadowed delivers the retraction of a message to its author, under the sanction s.
 func (e *Engine) retractShadowed(ctx context.Context, t *tenant, a amendment, payload []byte, s *moderation.Sanction) error {
 	return e.sendShadowed(ctx, t, a.room, shadowed{Connection: a.conn.ID(), User: s.User, Payload: payload, Retracts: a.id})
+}
+
+// releaseShadowed delivers a released message, of which the payload is stored, to its author. Another node may repeat it;
+// deliverShadowed delivers it once to each connection.
+func (e *Engine) releaseShadowed(ctx context.Context, t *tenant, one *review.Item) error {
+	d := one.Decision
+	m := shadowed{Connection: one.Connection, Payload: d.Payload}
+	if d.Shadow == review.ShadowOfUser {
+		m.User = one.User
+	}
+	return e.sendShadowed(ctx, t, d.To, m)
 }
 
 func (e *Engine) sendShadowed(ctx context.Context, t *tenant, room string, m shadowed) error {
@@ -76,6 +88,9 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 		return
 	}
 	p, err := wire.ParsePayload(m.Payload)
+	if p.Held != "" && m.Edits == "" {
+		members = slices.DeleteFunc(members, func(one *member) bool { return !one.conn.firstRelease(p.Held) })
+	}
 	if err != nil || len(members) == 0 {
 		return
 	}
@@ -99,6 +114,35 @@ func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m 
 			one.conn.Send(d.frame(answer, one.conn.plain()))
 		}
 	}
+}
+
+// maxReleases is the number of released messages that a connection remembers for firstRelease. A release is repeated
+// within minutes, and an author has few held messages.
+const maxReleases = 100
+
+// firstRelease reports whether the client has not received the held message under a shadow sanction before. It counts the
+// message as received.
+func (c *Connection) firstRelease(held string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.releases, held) {
+		return false
+	}
+	c.addReleases(held)
+	return true
+}
+
+// addReleases adds to the messages that the client has received. The caller holds mu.
+func (c *Connection) addReleases(held ...string) {
+	c.releases = append(c.releases, held...)
+	c.releases = c.releases[max(0, len(c.releases)-maxReleases):]
+}
+
+// allReleases returns a copy of the messages that the client has received.
+func (c *Connection) allReleases() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.releases)
 }
 
 // unnoticed returns the effects of a shadowed message of the author p that others cannot notice:

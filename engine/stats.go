@@ -22,6 +22,7 @@ type stats struct {
 	setByModules          atomic.Uint64
 	held                  heldStats
 	reports               reportStats
+	retractions, edits    amendStats
 }
 
 func (s *stats) countSanction(kind moderation.Kind) {
@@ -71,6 +72,8 @@ type Stats struct {
 	SetByModules   uint64 // sanctions that modules set on this node
 	Held           review.Stats
 	Reports        review.ReportStats
+	Retractions    cluster.AmendmentStats
+	Edits          cluster.AmendmentStats
 
 	// Closed are the numbers of connections that have ended, by the code of the [Close].
 	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
@@ -98,7 +101,8 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, IncomingMemory: e.writers.Incoming(), OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), Held: s.held.snapshot(), Reports: s.reports.snapshot(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), Held: s.held.snapshot(), Reports: s.reports.snapshot(),
+		Retractions: s.retractions.snapshot(), Edits: s.edits.snapshot(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

@@ -30,7 +30,6 @@ type TenantConfig struct {
 	StartingRooms    []string       // created when the engine starts; they may exist already
 	ClientsMayCreate bool           // enables the action createChatRoom
 	Rooms            []RoomSettings // the first match applies
-	MaxRooms         int            // existing rooms; rooms created at the same time may exceed it; 0: no limit
 
 	// Tokens checks the tokens of this tenant's clients. nil: tokens are ignored. A client
 	// without a token has no user; it is refused if TokenRequired is set.
@@ -41,7 +40,7 @@ type TenantConfig struct {
 	// Paths apply. Connections that are open stay.
 	Faulty bool
 
-	Held              review.Limits // limits of held messages and reports; zero fields: the defaults of review.Limits
+	Held              review.Limits // limits of held messages and reports; zero Items and Bytes: HeldMessages and HeldBytes of Limits; zero fields: the defaults of review.Limits
 	Limits            Limits        // zero fields: the node's limits apply
 	MessagesPerSecond float64       // from clients and modules, on this node, with a burst of twice that; 0: no limit
 }

@@ -115,6 +115,8 @@ type TenantStats struct {
 	// Reports and ReportsSince are the same for reports.
 	Reports      int   `json:"reports"`
 	ReportsSince int64 `json:"reportsSince"`
+
+	ReviewDropped int64 `json:"reviewDropped"` // see review.Summary.Dropped; 0 on a node that does not look after the tenant
 }
 
 // waitingSince returns the number of items, and the time of the oldest in ms since 1970; 0: there is none.
@@ -166,6 +168,7 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 		if q := t.queued.Load(); q != nil {
 			s.Held, s.HeldSince = waitingSince(q.Held)
 			s.Reports, s.ReportsSince = waitingSince(q.Reports)
+			s.ReviewDropped = q.Dropped
 		}
 		t.mu.Lock()
 		s.Rooms = len(t.rooms)

@@ -32,7 +32,7 @@ type HeldMessage struct {
 	OnExpire   string          `json:"onExpire" enum:"reject,release" doc:"What happens to the message when it expires."`
 	Rule       string          `json:"rule" doc:"The rule that held it: module@sha256#revision."`
 	Reason     string          `json:"reason,omitempty" doc:"The reason of the rule, for moderators."`
-	MessageID  string          `json:"messageId,omitempty" doc:"The id that the message has in the room once it is released; missing in an ephemeral room."`
+	MessageID  string          `json:"messageId,omitempty" doc:"The id that the message has in the room once it is released, unless a rule moves it to another room at its release; missing in an ephemeral room."`
 	Decision   *heldDecision   `json:"decision,omitempty"`
 	Failure    string          `json:"failure,omitempty" doc:"Why the last release was refused."`
 }
@@ -168,15 +168,27 @@ func (s *Server) heldFault(in *InHeld, one review.Item, err error) error {
 	switch {
 	case errors.Is(err, review.ErrNone):
 		return fault(http.StatusNotFound, CodeNotFound, "tenant %s has no held message %s, or it was removed", in.Tenant, in.Held)
-	case errors.Is(err, review.ErrDecided) && one.Decision != nil:
-		d := one.Decision
-		who := "it has expired"
-		if d.By != "" {
-			who = string(d.Action) + " by " + d.By
-		}
-		return fault(http.StatusConflict, CodeDecided, "held message %s was decided already at %s: %s", in.Held, time.UnixMilli(d.At).UTC().Format(time.RFC3339), who)
+	case isDecided(err) && one.Decision != nil:
+		return fault(http.StatusConflict, CodeDecided, "held message %s was decided already at %s", in.Held, decisionText(one.Decision))
 	}
 	return s.faultOf(err)
+}
+
+// isDecided reports whether err is that of a decision that came second, or that another node has taken over.
+func isDecided(err error) bool {
+	return errors.Is(err, review.ErrDecided) || errors.Is(err, review.ErrConflict)
+}
+
+// decisionText returns the time of a decision, its action and the person who made it.
+func decisionText(d *review.Decision) string {
+	what := string(d.Action) + " by " + d.By
+	switch d.Action {
+	case review.Expire:
+		what = "it has expired"
+	case review.Withdraw:
+		what = "its author has withdrawn it"
+	}
+	return time.UnixMilli(d.At).UTC().Format(time.RFC3339) + ": " + what
 }
 
 func (s *Server) eraseReview(ctx context.Context, in *inUser) (*struct {

@@ -107,6 +107,8 @@ func (c *collector) node(m sample) {
 	}
 	m.held(&st.Held)
 	m.reports(&st.Reports)
+	m.amendments("retract", &st.Retractions)
+	m.amendments("edit", &st.Edits)
 	m.counter("moot_removals_total", "Clients that modules removed from rooms or disconnected.", float64(st.Removals))
 	if c.server.cfg.Events != nil {
 		m.events(c.server.cfg.Events.Counters())
@@ -160,6 +162,7 @@ func (m sample) tenant(t *engine.TenantStats) {
 	m.gauge("moot_held_age_seconds", "Age of the oldest message that waits for a decision, on the node that looks after the tenant; 0 on the others.", ageOf(t.HeldSince), "tenant", t.Name)
 	m.gauge("moot_reports", "Reports that wait for a decision of a moderator, on the node that looks after the tenant; 0 on the others.", float64(t.Reports), "tenant", t.Name)
 	m.gauge("moot_reports_age_seconds", "Age of the oldest report that waits for a decision, on the node that looks after the tenant; 0 on the others.", ageOf(t.ReportsSince), "tenant", t.Name)
+	m.gauge("moot_review_dropped", "Decided messages and reports that were removed before limits.heldRetention because there were too many, on the node that looks after the tenant; 0 on the others.", float64(t.ReviewDropped), "tenant", t.Name)
 	m.counter("moot_tenant_messages_total", "Messages published by this node, by tenant.", float64(t.Messages), "tenant", t.Name)
 }
 
@@ -179,6 +182,13 @@ func (m sample) reports(r *review.ReportStats) {
 	}
 	for outcome, n := range r.Decided {
 		m.counter(name, help, float64(n), "result", string(outcome))
+	}
+}
+
+// amendments emits the counters of retractions or edits.
+func (m sample) amendments(kind string, s *cluster.AmendmentStats) {
+	for result, n := range map[string]uint64{"published": s.Published, "refused": s.Refused, "failed": s.Failed} {
+		m.counter("moot_amendments_total", "Retractions and edits of messages on this node: published, refused by the server or a rule, or failed because of a fault.", float64(n), "kind", kind, "result", result)
 	}
 }
 

@@ -203,9 +203,8 @@ func (s *Server) reportFault(in *InReport, one review.Item, err error) error {
 	switch {
 	case errors.Is(err, review.ErrNone):
 		return fault(http.StatusNotFound, CodeNotFound, "tenant %s has no report %s, or it was removed", in.Tenant, in.Report)
-	case (errors.Is(err, review.ErrDecided) || errors.Is(err, review.ErrConflict)) && one.Decision != nil:
-		d := one.Decision
-		return fault(http.StatusConflict, CodeDecided, "the decision %s by %s about report %s of %s is being carried out", d.Action, d.By, in.Report, time.UnixMilli(d.At).UTC().Format(time.RFC3339))
+	case isDecided(err) && one.Decision != nil:
+		return fault(http.StatusConflict, CodeDecided, "a decision about report %s is being carried out since %s", in.Report, decisionText(one.Decision))
 	}
 	return s.faultOf(err)
 }

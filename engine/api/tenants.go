@@ -21,6 +21,14 @@ type Tenant struct {
 	Rooms       int    `json:"rooms" doc:"Rooms that exist."`
 	OutboxBytes int    `json:"outboxBytes" doc:"Bytes that wait for its connections."`
 	Messages    uint64 `json:"messages" doc:"Messages that the nodes have published since their starts."`
+	Held        Queue  `json:"held" doc:"Held messages that wait for a decision."`
+	Reports     Queue  `json:"reports" doc:"Reports that wait for a decision."`
+}
+
+// Queue describes the held messages, or the reports, of a tenant that wait for a decision.
+type Queue struct {
+	Items int   `json:"items" doc:"Their number when a node last looked, which may be some moments ago."`
+	Since int64 `json:"since,omitempty" format:"unix-ms" doc:"When the oldest of them came; missing: there is none."`
 }
 
 type tenantList struct {
@@ -183,10 +191,22 @@ func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost [
 				all[i].Connections += t.Connections
 				all[i].OutboxBytes += t.OutboxBytes
 				all[i].Messages += t.Messages
+				all[i].addQueue(&t)
 			}
 		}
 	}
 	return all, lost, nil
+}
+
+// addQueue adds the numbers of the review queue that a node has. Usually one node looks after a tenant; two may do so for a
+// moment, and then have the same numbers.
+func (t *Tenant) addQueue(of *engine.TenantStats) {
+	if of.Held > t.Held.Items {
+		t.Held = Queue{of.Held, of.HeldSince}
+	}
+	if of.Reports > t.Reports.Items {
+		t.Reports = Queue{of.Reports, of.ReportsSince}
+	}
 }
 
 // countRooms sets the number of rooms of the tenants.

@@ -232,16 +232,24 @@ func (s *status) tenants(w io.Writer) {
 			costs[t.Tenant] = t
 		}
 	}
-	fmt.Fprintln(w, "TENANT\tCONNECTIONS\tROOMS\tWAITING\tPROCESSORS\tCPU TIME\tMEMORY\tAWAKE")
+	fmt.Fprintln(w, "TENANT\tCONNECTIONS\tROOMS\tWAITING\tHELD\tREPORTS\tPROCESSORS\tCPU TIME\tMEMORY\tAWAKE")
 	for _, t := range s.Tenants {
 		cost := costs[t.Name]
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%.3g\t%s\t%s\t%d\n", t.Name, t.Connections, t.Rooms, sizeOf(t.OutboxBytes), cost.CPU, took(cost.CPUTime), sizeOf(int(cost.Memory)), cost.Awake)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%.3g\t%s\t%s\t%d\n", t.Name, t.Connections, t.Rooms, sizeOf(t.OutboxBytes), queued(t.Held), queued(t.Reports), cost.CPU, took(cost.CPUTime), sizeOf(int(cost.Memory)), cost.Awake)
 	}
 	for _, n := range s.Nodes {
 		if left := n.Tenants - len(s.Tenants); n.Name == s.Self && left > 0 {
 			fmt.Fprintf(w, "and %s: --top 0 prints all, --tenant NAME one\n", counted(left, "more tenant"))
 		}
 	}
+}
+
+// queued formats a number of items that wait for a decision, with the age of the oldest: "3, oldest 2m0s".
+func queued(q api.Queue) string {
+	if q.Items == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d, oldest %s", q.Items, max(0, time.Since(time.UnixMilli(q.Since))).Round(time.Second))
 }
 
 // nodes prints the nodes, the differences of their versions and revisions, and their last reloads.

@@ -20,6 +20,13 @@ type Amendment struct {
 	Payload []byte
 }
 
+// AmendmentStats counts retractions, or edits, on a node since it started.
+type AmendmentStats struct {
+	Published uint64
+	Refused   uint64 // by the server or a rule, for example because the message is not in history
+	Failed    uint64 // because of a fault of the node or of the cluster; the amendment may have been published
+}
+
 // Amender is the part of a [Broker] that changes messages.
 type Amender interface {
 	// Amend publishes an amendment: it calls Handler.Amended on every node with members of the

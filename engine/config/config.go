@@ -189,6 +189,9 @@ type Limits struct {
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`                       // bytes that may wait for one connection; above that it is closed
 	OutboxMemory        ByteSize      `yaml:"outboxMemory" default:"0" min:"32MiB" max:"1024GiB"`                     // that waits to be written to clients; 0 = an eighth of the memory of the machine or cgroup
 	HistoryBytes        ByteSize      `yaml:"historyBytes" default:"16MiB" min:"64KiB" max:"1GiB"`                    // of the history of one room
+	Rooms               int           `yaml:"rooms" default:"10000" min:"0" max:"10000000"`                           // of one tenant; 0 = no limit
+	HeldMessages        int           `yaml:"heldMessages" default:"10000" min:"1" max:"1000000"`                     // of one tenant that wait for a decision
+	HeldBytes           ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`                      // of these messages
 	EventBytes          ByteSize      `yaml:"eventBytes" default:"64MiB" min:"1MiB" max:"64GiB" restart:"true"`       // of the events of a tenant that wait for its sinks; the same again for its dead letters
 	EventTotalBytes     ByteSize      `yaml:"eventTotalBytes" default:"1GiB" min:"1MiB" max:"1024GiB" restart:"true"` // the same, of all tenants
 	EventAge            time.Duration `yaml:"eventAge" default:"24h" min:"1m" max:"720h" restart:"true"`              // time after which an event that waits becomes a dead letter, and after which a dead letter is removed
@@ -308,8 +311,8 @@ type RoomSettings struct {
 // TenantLimits are limits of one tenant. A limit that the node has too cannot be higher
 // than the node's, unless the field states otherwise; 0 means the node's.
 type TenantLimits struct {
-	Connections         int      `yaml:"connections" default:"0" min:"0" max:"10000000"`       // on this node; 0 = only the node's limit
-	Rooms               int      `yaml:"rooms" default:"10000" min:"0" max:"10000000"`         // 0 = no limit
+	Connections         int      `yaml:"connections" default:"0" min:"0" max:"10000000"` // on this node; 0 = only the node's limit
+	Rooms               int      `yaml:"rooms" default:"0" min:"0" max:"10000000"`
 	MessagesPerSecond   int      `yaml:"messagesPerSecond" default:"0" min:"0" max:"10000000"` // on this node; 0 = no limit; the burst is twice that
 	MessageBytes        ByteSize `yaml:"messageBytes" default:"0" min:"0" max:"1MiB"`
 	ConnectionsPerIP    int      `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"` // may be higher
@@ -321,11 +324,11 @@ type TenantLimits struct {
 	HistoryBytes        ByteSize `yaml:"historyBytes" default:"0" min:"0" max:"1GiB"`
 
 	// Of held messages, on all nodes. The reports of members have the same limits again, except HeldPerAuthor and HeldFor.
-	HeldMessages  int           `yaml:"heldMessages" default:"10000" min:"1" max:"1000000"` // that wait for a decision
-	HeldPerAuthor int           `yaml:"heldPerAuthor" default:"100" min:"1" max:"1000000"`  // of one user, or of one address without a user
-	HeldBytes     ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`  // of the messages that wait
-	HeldFor       time.Duration `yaml:"heldFor" default:"24h" min:"1s" max:"720h"`          // time after which a held message expires, if its rule sets no time
-	HeldRetention time.Duration `yaml:"heldRetention" default:"720h" min:"1m" max:"8760h"`  // time for which decided messages are kept
+	HeldMessages  int           `yaml:"heldMessages" default:"0" min:"1" max:"1000000"`    // that wait for a decision
+	HeldPerAuthor int           `yaml:"heldPerAuthor" default:"100" min:"1" max:"1000000"` // of one user, or of one address without a user
+	HeldBytes     ByteSize      `yaml:"heldBytes" default:"0" min:"64KiB" max:"64GiB"`     // of the messages that wait
+	HeldFor       time.Duration `yaml:"heldFor" default:"24h" min:"1s" max:"720h"`         // time after which a held message expires, if its rule sets no time
+	HeldRetention time.Duration `yaml:"heldRetention" default:"720h" min:"1m" max:"8760h"` // time for which decided messages are kept
 }
 
 // EventSink is an address that receives events of a tenant.

@@ -34,6 +34,9 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("moduleCPU", own.ModuleCPU, node.ModuleCPU, own.ModuleCPU > node.ModuleCPU)
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
 	least("historyBytes", own.HistoryBytes, node.HistoryBytes, own.HistoryBytes > node.HistoryBytes)
+	least("rooms", count(own.Rooms), count(node.Rooms), node.Rooms > 0 && own.Rooms > node.Rooms)
+	least("heldMessages", count(own.HeldMessages), count(node.HeldMessages), own.HeldMessages > node.HeldMessages)
+	least("heldBytes", own.HeldBytes, node.HeldBytes, own.HeldBytes > node.HeldBytes)
 }
 
 // checkSinks checks the names, the secrets and the addresses of a tenant's sinks.

@@ -206,15 +206,27 @@ func number(db *sqlite3.Conn, sql string) (n int, err error) {
 // ErrInUse is the error of a directory that another process has locked.
 var ErrInUse = errors.New("another process uses this data directory: end it, or set data to a directory of its own for each server")
 
+// ErrDisk is in the chain of an error of the disk, such as a full one, or of the permissions of the file. Nothing was changed,
+// and the file takes changes again when the cause is gone.
+var ErrDisk = errors.New("the disk does not take the change")
+
+// diskError is an error of SQLite for which errors.Is reports ErrDisk.
+type diskError struct{ error }
+
+func (e diskError) Unwrap() error { return e.error }
+
+func (diskError) Is(target error) bool { return target == ErrDisk }
+
 // explain adds the file, and what to do, to an error of SQLite. It returns other errors as they are.
 func explain(path string, err error) error {
 	var code sqlite3.ErrorCode
 	if !errors.As(err, &code) {
 		return err
 	}
-	advice := "see the error of the system"
+	advice, disk := "see the error of the system", true
 	switch code {
 	case sqlite3.CORRUPT, sqlite3.NOTADB:
+		disk = false
 		advice = "the file is damaged, and nothing was changed: restore it from a backup, or move it away to begin without its data; `sqlite3 FILE .recover` may read the rest"
 	case sqlite3.FULL:
 		advice = "the disk is full, and nothing was changed: free space"
@@ -224,6 +236,12 @@ func explain(path string, err error) error {
 		advice = "another program writes to the file: end it"
 	case sqlite3.IOERR:
 		advice = "the disk does not read or write the file"
+	default:
+		disk = false
 	}
-	return fmt.Errorf("%s: %w: %s", path, err, advice)
+	err = fmt.Errorf("%s: %w: %s", path, err, advice)
+	if disk {
+		return diskError{err}
+	}
+	return err
 }

@@ -77,7 +77,7 @@ func TestHeldMessagesSurviveTheDeathOfTheReleasingNode(t *testing.T) {
 	}
 }
 
-func awaitHeld(t *testing.T, what string, is func() bool) {
+func awaitHeld(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	if err := redistest.Await(what, is); err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func (g *guest) received() int {
 }
 
 // heldOn returns the ids of the messages that wait.
-func heldOn(t *testing.T, s *nodetest.Server) (ids []string) {
+func heldOn(t testing.TB, s *nodetest.Server) (ids []string) {
 	t.Helper()
 	status, text, err := requestOn(t.Context(), s, http.MethodGet, "?limit=1000", "")
 	var page struct{ Held []struct{ ID string } }

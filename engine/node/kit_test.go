@@ -51,7 +51,7 @@ func runProcess(args []string) int {
 }
 
 // process returns the command that runs a node in its own process.
-func process(t *testing.T, file string, settings ...string) *exec.Cmd {
+func process(t testing.TB, file string, settings ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -63,7 +63,7 @@ func process(t *testing.T, file string, settings ...string) *exec.Cmd {
 }
 
 // started starts the command of a node. The node ends with the test.
-func started(t *testing.T, cmd *exec.Cmd) *nodetest.Server {
+func started(t testing.TB, cmd *exec.Cmd) *nodetest.Server {
 	t.Helper()
 	s, err := nodetest.Start(cmd)
 	if err != nil {
@@ -76,7 +76,7 @@ func started(t *testing.T, cmd *exec.Cmd) *nodetest.Server {
 const adminKey = "the-admin-key-of-all-tests"
 
 // configured writes moot.yaml with free ports, adminKey and more into a folder.
-func configured(t *testing.T, dir, more string) (file string) {
+func configured(t testing.TB, dir, more string) (file string) {
 	t.Helper()
 	file = filepath.Join(dir, "moot.yaml")
 	nodetest.Write(t, file, "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0', key: "+adminKey+" }\ndrain: 0s\n"+more)

@@ -22,7 +22,7 @@ const lease = 3 * time.Second
 
 // runNode runs a process that is a node of a cluster on the Redis at the address. rules is the
 // chain of the tenant. more has settings.
-func runNode(t *testing.T, name, address, rules string, more ...string) *nodetest.Server {
+func runNode(t testing.TB, name, address, rules string, more ...string) *nodetest.Server {
 	t.Helper()
 	guests, err := filepath.Abs("../../guests")
 	if err != nil {

@@ -20,6 +20,7 @@ func (l *loading) settingsOf() engine.Settings {
 		MessageBytes: int(n.MessageBytes), Connections: n.Connections, ConnectionsPerIP: n.ConnectionsPerIP,
 		RoomsPerConnection: n.RoomsPerConnection, VerbsPerSecond: float64(n.VerbsPerSecond),
 		SimultaneousActions: n.SimultaneousActions, VerbTimeout: n.VerbTimeout, OutboxBytes: int(n.OutboxBytes), OutboxMemory: outboxMemory(n.OutboxMemory), HistoryBytes: int64(n.HistoryBytes), WriteTimeout: n.WriteTimeout,
+		Rooms: n.Rooms, HeldMessages: n.HeldMessages, HeldBytes: int64(n.HeldBytes),
 	}, Tenants: make([]engine.TenantConfig, 0, len(l.parts)+len(l.faults))}
 	for _, name := range slices.Sorted(maps.Keys(l.parts)) {
 		c.Tenants = append(c.Tenants, l.parts[name].settings)
@@ -67,8 +68,8 @@ func (l *loading) refusedTenants() (all []engine.TenantConfig) {
 func tenantSettings(name string, t config.Tenant, tokens engine.Tokens) (engine.TenantConfig, error) {
 	c := engine.TenantConfig{
 		Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
-		ClientsMayCreate: t.Rooms.ClientsMayCreate, MaxRooms: t.Limits.Rooms,
-		Limits: tenantLimits(t.Limits), MessagesPerSecond: float64(t.Limits.MessagesPerSecond),
+		ClientsMayCreate: t.Rooms.ClientsMayCreate,
+		Limits:           tenantLimits(t.Limits), MessagesPerSecond: float64(t.Limits.MessagesPerSecond),
 		Tokens: tokens, TokenRequired: t.Auth.JWT.Required, Held: heldLimits(t.Limits),
 	}
 	for _, s := range t.Rooms.Settings {
@@ -86,11 +87,12 @@ func tenantLimits(l config.TenantLimits) engine.Limits {
 		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
 		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
 		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), HistoryBytes: int64(l.HistoryBytes),
+		Rooms: l.Rooms, HeldMessages: l.HeldMessages, HeldBytes: int64(l.HeldBytes),
 	}
 }
 
 func heldLimits(l config.TenantLimits) review.Limits {
-	return review.Limits{Items: l.HeldMessages, Bytes: int64(l.HeldBytes), OfOwner: l.HeldPerAuthor, Retention: l.HeldRetention, HeldFor: l.HeldFor}
+	return review.Limits{OfOwner: l.HeldPerAuthor, Retention: l.HeldRetention, HeldFor: l.HeldFor}
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {

@@ -57,7 +57,7 @@ func Begin(ctx context.Context, s Store, tenant, id string, d Decision, limits L
 }
 
 func (i *Item) begin(d Decision, now time.Time) {
-	d.At, d.To, d.Payload = now.UnixMilli(), "", nil
+	d.At, d.To, d.Payload, d.Shadow = now.UnixMilli(), "", nil, ""
 	i.State, i.Decision, i.Failure, i.Due = Deciding, &d, "", now.Add(lease).UnixMilli()
 }
 
@@ -93,10 +93,12 @@ func Claim(ctx context.Context, s Store, one Item, node string, limits Limits) (
 }
 
 // Prepare records in the Decision what the node is about to do: the room and the payload of a release, or the sanction as JSON
-// with the room "". A node that takes the item over then does the same, without asking the chain again. The node has another
-// 15 seconds. one is the result of Begin or Claim. Errors: ErrNone, ErrConflict if another node has the item now, ErrUnknown.
+// with the room "". It also records MessageID and Decision.Shadow of one. A node that takes the item over then does the same,
+// without asking the chain again. The node has another 15 seconds. one is otherwise the result of Begin or Claim. Errors: ErrNone, ErrConflict if another node has the item now, ErrUnknown.
 func Prepare(ctx context.Context, s Store, one Item, to string, payload []byte, limits Limits) (Item, error) {
+	id, shadow := one.MessageID, one.Decision.Shadow
 	return settle(ctx, s, one, limits, func(one *Item) {
+		one.MessageID, one.Decision.Shadow = id, shadow
 		one.Decision.To, one.Decision.Payload, one.Due = to, payload, time.Now().Add(lease).UnixMilli()
 	})
 }

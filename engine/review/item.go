@@ -8,6 +8,7 @@
 package review
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
@@ -149,6 +150,24 @@ type Decision struct {
 	// sanction as JSON. See Prepare.
 	To      string `json:"to,omitempty"`
 	Payload []byte `json:"payload,omitempty"`
+	Shadow  Shadow `json:"shadow,omitempty"` // of a release: only the author receives the message; "": the members of To
+}
+
+// Shadow is the author to which a release delivers a message under a shadow sanction.
+type Shadow string
+
+// The shadows of a Decision.
+const (
+	ShadowOfUser       Shadow = "user"       // all connections of Item.User
+	ShadowOfConnection Shadow = "connection" // Item.Connection
+)
+
+// ShadowOf returns the Shadow of a sanction of a user, or of an address if user is "".
+func ShadowOf(user string) Shadow {
+	if user == "" {
+		return ShadowOfConnection
+	}
+	return ShadowOfUser
 }
 
 // Limits of the texts of an item, in bytes, and of the named reporters of a report.
@@ -239,8 +258,12 @@ func (i *Item) Validate() error {
 		return fmt.Errorf("a report names 1 to %d reporters", MaxReporters)
 	case len(i.Message.Text)+len(i.Extra) > maxContent:
 		return fmt.Errorf("the message has more than %d bytes", maxContent)
-	case !isObject(i.Extra) || !isObject(i.Profile) || i.Shown != nil && !isObject(i.Shown.Extra):
-		return errors.New("what is beside the message is not JSON")
+	case !isObject(i.Extra):
+		return errors.New("extra is not a JSON object")
+	case !isObject(i.Profile):
+		return errors.New("profile is not a JSON object")
+	case i.Shown != nil && !isObject(i.Shown.Extra):
+		return errors.New("extra of the shown form is not a JSON object")
 	case !utf8.ValidString(i.Message.Text):
 		return errors.New("the message is not UTF-8")
 	case i.User == "" && i.Connection == "":
@@ -264,7 +287,10 @@ func (i *Item) Validate() error {
 	return nil
 }
 
-func isObject(raw json.RawMessage) bool { return raw == nil || json.Valid(raw) }
+// isObject reports whether raw is a JSON object, or nil.
+func isObject(raw json.RawMessage) bool {
+	return raw == nil || json.Valid(raw) && bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{"))
+}
 
 // text is a text of an item and its limit in bytes.
 type text struct {

@@ -8,14 +8,18 @@ import (
 )
 
 // Errors of a Store and of the functions of this package. The texts of ErrFull, ErrFullBytes, ErrOwnerFull, ErrDecided and
-// ErrNone are for users.
+// ErrNone are for users. Any method may return ErrUnavailable.
 var (
-	ErrNone      = errors.New("there is no such item, or it was removed")
-	ErrExists    = errors.New("the item exists")
-	ErrConflict  = errors.New("the item has changed")
-	ErrDecided   = errors.New("it was decided already")
-	ErrNoStore   = errors.New("the node keeps no held messages and reports") // the node has no Store
-	ErrUnknown   = errors.New("outcome unknown")                             // the change may have been made, or may be lost
+	ErrNone     = errors.New("there is no such item, or it was removed")
+	ErrExists   = errors.New("the item exists")
+	ErrConflict = errors.New("the item has changed")
+	ErrDecided  = errors.New("it was decided already")
+	ErrNoStore  = errors.New("the node keeps no held messages and reports") // the node has no Store
+	ErrUnknown  = errors.New("outcome unknown")                             // the change may have been made, or may be lost
+
+	// ErrUnavailable is the error of a store whose disk is full or fails: nothing was changed, and a later call may succeed.
+	ErrUnavailable = errors.New("the store of held messages and reports takes no changes now")
+
 	ErrFull      = errors.New("too many items of the tenant wait for a decision")
 	ErrFullBytes = errors.New("the items of the tenant that wait for a decision have too many bytes")
 	ErrOwnerFull = errors.New("too many of your items wait for a decision")

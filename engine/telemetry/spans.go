@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -114,8 +115,8 @@ func about(span trace.Span, ev *hook.Event) {
 	}
 }
 
-// Broker returns next with a span for each published message. The span measures the
-// time until the message has its position in the room.
+// Broker returns next with a span for each published message and each amendment. The span
+// measures the time until the message has its position in the room.
 func (t *Traces) Broker(next cluster.Broker) cluster.Broker { return &broker{next, t.tracer} }
 
 type broker struct {
@@ -125,7 +126,7 @@ type broker struct {
 
 // Publish implements cluster.Broker.
 func (b *broker) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
-	ctx, end := b.span(ctx, room, payload)
+	ctx, end := b.span(ctx, "publish", room, payload)
 	err := b.Broker.Publish(ctx, room, payload, keep)
 	end(err)
 	return err
@@ -133,15 +134,31 @@ func (b *broker) Publish(ctx context.Context, room cluster.RoomID, payload []byt
 
 // PublishOnce implements cluster.Broker.
 func (b *broker) PublishOnce(ctx context.Context, room cluster.RoomID, id string, payload []byte, keep cluster.Retention) (cluster.Position, error) {
-	ctx, end := b.span(ctx, room, payload)
+	ctx, end := b.span(ctx, "publish", room, payload)
 	at, err := b.Broker.PublishOnce(ctx, room, id, payload, keep)
 	end(err)
 	return at, err
 }
 
-// span starts the span of a published message.
-func (b *broker) span(ctx context.Context, room cluster.RoomID, payload []byte) (context.Context, func(error)) {
-	ctx, span := b.tracer.Start(ctx, "publish", trace.WithSpanKind(trace.SpanKindProducer))
+// Amend implements cluster.Broker.
+func (b *broker) Amend(ctx context.Context, room cluster.RoomID, a cluster.Amendment, keep cluster.Retention) error {
+	name := "edit"
+	if a.Retract {
+		name = "retract"
+	}
+	ctx, end := b.span(ctx, "publish "+name, room, a.Payload)
+	err := b.Broker.Amend(ctx, room, a, keep)
+	if errors.Is(err, cluster.ErrNoMessage) { // the request is refused
+		end(nil)
+	} else {
+		end(err)
+	}
+	return err
+}
+
+// span starts the span of a published message or amendment.
+func (b *broker) span(ctx context.Context, name string, room cluster.RoomID, payload []byte) (context.Context, func(error)) {
+	ctx, span := b.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
 		span.SetAttributes(keyTenant.String(room.Tenant), keyRoom.String(room.Room), keyBytes.Int(len(payload)))
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
@@ -161,6 +162,45 @@ func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 	}
 	if log.String() != "" {
 		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// TestAmendmentsAreTraced checks the spans of an edit and a retraction by the author, of a refused edit, and of a retraction by the
+// server API, which begins a trace.
+func TestAmendmentsAreTraced(t *testing.T) {
+	c := telemetrytest.Start(t)
+	traces, _ := open(t, c.URL, 1)
+	backend := memory.New().Node("n1")
+	backend.Broker = traces.Broker(backend.Broker)
+	e := enginetest.Start(t, func(c *engine.Config) {
+		c.Tracer, c.Cluster = traces, backend
+		c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(string) bool { return true }, Retention: cluster.Retention{Messages: 1, For: time.Hour}}}
+	})
+	who, err := enginetest.Connect(t, e.Engine, wire.WebSocket, engine.ReservationRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := cluster.RoomID{Tenant: "default", Room: "r"}
+	who.Run(`{"event":"roomAdd","room":"r"}`, `{"event":"say","room":"r","message":"secret"}`)
+	stored, _, err := e.StoredMessages(t.Context(), room, 0, 1)
+	if err != nil || len(stored) != 1 {
+		t.Fatalf("history has %s, %v", stored, err)
+	}
+	id := wire.PayloadID(stored[0])
+	who.Run(`{"event":"edit","room":"r","id":"`+id+`","message":"another secret"}`, `{"event":"retract","room":"r","id":"`+id+`"}`)
+	if err := e.RetractMessage(t.Context(), room, "unknown", "mia"); err != nil {
+		t.Error(err)
+	}
+	who.Close(engine.CloseQuit)
+	<-who.Gone
+	e.Stop()
+	end(t, traces)
+	about := map[string]string{"moot.tenant": "default", "moot.room": "r"}
+	find(t, c, "publish edit", find(t, c, "edit", nil, about), about)
+	find(t, c, "publish retract", find(t, c, "retract", nil, about), about)
+	find(t, c, "publish retract", nil, about)
+	if strings.Contains(c.String(), "secret") {
+		t.Errorf("a span contains the text of a message:\n%s", c)
 	}
 }
 

@@ -18,6 +18,8 @@ func (r *round) settle() {
 	r.over.Store(true)
 	r.work.Wait()
 	r.checkHeld()
+	r.checkEdits()
+	r.checkReports()
 	r.checkPeople()
 	living := slices.DeleteFunc(slices.Clone(r.observers), func(e *observer) bool { return e.isDead(r) })
 	first := living[:min(3, len(living))]

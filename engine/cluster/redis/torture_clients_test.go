@@ -46,10 +46,10 @@ func (r *round) site(name string) *site {
 	s.node = open(r.T, r.config(name, s.link))
 	sanctions := moderationredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
 	queue := reviewredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
-	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
+	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom || room == editedRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
 	var err error
 	s.Engine, err = engine.New(engine.Config{
-		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom, heldRoom}, Rooms: []engine.RoomSettings{settings}}},
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom, heldRoom, editedRoom}, Rooms: []engine.RoomSettings{settings}}},
 		Cluster: s.node.Cluster(), Moderation: sanctions, Review: queue, Middleware: holdAll{}, Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
 		Limits: engine.Limits{VerbsPerSecond: 10_000, VerbTimeout: time.Minute, OutboxBytes: 16 << 20},
 	})
@@ -86,6 +86,8 @@ type client struct {
 	outcomes map[string]byte // outcomes of messages, by room and text: '+' accepted, '?' unknown
 	returns  int             // number of returns without missed messages
 	ended    int             // number of sessions that had ended
+	view     *view           // nil: the client does not ask for amendments
+	outcome  map[string]int  // of reports: notices by target
 }
 
 // visits has the messages of a client in a room, in pieces: a new piece begins where the client
@@ -99,6 +101,7 @@ type visits struct {
 // answer is a line from a server.
 type answer struct {
 	Epoch, Context, Message, Error, Room, Held string
+	ID, Edits, Retracts, Outcome, User         string
 	Offset                                     uint64
 	MessageID                                  json.RawMessage
 	Recovered                                  bool
@@ -113,7 +116,7 @@ func (r *round) client(name string) *client {
 }
 
 func (r *round) newClient(name string) *client {
-	c := &client{r: r, name: name, places: map[string]*visits{historyRoom: {}, plainRoom: {}}, outcomes: map[string]byte{}}
+	c := &client{r: r, name: name, places: map[string]*visits{historyRoom: {}, plainRoom: {}}, outcomes: map[string]byte{}, outcome: map[string]int{}}
 	r.Cleanup(func() {
 		c.mu.Lock()
 		if c.conn != nil {
@@ -175,6 +178,8 @@ func (c *client) take(a answer) {
 			c.pending[id](a)
 			delete(c.pending, id)
 		}
+	case a.Context == "moderation" && a.Held == "":
+		c.outcome[a.User+a.ID]++
 	case p == nil:
 	case a.Context == "gap":
 		p.gaps++
@@ -184,6 +189,10 @@ func (c *client) take(a answer) {
 				c.r.Errorf("%s received offset %d in %q, and was at %d", c.name, a.Offset, a.Room, p.at.Offset)
 			}
 			p.at = cluster.Position{Epoch: a.Epoch, Offset: a.Offset}
+		}
+		if a.Room == editedRoom {
+			c.see(a)
+			return
 		}
 		last := len(p.pieces) - 1
 		p.pieces[last] = append(p.pieces[last], a.Message)
@@ -232,7 +241,7 @@ func send(conn net.Conn, request map[string]any) error {
 // join joins a room, with the client's last position there. It tries again until it succeeds.
 func (c *client) join(room string) error {
 	for !c.r.late() {
-		request := map[string]any{"event": "roomAdd", "room": room}
+		request := map[string]any{"event": "roomAdd", "room": room, "amendments": c.view != nil}
 		c.mu.Lock()
 		p := c.places[room]
 		if p.at.Epoch != "" {

@@ -73,6 +73,8 @@ type round struct {
 
 	revised  *revised
 	queueing *queueing
+	edits    *edits
+	reports  *reports
 
 	sites   []*site
 	clients []*client
@@ -206,6 +208,8 @@ func torture(t *testing.T, seed uint64) {
 	r.people()
 	r.amend()
 	r.hold()
+	r.editClients()
+	r.reportAll()
 	for _, e := range r.observers {
 		r.speak(e)
 		r.work.Go(func() { r.churn(e) })

@@ -7,6 +7,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -67,10 +68,18 @@ func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sa
 		return s.store(one.Tenant, c)
 	})
 	if err != nil {
-		return one, err
+		return one, unavailable(err)
 	}
 	s.notify(one.Tenant, moderation.Change{Set: []moderation.Sanction{one}})
 	return one, nil
+}
+
+// unavailable adds moderation.ErrUnavailable to an error of the disk, and returns other errors as they are.
+func unavailable(err error) error {
+	if errors.Is(err, datafile.ErrDisk) {
+		return fmt.Errorf("%w: %w", moderation.ErrUnavailable, err)
+	}
+	return err
 }
 
 // Remove implements [moderation.Store].
@@ -93,7 +102,7 @@ func (s *Store) Remove(ctx context.Context, tenant, id string) (removed bool, er
 		return s.store(tenant, c)
 	})
 	if err != nil {
-		return false, err
+		return false, unavailable(err)
 	}
 	if removed {
 		s.notify(tenant, moderation.Change{Removed: []string{id}})

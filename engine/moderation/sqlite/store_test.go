@@ -231,7 +231,7 @@ func TestAFullDiskChangesNothing(t *testing.T) {
 		}
 		set = append(set, one.User)
 	}
-	if !errors.Is(err, sqlite3.FULL) || !strings.Contains(err.Error(), "the disk is full, and nothing was changed") {
+	if !errors.Is(err, sqlite3.FULL) || !errors.Is(err, moderation.ErrUnavailable) || !strings.Contains(err.Error(), "the disk is full, and nothing was changed") {
 		t.Errorf("a full disk answers %v", err)
 	}
 	want := "before " + strings.Join(set, " ")

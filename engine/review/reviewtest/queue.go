@@ -2,6 +2,7 @@ package reviewtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -331,6 +332,8 @@ func invalidItemsAreRefused(w *world) {
 	for what, change := range map[string]func(*review.Item){
 		"id": func(one *review.Item) { one.ID = "x" }, "room": func(one *review.Item) { one.Room = "a\x00" }, "user": func(one *review.Item) { one.User = "\xff" },
 		"reason": func(one *review.Item) { one.Reason = strings.Repeat("x", review.MaxReason+1) }, "author": func(one *review.Item) { one.User, one.Connection = "", "" },
+		"extra": func(one *review.Item) { one.Extra = json.RawMessage(`["x"]`) }, "profile": func(one *review.Item) { one.Profile = json.RawMessage(`"ann"`) },
+		"shown form": func(one *review.Item) { one.Shown = &review.Shown{Extra: json.RawMessage(`{`)} },
 	} {
 		if _, _, err := review.Hold(w.ctx, w.a, w.item("bob", change), Limits); err == nil {
 			w.Errorf("an item with an invalid %s was accepted", what)

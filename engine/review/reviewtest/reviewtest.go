@@ -326,7 +326,10 @@ func aDeadNodeIsReplacedOnce(w *world) {
 	if n := len(w.due(24 * time.Hour)); n != 0 {
 		w.Errorf("%d items without an end are due", n)
 	}
-	begun, err := review.Prepare(w.ctx, w.a, w.begin(w.a, one.ID, by("ann", review.Release)), "r2", []byte("payload"), Limits)
+	one = w.begin(w.a, one.ID, by("ann", review.Release))
+	d := *one.Decision
+	d.Shadow, one.Decision, one.MessageID = review.ShadowOf("bob"), &d, "moved"
+	begun, err := review.Prepare(w.ctx, w.a, one, "r2", []byte("payload"), Limits)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -337,9 +340,10 @@ func aDeadNodeIsReplacedOnce(w *world) {
 	w.wantErr("a claim of a living node's item", err, review.ErrConflict)
 	w.want(w.due(time.Minute), begun)
 	mine := w.claimOnce(w.overdue(begun))
-	d := mine.Decision
-	if d.By != "ann" || d.Action != review.Release || d.To != "r2" || string(d.Payload) != "payload" || !strings.HasPrefix(d.Node, "survivor") {
-		w.Errorf("the survivor has %+v", d)
+	d = *mine.Decision
+	if d.By != "ann" || d.Action != review.Release || d.To != "r2" || string(d.Payload) != "payload" || d.Shadow != review.ShadowOfUser || mine.MessageID != "moved" ||
+		!strings.HasPrefix(d.Node, "survivor") {
+		w.Errorf("the survivor has %+v with the message id %s", d, mine.MessageID)
 	}
 	_, err = review.End(w.ctx, w.a, begun, Limits)
 	w.wantErr("the first node", err, review.ErrConflict)

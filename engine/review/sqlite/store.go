@@ -25,7 +25,15 @@ func (s *Store) change(ctx context.Context, f func() error) error {
 		return err
 	}
 	defer s.file.Leave()
-	return s.file.Change(f)
+	return unavailable(s.file.Change(f))
+}
+
+// unavailable adds review.ErrUnavailable to an error of the disk, and returns other errors as they are.
+func unavailable(err error) error {
+	if errors.Is(err, datafile.ErrDisk) {
+		return fmt.Errorf("%w: %w", review.ErrUnavailable, err)
+	}
+	return err
 }
 
 // read runs f in a turn of the file.
@@ -34,7 +42,7 @@ func (s *Store) read(ctx context.Context, f func() error) error {
 		return err
 	}
 	defer s.file.Leave()
-	return s.file.Explain(f())
+	return unavailable(s.file.Explain(f()))
 }
 
 // Put implements [review.Store].

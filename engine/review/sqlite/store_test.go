@@ -96,3 +96,38 @@ func TestItemsOutliveTheStore(t *testing.T) {
 		t.Errorf("a damaged item: %v", err)
 	}
 }
+
+// TestAFullDiskChangesNothing checks that a change for which the disk has no space fails with ErrUnavailable and the cause, that
+// the items are as before, and that the store takes changes again when there is space.
+func TestAFullDiskChangesNothing(t *testing.T) {
+	s, file := open(t, t.TempDir())
+	pages := func(most string) {
+		if err := file.Enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer file.Leave()
+		if err := file.Run("PRAGMA max_page_count = "+most, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, _, err := review.Hold(t.Context(), s, item("ann"), review.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages("1") // SQLite takes the number of pages that the file has
+	large := item("bob")
+	large.Message.Text = strings.Repeat("x", 64<<10)
+	if _, _, err := review.Hold(t.Context(), s, large, review.Limits{}); !errors.Is(err, review.ErrUnavailable) || !strings.Contains(err.Error(), "the disk is full, and nothing was changed: free space") {
+		t.Errorf("a message on a full disk: %v", err)
+	}
+	if one, err := s.Get(t.Context(), "t", held.ID); err != nil || one.State != review.Open {
+		t.Errorf("the item is %+v, %v", one, err)
+	}
+	if sum, err := s.Summary(t.Context(), "t"); err != nil || sum.Held.Items != 1 {
+		t.Errorf("the summary is %+v, %v", sum, err)
+	}
+	pages("1000000")
+	if _, _, err := review.Hold(t.Context(), s, large, review.Limits{}); err != nil {
+		t.Errorf("with space: %v", err)
+	}
+}
