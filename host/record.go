@@ -18,7 +18,7 @@ type Recording struct {
 	Ring   int  // decisions kept per module and tenant; 0: 256
 	Allows int  // one of this many allows is recorded; 0: none
 	Log    bool // decisions are logged too, at most 20 a second per module
-	Text   bool // decisions have the text of the message
+	Text   bool // decisions have the text of the message, and the user
 }
 
 // maxText limits the text of a message in a decision, in bytes.
@@ -141,6 +141,9 @@ func (e *entry) recordOutage(ev *hook.Event, d report.Decision, o *outage) {
 	if d.Text == "" {
 		d.Text = e.text(ev)
 	}
+	if d.User == "" {
+		d.User = e.user(ev)
+	}
 	e.generation.counters.ring.add(d, o, cmp.Or(rec.Ring, 256))
 	if rec.Log {
 		e.logDecision(&d)
@@ -152,7 +155,7 @@ func (e *entry) describe(ev *hook.Event, d *report.Decision) {
 	if inRoom(ev.Hook) {
 		d.Room = strings.Clone(ev.Room) // room may be part of a client's whole frame
 	}
-	d.Text = e.text(ev)
+	d.Text, d.User = e.text(ev), e.user(ev)
 }
 
 // text returns the text of the message, if texts are recorded.
@@ -163,9 +166,17 @@ func (e *entry) text(ev *hook.Event) string {
 	return strings.ToValidUTF8(strings.Clone(ev.Message.Text[:min(len(ev.Message.Text), maxText)]), "")
 }
 
+// user returns the user of the event's connection, if texts are recorded.
+func (e *entry) user(ev *hook.Event) string {
+	if !e.tenant.recording.Text || ev.Conn == nil {
+		return ""
+	}
+	return ev.Conn.User
+}
+
 func (e *entry) logDecision(d *report.Decision) {
 	args := []any{"module", d.Module, "hook", d.Hook, "tenant", d.Tenant, "verdict", d.Verdict, "took", d.Took.Std()}
-	for _, more := range []struct{ name, value string }{{"room", d.Room}, {"reason", d.Reason}, {"error", d.Error}, {"done", d.Done}, {"doneBy", d.DoneBy}, {"text", d.Text}} {
+	for _, more := range []struct{ name, value string }{{"room", d.Room}, {"reason", d.Reason}, {"error", d.Error}, {"done", d.Done}, {"doneBy", d.DoneBy}, {"user", d.User}, {"text", d.Text}} {
 		if more.value != "" {
 			args = append(args, more.name, more.value)
 		}

@@ -53,11 +53,14 @@ func TestRecordedDecisions(t *testing.T) {
 	}
 	recorded(t, h, Recording{Text: true}, goEntry(`{}`))
 	decide(h, "rewrite secret")
-	if got := h.Decisions(report.DecisionFilter{Limit: 1})[0].Text; got != "rewrite secret" {
-		t.Errorf("the text is %q", got)
+	if got := h.Decisions(report.DecisionFilter{Limit: 1})[0]; got.Text != "rewrite secret" || got.User != "alice" {
+		t.Errorf("the text is %q, the user %q", got.Text, got.User)
 	}
-	if h.Decisions(report.DecisionFilter{})[1].Text != "" {
-		t.Error("an earlier decision has a text")
+	if earlier := h.Decisions(report.DecisionFilter{})[1]; earlier.Text != "" || earlier.User != "" {
+		t.Error("an earlier decision has a text or a user")
+	}
+	if found := h.Decisions(report.DecisionFilter{User: "alice"}); len(found) != 1 || len(h.Decisions(report.DecisionFilter{User: "bob"})) != 0 {
+		t.Errorf("of alice: %+v", found)
 	}
 }
 
@@ -124,7 +127,7 @@ func TestDecisionsAreFound(t *testing.T) {
 	}
 	for want, f := range map[string]report.DecisionFilter{
 		"43210": {}, "420": {Room: "a"}, "43": {Limit: 2}, "210": {Before: all[1].At}, "43 ": {Since: all[2].At},
-		"": {Verdict: report.Drop}, " ": {Hook: hook.Join.String()}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
+		"": {Verdict: report.Drop}, "     ": {User: "alice"}, " ": {Hook: hook.Join.String()}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
 	} {
 		got := ""
 		for _, d := range h.Decisions(f) {

@@ -37,8 +37,9 @@ const (
 	askUsage     = "usage"
 	askReload    = "reload"
 	askRollback  = "rollback"
-	askDecisions = "decisions/2"
+	askDecisions = "decisions/3"
 	askHistory   = "history"
+	askDesk      = "desk"
 )
 
 // Answer answers a question of another node. It is an engine.Operator.
@@ -69,6 +70,8 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 		return s.usage(*q.Usage), nil
 	case q.Ask == askHistory && q.History != nil:
 		return s.history.since(q.History.Span, q.History.Since), nil
+	case q.Ask == askDesk:
+		return s.desks.here(q.Tenants), nil
 	case q.Ask == askReload && s.cfg.Rules != nil:
 		return s.cfg.Rules.Reload(ctx), nil
 	case q.Ask == askRollback && s.cfg.Rules != nil:

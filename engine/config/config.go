@@ -215,7 +215,7 @@ type Decisions struct {
 	Ring         int  `yaml:"ring" default:"256" min:"1" max:"100000"`           // decisions kept per module and tenant
 	SampleAllows int  `yaml:"sampleAllows" default:"0" min:"0" max:"1000000000"` // one of this many plain allows is recorded too; 0 = none
 	Log          bool `yaml:"log" default:"false"`                               // also writes decisions to the log, at most 20 a second per module
-	Text         bool `yaml:"text" default:"false"`                              // records the text of messages
+	Text         bool `yaml:"text" default:"false"`                              // records the text of messages, and the user
 }
 
 // Telemetry configures traces, sent as OTLP over HTTP in protobuf.

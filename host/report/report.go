@@ -39,12 +39,14 @@ type Decision struct {
 	Done      string          `json:"done,omitempty" doc:"The verdict that was applied in place of a shadow's."`
 	DoneBy    string          `json:"doneBy,omitempty" doc:"The module that denied, dropped, held or failed in place of a shadow."`
 	Text      string          `json:"text,omitempty" doc:"The text of the message, at most 4 KiB, where decisions.text is true."`
+	User      string          `json:"user,omitempty" doc:"The user of the connection of the event, where decisions.text is true; missing: it has none."`
 }
 
 // DecisionFilter selects decisions. A zero field selects all.
 type DecisionFilter struct {
 	Tenant  string      `json:"tenant,omitempty"`
 	Room    string      `json:"room,omitempty" query:"room" maxLength:"200"`
+	User    string      `json:"user,omitempty" query:"user" maxLength:"256" doc:"Only decisions about events of this user. Those recorded while decisions.text was false have no user."`
 	Hook    string      `json:"hook,omitempty" query:"hook" enum:"connect,join,onSayReceive,say,leave,disconnect,action"`
 	Module  string      `json:"module,omitempty" query:"module" maxLength:"63" doc:"The name of a module."`
 	Verdict string      `json:"verdict,omitempty" query:"verdict" enum:"allow,rewrite,deny,drop,hold,error,opened,closed"`
@@ -56,7 +58,7 @@ type DecisionFilter struct {
 
 // Matches reports whether d is selected. It ignores the filter's module and tenant.
 func (f *DecisionFilter) Matches(d *Decision) bool {
-	return (f.Room == "" || f.Room == d.Room) && (f.Hook == "" || f.Hook == d.Hook) &&
+	return (f.Room == "" || f.Room == d.Room) && (f.User == "" || f.User == d.User) && (f.Hook == "" || f.Hook == d.Hook) &&
 		(f.Verdict == "" || f.Verdict == d.Verdict) && (!f.Shadow || d.Shadow) &&
 		(f.Since == 0 || d.At > f.Since) && (f.Before == 0 || d.At < f.Before)
 }
