@@ -182,6 +182,52 @@ func TestRoomsCanNameUsers(t *testing.T) {
 	})
 }
 
+// TestMessagesOfAUserAcrossRooms checks that messages of a user are found on another node in all rooms of the user and in a named
+// one, the latest first, and none of other users, also in a room that does not name users.
+func TestMessagesOfAUserAcrossRooms(t *testing.T) {
+	inWorld(t, func(w *world) {
+		keeps := func(c *engine.Config) {
+			namesUsers(c)
+			unnamed := c.Tenants[0].Rooms[0]
+			unnamed.Match, unnamed.Users = func(room string) bool { return room == "q" }, false
+			c.Tenants[0].Rooms = append(c.Tenants[0].Rooms, unnamed)
+		}
+		one, two := w.node("one", keeps), w.node("two", keeps)
+		ann, err := one.bring("ann")
+		w.must(err, nil)
+		bob, err := two.bring("bob")
+		w.must(err, nil)
+		for _, c := range []*client{ann, bob} {
+			c.do(roomAdd("r"), roomAdd("q"))
+		}
+		for _, c := range []struct {
+			of         *client
+			room, text string
+		}{{ann, "r", "first"}, {bob, "q", "bob's"}, {ann, "q", "second"}, {bob, "r", "bob's too"}, {ann, "r", "third"}} {
+			time.Sleep(time.Second)
+			c.of.do(say(c.room, c.text))
+		}
+		ann.do(roomLeave("r"))
+		for _, c := range []struct {
+			user, room string
+			limit      int
+			want       string
+		}{{"ann", "", 10, "q second"}, {"ann", "r", 10, "r third, q second, r first"}, {"ann", "r", 2, "r third, q second"}, {"bob", "r", 10, "r bob's too, q bob's"}, {"eve", "r", 10, ""}, {"ann", "none", 1, "q second"}} {
+			found, more, err := two.UserMessages(w.Context(), "default", c.user, c.room, c.limit)
+			w.must(err, nil)
+			var texts []string
+			for _, m := range found {
+				var sent struct{ Room, Message string }
+				w.must(json.Unmarshal(m, &sent), nil)
+				texts = append(texts, sent.Room+" "+sent.Message)
+			}
+			if got := strings.Join(texts, ", "); got != c.want || more {
+				t.Errorf("%s in %q, at most %d: %q, want %q", c.user, c.room, c.limit, got, c.want)
+			}
+		}
+	})
+}
+
 // TestAChangedSenderHidesTheUser checks that a module that changes the sender does not reveal the user.
 func TestAChangedSenderHidesTheUser(t *testing.T) {
 	inWorld(t, func(w *world) {

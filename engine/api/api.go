@@ -67,6 +67,7 @@ type Server struct {
 	streams streamCount
 	keys    *keyring
 	history *history
+	desks   desks
 
 	seen    atomic.Pointer[nodesSeen]
 	looking singleflight.Group // of seen

@@ -23,6 +23,7 @@ func (s *Server) operations() {
 	s.heldOperations()
 	s.eventOperations()
 	s.reportOperations()
+	s.deskOperations()
 	s.moduleOperations()
 	s.usageOperations()
 	s.historyOperations()

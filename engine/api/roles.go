@@ -68,6 +68,8 @@ var leastRoles = map[string]Role{
 	"dismissReport":       moderator,
 	"retractReport":       moderator,
 	"sanctionReport":      moderator,
+	"listModerators":      moderator,
+	"listUserMessages":    moderator,
 	"listDecisions":       moderator,
 	"listTenantDecisions": moderator,
 

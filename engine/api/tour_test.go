@@ -331,6 +331,9 @@ func (r *tour) users(tenant string) {
 	}{
 		{"GET", "/connections?user=nobody", "", 200, `"connections":[]`},
 		{"GET", "/users/nobody", "", 200, `"connections":[],"rooms":[],"sanctions":[]`},
+		{"GET", "/users/nobody/messages?room=den", "", 200, `"messages":[]`},
+		{"GET", "/users/nobody/messages?limit=201", "", 422, `"invalid"`},
+		{"GET", "/desk?visit=v1&looking=none", "", 200, `"moderators":[]`},
 		{"POST", "/users/nobody/messages", `{"message":"x"}`, 200, `"connections":0`},
 		{"POST", "/users/nobody/messages", `{}`, 422, "expected required property message"},
 		{"DELETE", "/users/nobody/connections", "", 200, `"connections":0`},

@@ -34,6 +34,11 @@ type reached struct{ Body engine.Reached }
 func (s *Server) userOperations() {
 	const one = tenantPath + "/users/{user}"
 	huma.Register(s.api, s.operation("getUser", http.MethodGet, one, 200, "Get the connections, rooms and sanctions of a user; a user without connections has empty lists"), s.getUser)
+	messages := s.operation("listUserMessages", http.MethodGet, one+"/messages", 200, "Get the last messages of a user in the rooms in which the user is, the latest first")
+	messages.Metadata = map[string]any{listing: true}
+	messages.Description = "The last 100 messages of at most 20 rooms that keep history are searched. In a room that does not name users (its setting users), only messages of the connections " +
+		"that the user has now are found. No rule is asked: the texts are those before the hook say."
+	huma.Register(s.api, messages, s.listUserMessages)
 	huma.Register(s.api, s.operation("sendToUser", http.MethodPost, one+"/messages", 200, "Send a message to all connections of a user"), s.sendToUser)
 	huma.Register(s.api, s.operation("disconnectUser", http.MethodDelete, one+"/connections", 200, "Close all connections of a user; the clients do not reconnect by themselves"), s.disconnectUser)
 }
@@ -51,6 +56,28 @@ func (s *Server) getUser(ctx context.Context, in *inUser) (*oneUser, error) {
 	for i := range sanctions {
 		out.Body.Sanctions = append(out.Body.Sanctions, sanctionOf(sanctions[i]))
 	}
+	return out, nil
+}
+
+type userMessages struct {
+	Body struct {
+		Messages []json.RawMessage `json:"messages" doc:"As in listMessages; each has its room."`
+		More     bool              `json:"more,omitempty" doc:"The user is in further rooms, which were not searched."`
+	}
+}
+
+func (s *Server) listUserMessages(ctx context.Context, in *struct {
+	InTenant
+	User  string `path:"user" maxLength:"256" doc:"The user of a token, percent-encoded."`
+	Room  string `query:"room" maxLength:"200" doc:"A room that is searched even if the user has left it; missing: none."`
+	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+}) (*userMessages, error) {
+	found, more, err := s.cfg.Engine.UserMessages(ctx, in.Tenant, in.User, in.Room, in.Limit)
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	out := &userMessages{}
+	out.Body.Messages, out.Body.More = append([]json.RawMessage{}, found...), more
 	return out, nil
 }
 
