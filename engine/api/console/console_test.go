@@ -14,8 +14,8 @@ import (
 // Limits of the page, in bytes. At 400 kbit/s, 50 kB take a second.
 const (
 	paintBytes = 20 << 10  // what a browser needs before it shows the page: HTML and style sheets
-	pageBytes  = 180 << 10 // all files
-	zippedPage = 60 << 10  // all files, compressed
+	pageBytes  = 208 << 10 // all files
+	zippedPage = 70 << 10  // all files, compressed: 22 KiB of them are uPlot
 )
 
 // files returns the files of the page by their paths.

@@ -31,7 +31,7 @@ tenants:
     chain: [{ module: hold, timeout: 10s }]
 `);
   process.env.MOOT_CONFIG = join(folder, "config.yaml");
-  server = await start({ more: { "admin.keys": JSON.stringify(Object.entries(keys).map(([name, key]) => ({ name, key, role: "moderator", tenants: ["default"] }))) } });
+  server = await start({ more: { "limits.verbsPerSecond": "10000", "admin.keys": JSON.stringify(Object.entries(keys).map(([name, key]) => ({ name, key, role: "moderator", tenants: ["default"] }))) } });
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
@@ -75,8 +75,9 @@ async function talk(user) {
   }), `ws://${server.http}/ws${user ? `?token=${token(user)}` : ""}`);
   return {
     page,
+    ask: (frame) => page.evaluate((asked) => window.ask(asked), frame),
     say: (message) => page.evaluate((text) => window.ask({ event: "say", room: "hall", message: text }), message),
-    heard: (message) => page.waitForFunction((text) => window.received.some((frame) => frame.message === text), message),
+    heard: async (message) => (await page.waitForFunction((text) => window.received.find((frame) => frame.message === text), message)).jsonValue(),
   };
 }
 
@@ -115,7 +116,8 @@ test("people: found by user, muted with one press, banned after a question, and 
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "mallory" }).waitFor();
   await page.getByRole("table", { name: "Connections of mallory" }).getByRole("link").first().waitFor();
-  await page.getByRole("button", { name: "Mute 10 min", exact: true }).click();
+  const details = page.getByRole("region", { name: "Details" });
+  await details.getByRole("button", { name: "Mute 10 min", exact: true }).click();
   await page.getByText(/mallory: mute until/).waitFor();
   assert.match((await mallory.say("hello")).error, /muted until/);
   await page.getByRole("table", { name: "Sanctions of mallory" }).getByText("ann").waitFor();
@@ -124,7 +126,7 @@ test("people: found by user, muted with one press, banned after a question, and 
   await page.getByTestId("question").getByRole("button", { name: "Remove" }).click();
   await page.getByText("The mute of mallory is removed.").first().waitFor();
   assert.equal((await mallory.say("hello again")).error, undefined);
-  await page.getByRole("button", { name: "Ban", exact: true }).click();
+  await details.getByRole("button", { name: "Ban", exact: true }).click();
   await page.getByTestId("question").getByLabel("Reason, for the user").fill("enough");
   await page.getByTestId("question").getByRole("button", { name: "Ban" }).click();
   await page.getByText(/mallory: ban without an end/).waitFor();
@@ -134,73 +136,169 @@ test("people: found by user, muted with one press, banned after a question, and 
   await mallory.page.close();
 });
 
-test("an hour of two moderators: 50 held messages, by keyboard alone, several at once, and a second decision", { timeout }, async () => {
-  const [alice, bob] = [await talk("alice"), await talk("bob")];
+// focused returns the text of the element with the focus.
+const focused = (page) => page.evaluate(() => document.activeElement.closest("li, label, button")?.innerText ?? document.activeElement.innerText);
+
+// tab presses a key until the element that has the focus matches.
+async function tab(page, selector, key = "Tab") {
+  for (let i = 0; i < 200; i++) {
+    await page.keyboard.press(key);
+    if (await page.evaluate((css) => document.activeElement.matches(css), selector)) return;
+  }
+  assert.fail(`${selector} is not reached with ${key}`);
+}
+
+// down presses j until the current item matches.
+async function down(page, text) {
+  for (let i = 0; i < 60 && !text.test(await focused(page)); i++) await page.keyboard.press("j");
+  assert.match(await focused(page), text);
+}
+
+const held = 35;
+const reported = 15;
+const evil = "\u202Eevil\u202C <b>bold</b> http://evil.example";
+
+// day fills the queue: Alice's messages are held, Mona's are reported by Carl, the first of them by Bob too.
+async function day() {
+  const [alice, bob, carl, mona] = await Promise.all(["alice", "bob", "carl", "mona"].map(talk));
   await bob.say("talk before it");
-  const evil = "\u202Eevil\u202C <b>bold</b> http://evil.example ?";
-  for (let i = 0; i < 49; i++) assert.ok((await alice.say(`question ${i} ?`)).held ?? true);
-  await alice.say(evil);
-  const [ann, bea] = [await desk("ann"), await desk("bea", { viewport: { width: 360, height: 800 }, colorScheme: "dark" })];
-  await ann.getByText("Waiting messages: 50").waitFor();
-  assert.match(await waiting(ann).first().innerText(), /question 0 \?[^]*alice in hall[^]*hold: a question/);
+  for (let i = 0; i < held - 10; i++) assert.ok((await alice.say(`question ${i} ?`)).held ?? true);
+  for (let i = 0; i < reported; i++) {
+    const text = i === reported - 1 ? evil : `insult ${i}`;
+    await mona.say(text);
+    const { id } = await carl.heard(text);
+    const reports = [carl.ask({ event: "report", room: "hall", id, reason: "rude" })];
+    if (i === 0) reports.push(bob.ask({ event: "report", room: "hall", id, reason: "<i>insult</i>" }));
+    for (const { error } of await Promise.all(reports)) assert.equal(error, undefined);
+  }
+  for (let i = held - 10; i < held; i++) await alice.say(`question ${i} ?`);
+  return { alice, bob, carl, mona };
+}
+
+const count = (page, n) => page.getByRole("heading", { name: `Review queue: ${n}`, exact: true }).waitFor();
+
+test("a moderator's day: 50 held and reported messages, two moderators, by keyboard alone and on a phone", { timeout: 2 * timeout }, async () => {
+  const { alice, bob, carl, mona } = await day();
+  const [ann, bea] = [await desk("ann"), await desk("bea", { viewport: { width: 360, height: 800 }, colorScheme: "dark", hasTouch: true, isMobile: true })];
+  await count(ann, 50);
+  assert.equal(await ann.title(), "(50) Desk · Moot console");
+  assert.match(await waiting(ann).first().innerText(), /question 0 \?[^]*held alice in hall[^]*hold: a question/);
+  await ann.getByTestId("moderators").getByText(/Also at the desk: .*bea/).waitFor();
+  await bea.getByTestId("moderators").getByText(/Also at the desk: .*ann/).waitFor();
 
   // The text of a user is text: no link, no markup, and controls of direction are visible.
-  const last = waiting(ann).last();
-  assert.match(await last.innerText(), /\[U\+202E\]evil\[U\+202C\] <b>bold<\/b> http:\/\/evil\.example/);
+  const last = waiting(ann).filter({ hasText: "evil" });
+  assert.match(await last.innerText(), /\[U\+202E\]evil\[U\+202C\] <b>bold<\/b> http:\/\/evil\.example[^]*reported mona in hall[^]*1 report: rude/);
   assert.deepEqual(await last.evaluate((li) => [li.querySelectorAll("b").length, [...li.querySelectorAll("a")].every((a) => a.hash.startsWith("#desk"))]), [0, true]);
+  assert.match(await waiting(ann).filter({ hasText: "insult 0" }).innerText(), /2 reports: (rude, <i>insult<\/i>|<i>insult<\/i>, rude)/);
   await check(ann, "desk-1440-light");
   await check(bea, "desk-360-dark");
 
   // One key each; the focus stays in the list.
-  await waiting(ann).first().getByRole("link").focus();
+  await tab(ann, ".queue a.text");
   await ann.keyboard.press("r");
   await bob.heard("question 0 ?");
-  await ann.getByText("Waiting messages: 49").waitFor();
+  await count(ann, 49);
+  assert.match(await focused(ann), /question 1 \?/);
   await ann.keyboard.press("j");
   await ann.keyboard.press("k");
   await ann.keyboard.press("x");
-  await ann.getByText("Waiting messages: 48").waitFor();
+  await count(ann, 48);
   await ann.keyboard.press("Enter");
-  await ann.getByRole("heading", { name: "Waiting message", exact: true }).waitFor();
+  await ann.getByRole("heading", { name: "Held message", exact: true }).waitFor();
   await ann.getByRole("listitem").filter({ hasText: "talk before it" }).first().waitFor();
+  await ann.getByRole("heading", { name: "Earlier decisions about the author's messages" }).waitFor();
+  await ann.getByRole("region", { name: "Details" }).getByText("rejected by ann").waitFor();
   await check(ann, "desk-message-1440");
 
-  // Bea has the same message before her, and comes second.
+  // Bea has the same message before her, which both are told, and comes second.
   const id = new URLSearchParams(new URL(ann.url()).hash.split("?")[1]).get("held");
   await bea.evaluate((hash) => { location.hash = hash; }, new URL(ann.url()).hash);
-  await bea.getByRole("heading", { name: "Waiting message", exact: true }).waitFor();
+  await bea.getByRole("heading", { name: "Held message", exact: true }).waitFor();
+  await bea.getByTestId("lookers").getByText("ann looks at it too").waitFor();
+  await ann.getByTestId("lookers").getByText("bea looks at it too").waitFor();
+  await waiting(ann).getByText("bea looks at it").waitFor();
   await check(bea, "desk-message-360-dark");
   await bea.route(`**/held/${id}`, () => {}); // what she sees is a moment old: no answer arrives
-  await ann.getByRole("region", { name: "Details" }).getByRole("button", { name: "Release" }).click();
+  await ann.keyboard.press("r");
   await ann.getByTestId("decided").getByText("Released by ann").waitFor();
-  await bea.getByRole("region", { name: "Details" }).getByRole("button", { name: "Reject" }).click();
+  await bea.getByRole("region", { name: "Details" }).getByRole("button", { name: "Reject" }).tap();
   await bea.getByText(/decided already.*release by ann/).first().waitFor();
+  await count(ann, 47);
+  await ann.keyboard.press("j"); // the next one, in the panel
+  await ann.getByRole("region", { name: "Details" }).getByText("question 3 ?").first().waitFor();
   await ann.keyboard.press("Escape");
+  await ann.getByRole("heading", { name: "Held message", exact: true }).waitFor({ state: "detached" });
 
-  // Several at once.
-  await ann.getByText("Waiting messages: 47").waitFor();
-  await waiting(ann).first().getByRole("link").focus();
-  for (let i = 0; i < 3; i++) {
-    await ann.keyboard.press(" ");
-    await ann.keyboard.press("j");
-  }
+  // Reports: dismissed and retracted from the list; on the phone from the panel, with a reason.
+  await down(ann, /insult 0/);
+  await ann.keyboard.press("d");
+  await ann.getByText("1 report dismissed.").waitFor();
+  await count(ann, 46);
+  assert.match(await focused(ann), /insult 1\n/);
+  await ann.keyboard.press("t");
+  await ann.getByText("1 report retracted.").waitFor();
+  await count(ann, 45);
+  await bea.goto(`http://${server.admin}/#desk`);
+  await waiting(bea).filter({ hasText: "evil" }).getByRole("link").tap();
+  await bea.getByRole("heading", { name: "Report", exact: true }).waitFor();
+  await bea.getByRole("list", { name: "Reporters" }).getByText("carl").waitFor();
+  await bea.getByLabel("Reason, for the reporters").fill("thank you");
+  await check(bea, "desk-report-360-dark");
+  await bea.getByRole("region", { name: "Details" }).getByRole("button", { name: "Retract" }).tap();
+  await bea.getByTestId("decided").getByText("Retracted by bea").waitFor();
+  assert.match(await bea.getByTestId("decided").innerText(), /: thank you\.$/);
+  await count(ann, 44);
+  const { messages } = await (await fetch(`http://${server.admin}/api/tenants/default/rooms/hall/messages?limit=200`, { headers: { Authorization: `Bearer ${keys.ann}` } })).json();
+  const texts = messages.map(({ message }) => message);
+  assert.deepEqual(["insult 0", "insult 1", "insult 2", evil].map((text) => texts.includes(text)), [true, false, true, false]);
+
+  // The author of a reported message is muted: that ends the report.
+  await down(ann, /insult 2\n/);
+  await ann.keyboard.press("2");
+  await ann.getByText("mona: mute for 1 h.").waitFor();
+  await count(ann, 43);
+  assert.match((await mona.say("again")).error, /muted until/);
+
+  // Several at once: a decision leaves out what it is not for.
+  await down(ann, /question 25/);
+  await ann.keyboard.press(" ");
+  await ann.keyboard.press("j");
+  await ann.keyboard.press(" ");
+  await check(ann, "desk-chosen-1440");
   await ann.keyboard.press("x");
-  await ann.getByText("3 messages rejected.").waitFor();
-  await ann.getByLabel("All", { exact: true }).check();
-  await ann.getByRole("button", { name: "Release [r]" }).click();
-  await ann.getByText("44 messages released.").waitFor();
-  await ann.getByText("No message waits.").waitFor();
-  await bob.heard(evil);
-  assert.equal(await bob.page.evaluate(() => window.received.filter((frame) => /\?$/.test(frame.message)).length), 46);
+  await ann.getByText("2 messages rejected.").waitFor();
+  await count(ann, 41);
+  await tab(ann, ".keys input[type=checkbox]", "Shift+Tab");
+  await ann.keyboard.press(" ");
+  await ann.keyboard.press("r");
+  await ann.getByText("30 messages released.").waitFor();
+  await ann.getByText("11 left out: Release is for held messages.").waitFor();
+  await count(ann, 11); // they are still selected
+  await ann.keyboard.press("d");
+  await ann.getByText("11 reports dismissed.").waitFor();
+  await ann.getByText("Nothing waits for a decision.").waitFor();
+  await bob.heard(`question ${held - 1} ?`);
+  assert.equal(await bob.page.evaluate(() => window.received.filter((frame) => /\?$/.test(frame.message)).length), 32);
 
-  // The author of what waits is muted from the list.
+  // The author of a held message is muted from the list; the message still waits.
   await alice.say("another ?");
-  await waiting(ann).filter({ hasText: "another" }).getByRole("link").focus();
+  await waiting(ann).filter({ hasText: "another" }).waitFor();
+  await tab(ann, ".queue a.text");
   await ann.keyboard.press("2");
   await ann.getByText(/alice: mute until/).waitFor();
   assert.match((await alice.say("and more")).error, /muted until/);
+  await ann.keyboard.press("Enter");
+  await ann.getByRole("heading", { name: "Held message", exact: true }).waitFor();
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1440, 360]) {
+      await ann.emulateMedia({ colorScheme });
+      await ann.setViewportSize({ width, height: 900 });
+      await check(ann, `desk-last-${width}-${colorScheme}`);
+    }
+  }
   for (const page of [ann, bea]) page.complaints = page.complaints.filter((text) => !/ERR_FAILED/.test(text));
   await close(ann);
   await close(bea);
-  for (const { page } of [alice, bob]) await page.close();
+  for (const { page } of [alice, bob, carl, mona]) await page.close();
 });

@@ -186,11 +186,11 @@ for (const colorScheme of ["light", "dark"]) {
     test(`axe finds nothing: ${colorScheme}, ${width} px`, { timeout }, async () => {
       const page = await look("overview", { viewport: { width, height: 900 }, colorScheme });
       await page.evaluate(axe);
-      for (const [view, table] of [["Overview", "Tenants"], ["Modules", "Modules"], ["Rooms", "Rooms"], ["Connections", ""], ["Desk", ""], ["Decisions", "Decisions"], ["Playground", "Module"]]) {
+      for (const [view, table] of [["Overview", "Tenants"], ["Modules", "Modules"], ["Rooms", "Rooms"], ["Connections", ""], ["Desk", ""], ["Decisions", "Decisions"], ["Playground", "Module"], ["Events", ""]]) {
         await page.getByRole("link", { name: view, exact: true }).click();
         if (view === "Playground") await page.locator("button.main:enabled").waitFor();
         else if (table) await page.getByRole("table", { name: table, exact: true }).waitFor();
-        else await page.getByText(/^No (connections|sanctions)\.$/).first().waitFor();
+        else await page.getByText(/^(No (connections|sanctions)|Tenant default has no event sinks)\.$/).first().waitFor();
         const { violations } = await page.evaluate(() => window.axe.run());
         assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(", ")}`), [], view);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

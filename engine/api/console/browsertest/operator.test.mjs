@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer as createHTTP } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import { start } from "../../../compat/nodetest/server.mjs";
 
 const timeout = 120_000; // of one test, in ms
 const patience = Number(process.env.PATIENCE || timeout / 2); // with one element, in ms
-let folder, redis, nodes, browser, page, complaints;
+let folder, redis, nodes, browser, page, complaints, receiver;
 
 const rules = (reason) => `moot.on("onSayReceive", function(event)
   if event.message == "boom" then error("the rule is broken") end
@@ -34,6 +35,9 @@ before(async () => {
   const at = (name) => join(folder, name);
   execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3", "-subj", "/CN=localhost", "-keyout", at("tls.key"), "-out", at("tls.pem")], { stdio: "ignore" });
   await writeFile(at("rule.lua"), rules("never"));
+  receiver = createHTTP((request, response) => request.resume().on("end", () => { response.writeHead(receiver.status).end(receiver.status === 200 ? "" : "not today"); receiver.requests++; }));
+  Object.assign(receiver, { status: 200, requests: 0 });
+  await once(receiver.listen(0, "127.0.0.1"), "listening");
   await writeFile(at("config.yaml"), `
 modules: { rule: { script: rule.lua } }
 decisions: { text: true }
@@ -41,6 +45,7 @@ tenants:
   default:
     rooms: { starting: [hall, flood] }
     chain: [{ module: rule, room: hall, timeout: 10s, breaker: { minimum: 3, cooldown: 60s } }]
+    events: [{ name: crm, url: "http://127.0.0.1:${receiver.address().port}/", secrets: [whsec_${Buffer.alloc(32, 7).toString("base64")}], kinds: [room.created] }]
   calm: { match: { host: [calm.test] } }
 `);
   process.env.MOOT_CONFIG = at("config.yaml");
@@ -66,6 +71,8 @@ after(async () => {
   await browser?.close();
   for (const node of nodes ?? []) await node.kill();
   redis?.kill("SIGKILL");
+  receiver?.close();
+  receiver?.closeAllConnections();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -130,6 +137,45 @@ test("a hostile tenant is found by its messages, and its client is stopped", { t
   await page.getByText("The connection does not exist any more.").waitFor();
   await photograph("closed");
   await client.close();
+});
+
+test("a sink that is down, and its dead letters", { timeout }, async () => {
+  const create = (room) => fetch(`http://${nodes[0].admin}/api/tenants/default/rooms/${room}`, { method: "PUT", headers: { Authorization: `Bearer ${nodes[0].key}` } });
+  receiver.status = 503;
+  await create("first");
+  await trouble(/Sink crm of tenant default is down: the last \d+ deliveries failed\. 1 event waits/).waitFor();
+  await trouble(/503/).waitFor();
+  await photograph("sink");
+  await page.getByTestId("troubles").getByRole("link", { name: "Show the sink" }).first().click();
+  await page.getByRole("heading", { name: "Sink crm" }).waitFor();
+  await page.getByRole("region", { name: "Details" }).getByText(/fails: \d+ times/).waitFor();
+  await page.getByRole("button", { name: "Send a test event" }).click();
+  await page.getByTestId("result").getByText("The sink did not accept a test event").waitFor();
+  await page.getByTestId("result").getByText("not today").waitFor();
+
+  receiver.status = 422; // the sink rejects the event
+  await page.getByRole("heading", { name: "Dead letters: 1" }).waitFor();
+  await page.getByRole("table", { name: "Dead letters" }).getByText("room.created").waitFor();
+  await trouble(/Sink crm of tenant default has 1 dead letter/).waitFor();
+  await photograph("dead-letters");
+  receiver.status = 200;
+  const before = receiver.requests;
+  await page.getByRole("button", { name: /^Deliver evt_.* again$/ }).click();
+  await page.getByTestId("result").getByText("1 event is delivered again.").waitFor();
+  await page.getByRole("heading", { name: "Dead letters: 0" }).waitFor();
+  await trouble(/Sink crm/).waitFor({ state: "detached" });
+  await page.getByRole("region", { name: "Details" }).getByText("nothing waits").waitFor();
+  assert.ok(receiver.requests > before);
+  await page.getByRole("button", { name: "Send a test event" }).click();
+  await page.getByTestId("result").getByText("The sink accepted a test event: 200").waitFor();
+
+  receiver.status = 422;
+  await create("second");
+  await page.getByRole("heading", { name: "Dead letters: 1" }).waitFor();
+  await page.getByRole("button", { name: "Drop all dead letters" }).click();
+  await page.getByTestId("question").getByRole("button", { name: "Drop" }).click();
+  await page.getByTestId("result").getByText("1 event is dropped.").waitFor();
+  await page.getByText("Every event was delivered, or waits.").waitFor();
 });
 
 test("a dead node, and a Redis that is away", { timeout }, async () => {

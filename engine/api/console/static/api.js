@@ -12,9 +12,10 @@ export function remember(text) {
 
 // Fault is an error of the server. Its status is 0 if the server cannot be reached.
 export class Fault extends Error {
-  constructor(status, message) {
+  constructor(status, message, code = "") {
     super(message);
     this.status = status;
+    this.code = code; // for programs
   }
 }
 
@@ -44,7 +45,7 @@ export async function ask(method, path, body, { signal, accepted = [] } = {}) {
   } catch {
     throw new Fault(response.status, `the server did not answer in JSON (${response.status})`);
   }
-  if (!response.ok && !accepted.includes(response.status)) throw new Fault(response.status, answer.error?.message ?? `the server answered ${response.status}`);
+  if (!response.ok && !accepted.includes(response.status)) throw new Fault(response.status, answer.error?.message ?? `the server answered ${response.status}`, answer.error?.code);
   return answer;
 }
 

@@ -5,6 +5,7 @@ import { showTroubles } from "./troubles.js";
 import { connections } from "./views/connections.js";
 import { decisions } from "./views/decisions.js";
 import { desk } from "./views/desk.js";
+import { events } from "./views/events.js";
 import { modules } from "./views/modules.js";
 import { overview } from "./views/overview.js";
 import { playground } from "./views/playground.js";
@@ -12,7 +13,7 @@ import { rooms } from "./views/rooms.js";
 
 // Each view is a function of its place, the feed and the parameters of the address. It returns update(), which is called after
 // each round; end(), before another view; and go(parameters), when only these change. end and go may be missing.
-const views = { overview, desk, modules, rooms, connections, decisions, playground };
+const views = { overview, desk, modules, rooms, connections, decisions, events, playground };
 const period = 2000; // ms between two updates
 
 const element = (id) => document.getElementById(id);

@@ -1,6 +1,8 @@
 import { at, get } from "./api.js";
 
 const kept = 300; // points of a series: ten minutes
+const sinkRounds = 5; // rounds between two requests of sinks
+const fewTenants = 10; // whose sinks are all read
 const roles = ["viewer", "moderator", "author", "operator"];
 
 // Feed has the latest answers of the server. A round costs the same with any number of tenants: lists of tenants are
@@ -15,10 +17,13 @@ export class Feed {
   modules = []; // of this tenant
   self = "";
   opened = []; // the latest decisions about breakers that opened
+  sinks = []; // with their tenant; of all tenants if there are few
   at = 0; // time of the latest answers
   fault; // the error of the latest round; undefined: it succeeded
   checks = {}; // of /health/ready, if the round failed and the server answers
   #before; // counters of the previous round
+  #rounds = 0;
+  #watched; // the tenant of the view of sinks
 
   constructor() {
     this.clear();
@@ -32,6 +37,15 @@ export class Feed {
     this.modules = [];
     this.usage = { nodes: [], tenants: [] };
     this.fault = undefined;
+    this.sinks = [];
+    this.#rounds = 0;
+    this.#watched = undefined;
+  }
+
+  // watch makes the feed read the sinks of a tenant.
+  watch(tenant) {
+    if (tenant !== this.#watched) this.#rounds = 0;
+    this.#watched = tenant;
   }
 
   // may reports whether the key has at least the role.
@@ -45,6 +59,7 @@ export class Feed {
       if (this.whole) await this.#all();
       if (!this.whole) await this.#own();
       await this.#breakers();
+      if (this.#rounds++ % sinkRounds === 0) await this.#readSinks();
       this.at = Date.now();
       this.fault = undefined;
     } catch (err) {
@@ -83,6 +98,20 @@ export class Feed {
     if (!open || !this.may("moderator")) return;
     const path = this.whole ? "/api/decisions" : at("tenants", this.tenant.name, "decisions");
     this.opened = (await get(`${path}?verdict=opened&limit=50`).catch(() => ({ decisions: [] }))).decisions;
+  }
+
+  // #readSinks reads the sinks of all tenants that the key reaches; if they are many, those of the watched one. A server may have
+  // no events.
+  async #readSinks() {
+    if (!this.may("operator")) return;
+    const { tenants, cursor } = await get(`/api/tenants?limit=${fewTenants}`);
+    const names = cursor ? [this.#watched].filter(Boolean) : tenants.map(({ name }) => name);
+    const all = [];
+    for (const tenant of names) {
+      const { sinks } = await get(at("tenants", tenant, "sinks")).catch(() => ({ sinks: [] }));
+      all.push(...sinks.map((s) => ({ ...s, tenant })));
+    }
+    this.sinks = all;
   }
 
   // failing returns the modules with open breakers, each with its node and the cause if it is known.

@@ -15,8 +15,8 @@ export function h(tag, attributes = {}, ...children) {
 const present = (children) => children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false && child !== "");
 
 // patch makes the children of place like next. Elements stay where they are if only their attributes or texts differ, with
-// their scroll position, selection and focus. Children with data-key are found by it. Fields keep what is typed in them, and
-// elements with data-own keep their children.
+// their scroll position, selection and focus. Children with data-key are found by it. Fields keep what is typed in them; a
+// checkbox is as in next. An element with data-own stays as it is, or another one takes its place.
 export function patch(place, ...next) {
   const wanted = present(next).map((child) => (child instanceof Node ? child : document.createTextNode(child)));
   const keys = new Set(wanted.map(keyOf).filter(Boolean));
@@ -46,10 +46,12 @@ export function patch(place, ...next) {
 }
 
 const keyOf = (node) => node.dataset?.key;
-const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b) && a.type === b.type;
+const own = (node) => node.dataset?.own !== undefined;
+const alike = (a, b) => a === b || (a.nodeName === b.nodeName && keyOf(a) === keyOf(b) && a.type === b.type && !own(a) && !own(b));
 const listeners = ["onclick", "oninput", "onchange", "onsubmit", "onkeydown"];
 
 function change(old, node) {
+  if (old === node) return;
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.nodeValue !== node.nodeValue) old.nodeValue = node.nodeValue;
     return;
@@ -57,7 +59,8 @@ function change(old, node) {
   for (const { name } of [...old.attributes]) if (!node.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
   for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const name of listeners) old[name] = node[name];
-  if (old.dataset.own === undefined) patch(old, ...node.childNodes);
+  if (old.type === "checkbox") old.checked = node.checked;
+  patch(old, ...node.childNodes);
 }
 
 // table creates a table with a column for each [title, cell(row), class, order]. A cell is an element or a text. key(row)
@@ -81,7 +84,12 @@ export const number = (n) => Number(n ?? 0).toLocaleString("en");
 // duration formats a duration of the API, in milliseconds.
 export const duration = (ms) => (ms >= 10 ? `${number(Math.round(ms))} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${Math.round(ms * 1000)} µs`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
-export const moment = (ms) => h("time", { datetime: new Date(ms).toISOString() }, new Date(ms).toLocaleString("en-GB"));
+// moment shows a time: of today without the date, of this year without the year.
+export function moment(ms) {
+  const [at, now] = [new Date(ms), new Date()];
+  const day = at.toDateString() === now.toDateString() ? "" : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short", ...(at.getFullYear() === now.getFullYear() ? {} : { year: "numeric" }) })}, `;
+  return h("time", { datetime: at.toISOString(), title: at.toLocaleString("en-GB") }, `${day}${clock(ms)}`);
+}
 export const bytes = (n) => (n >= 1 << 30 ? `${(n / 2 ** 30).toFixed(1)} GiB` : n >= 1 << 20 ? `${number((n / (1 << 20)).toFixed(1))} MiB` : n >= 1024 ? `${Math.round(n / 1024)} KiB` : `${n} B`);
 export const perSecond = (n) => `${n >= 10 || n === 0 ? number(Math.round(n)) : n.toPrecision(2)}/s`;
 

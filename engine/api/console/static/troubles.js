@@ -1,4 +1,5 @@
-import { h, number, patch, span } from "./html.js";
+import { ago, h, number, patch, span } from "./html.js";
+import { address } from "./lists.js";
 
 const soon = 14 * 86_400; // s before a certificate expires
 
@@ -20,6 +21,13 @@ function ofServer(feed) {
   return found;
 }
 
+// leftOut names the tenants that a reload has left out.
+function leftOut({ faults = [] }) {
+  const names = faults.map((f) => f.tenant || "(unknown)");
+  const said = (list) => `${list.slice(0, 5).join(", ")}${list.length > 5 ? ` and ${number(list.length - 5)} more` : ""}`;
+  return names.length ? `${names.length === 1 ? "tenant" : "tenants"} ${said(names)}` : "some tenants";
+}
+
 function ofNodes(feed) {
   const found = [];
   const add = (...entry) => found.push(entry);
@@ -36,7 +44,7 @@ function ofNodes(feed) {
       else if (check !== "rules") add("Node", `Node ${node.name}, check ${check}: ${detail}`);
     }
     const last = node.lastReload;
-    if (last && !last.ok) add("Reload", `Node ${node.name} ${last.partial ? "took the last reload except for some tenants" : "refused the last reload and keeps its rules"}:`, last.problems ?? []);
+    if (last && !last.ok) add("Reload", `Node ${node.name} ${last.partial ? `took the last reload except for ${leftOut(last)}` : "refused the last reload and keeps its rules"}:`, last.problems ?? []);
     for (const fault of last && !last.ok ? [] : node.faults ?? []) {
       add("Tenant", `Tenant ${fault.tenant || "(unknown)"} on node ${node.name} is not configured correctly; ${fault.kept ? "it stays as before" : "its clients are refused"}:`, fault.problems);
     }
@@ -63,9 +71,24 @@ function ofModules(feed) {
   return found;
 }
 
+const blips = 2; // failed deliveries in a row that an operator need not know
+
+function ofSinks(feed) {
+  const found = [];
+  for (const s of feed.sinks) {
+    const name = `${s.name} of tenant ${s.tenant}`;
+    const wait = s.events ? ` ${number(s.events)} ${s.events === 1 ? "event waits" : "events wait"}${s.oldestAt ? `, the oldest for ${ago(s.oldestAt)}` : ""}.` : "";
+    if (!s.configured && s.events) found.push(["Sink", `No sink ${name} is configured, but events wait for it.${wait}`]);
+    else if (s.failures > blips) found.push(["Sink", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
+    if (s.dead) found.push(["Sink", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}: events that it did not accept. Deliver them again, or drop them.`, [], s]);
+    if (s.dropped) found.push(["Sink", `Sink ${name} has lost ${number(s.dropped)} events, because too many waited.`, [], s]);
+  }
+  return found;
+}
+
 // showTroubles shows the problems that an operator must solve.
 export function showTroubles(place, feed) {
-  const all = [...ofServer(feed), ...ofNodes(feed), ...ofModules(feed)];
-  patch(place, all.map(([about, text, lines = []]) => h("div", { class: "note", "data-key": `${about} ${text}` },
-    h("p", {}, h("strong", {}, about), " ", text), lines.length ? h("pre", {}, lines.join("\n")) : "")));
+  const all = [...ofServer(feed), ...ofNodes(feed), ...ofModules(feed), ...ofSinks(feed)];
+  patch(place, all.map(([about, text, lines = [], sink]) => h("div", { class: "note", "data-key": sink ? `${about} ${text.replace(/\d.*/, "")}` : `${about} ${text}` },
+    h("p", {}, h("strong", {}, about), " ", text, sink ? [" ", h("a", { href: address("events", { tenant: sink.tenant, sink: sink.name }) }, "Show the sink")] : ""), lines.length ? h("pre", {}, lines.join("\n")) : "")));
 }

@@ -5,20 +5,20 @@ import { personPanel } from "./person.js";
 import { queue } from "./queue.js";
 import { sanctionForm, sanctionList, set } from "./sanctions.js";
 
-// desk is the view of moderators: held messages, people and sanctions.
+// desk is the view of moderators: held messages and reports, people and sanctions.
 export function desk(main, feed, asked) {
   let tenant = asked.get("tenant");
   const result = actions();
   const choice = h("span", { class: "choice" });
   const sanctions = sanctionList(() => tenant, result);
-  const find = h("form", { class: "row", "aria-label": "Person", onsubmit: (event) => {
+  const find = h("form", { class: "row", "aria-label": "Find a person", onsubmit: (event) => {
     event.preventDefault();
     const who = new FormData(event.target).get("who").trim();
     location.hash = address("desk", { tenant, [isAddress(who) ? "address" : "user"]: who });
-  } }, choice, h("label", {}, "User or address", h("input", { name: "who", required: true, maxlength: 256, autocomplete: "off", spellcheck: "false" })), h("button", {}, "Show"));
-  const waiting = h("div");
+  } }, choice, h("label", {}, "User or address", h("input", { name: "who", required: true, maxlength: 256, autocomplete: "off", spellcheck: "false" })), h("button", {}, "Show the person"));
+  const items = h("div", {}, h("p", { class: "faint" }, "Loading …"));
   const list = h("div", { class: "stack" },
-    h("section", { class: "card", "aria-label": "Person" }, find), waiting,
+    find, items,
     h("section", { class: "card", "aria-label": "Sanctions" }, h("h2", {}, "Sanctions"), sanctions.element, result.element,
       h("details", {}, h("summary", {}, "New sanction"), sanctionForm({ submit: async (sanction) => {
         const ok = await set(result, tenant, sanction);
@@ -27,11 +27,11 @@ export function desk(main, feed, asked) {
       } }))));
   const place = split(list, () => address("desk", { tenant }));
   const person = personPanel(place, feed, () => sanctions.update());
-  const held = queue(place, feed, waiting, () => tenant);
+  const waiting = queue(place, feed, items, () => tenant);
 
   function show(parameters) {
     const [user, at] = [parameters.get("user"), parameters.get("address")];
-    if (held.show(parameters.get("held"))) return;
+    if (waiting.show(parameters)) return person.forget();
     person.show(tenant, user ? { user } : at ? { address: at } : undefined);
   }
 
@@ -39,7 +39,7 @@ export function desk(main, feed, asked) {
     if (parameters.get("tenant") && parameters.get("tenant") !== tenant) {
       tenant = parameters.get("tenant");
       sanctions.restart();
-      held.restart();
+      waiting.restart();
     }
     show(parameters);
   }
@@ -48,7 +48,7 @@ export function desk(main, feed, asked) {
     tenant ??= await firstTenant(feed);
     patch(choice, tenantInput(feed, tenant, (value) => { if (value) location.hash = address("desk", { tenant: value }); }));
     sanctions.update();
-    held.update();
+    waiting.update();
     show(asked);
   }
 
@@ -58,7 +58,7 @@ export function desk(main, feed, asked) {
     go,
     update() {
       if (feed.fault) return;
-      held.update();
+      waiting.update();
       sanctions.update();
       person.update();
     },

@@ -36,7 +36,7 @@ export function modules(main, feed, asked) {
     patch(outcomes);
     await result.run(what, ({ ok, results }) => {
       patch(outcomes, outcome(results));
-      return h("span", { class: ok ? "good" : "bad" }, `${what}: ${ok ? "done on all nodes" : "refused by some nodes"}`);
+      return h("span", { class: ok ? "good" : "bad" }, `${what}: ${ok ? "done on all nodes" : cameOf(results)}`);
     }, () => ask("POST", path));
     reload.disabled = false;
     offer();
@@ -65,9 +65,23 @@ export function modules(main, feed, asked) {
   };
 }
 
+// cameOf tells what came of a reload that did not succeed everywhere: which nodes refused it, and which tenants were left out.
+function cameOf(results) {
+  const refused = results.filter((r) => !r.ok && !r.partial).map((r) => r.node);
+  const left = [...new Set(results.filter((r) => r.partial).flatMap((r) => (r.faults ?? []).map((f) => f.tenant || "an unknown tenant")))];
+  return [refused.length ? `refused by ${refused.join(", ")}` : "done",
+    left.length ? `except for ${left.length === 1 ? "tenant" : `${number(left.length)} tenants:`} ${left.slice(0, 10).join(", ")}${left.length > 10 ? ", …" : ""}` : ""].filter(Boolean).join(", ");
+}
+
+// problemsOf returns the problems of a node's reload. Those of tenants have the name of the tenant and what becomes of it.
+const problemsOf = (r) => (r.partial && r.faults?.length
+  ? r.faults.map((f) => h("div", {}, h("b", {}, f.tenant ? `Tenant ${f.tenant}` : "An unknown tenant"), f.kept ? " stays as before:" : ": its clients are refused:", f.problems.map((text) => h("div", { class: "bad" }, text))))
+  : (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)));
+
 const outcome = (results) => table("Results", [
   ["node", (r) => r.node],
-  ["problems", (r) => (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)), "words"],
+  ["result", (r) => h("span", { class: r.ok ? "good" : "bad" }, r.ok ? "done" : r.partial ? "done except for some tenants" : "refused")],
+  ["problems", problemsOf, "words"],
   ["notes", (r) => (r.notes ?? []).map((text) => h("div", {}, text)), "words"],
   ["rules", (r) => h("code", { title: r.revision }, (r.revision ?? "").slice(0, 8))],
   ["before", (r) => (r.before ? h("code", { title: r.before }, r.before.slice(0, 8)) : "")],
@@ -89,6 +103,9 @@ const breaker = (m) => h("span", { class: m.openBreakers ? "bad" : "good" }, m.o
 const errors = (m) => Object.entries(m.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => h("div", { class: "bad" }, `${kind} ${number(n)}`));
 const metrics = (m) => Object.entries(m.metrics ?? {}).map(([name, n]) => h("div", {}, `${name} ${number(n)}`));
 
+// Columns that are left out if no row has a value.
+const optional = { errors: (m) => Object.values(m.errors ?? {}).some(Boolean), "own metrics": (m) => Object.keys(m.metrics ?? {}).length };
+
 // modulesTable links the name of a module to its stored values, if the key may read them. Modules in shadow have none of
 // their own.
 const modulesTable = (rows, rate, feed) => table("Modules", [
@@ -108,4 +125,4 @@ const modulesTable = (rows, rate, feed) => table("Modules", [
   ["own metrics", metrics],
   ["node", (m) => m.node],
   ["version", (m) => h("code", { title: version(m.version) }, version(m.version))],
-], rows, "No tenant with this name has modules.", { key: (m) => `${m.node} ${m.tenant} ${m.name}` });
+].filter(([title]) => !(title in optional) || rows.some(optional[title])), rows, "No tenant with this name has modules.", { key: (m) => `${m.node} ${m.tenant} ${m.name}` });

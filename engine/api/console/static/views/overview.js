@@ -27,6 +27,8 @@ export function overview(main, feed) {
   const series = new Series();
   const charts = (feed.whole ? ofServer : ofTenant).map(([title, lines, step, data]) => [new Chart(title, lines, step), data]);
   const tables = h("div", { class: "stack" });
+  const glance = h("div");
+  const nodeRates = [perRow((n) => n.name, (n) => n.messages ?? 0), perRow((n) => n.name, (n) => n.deliveries ?? 0)];
   const rates = perRow((t) => t.name, (t) => t.messages);
   const list = pages({ path: () => "/api/tenants", size: 25, find: "Tenant name contains", order: "name", show: (page, sort) => tenants(page.tenants, rates(page.tenants), sort) });
   const nodeChoice = h("span", { class: "choice" });
@@ -39,18 +41,36 @@ export function overview(main, feed) {
   }
 
   main.append(
-    ...(feed.whole ? [h("div", { class: "row" },
+    ...(feed.whole ? [glance, h("div", { class: "row" },
       select("Time", [["10m", "the last 10 minutes"], ["2h", "the last 2 hours"], ["24h", "the last 24 hours"]], series.span, (span) => { series.choose(span); redraw(); }), nodeChoice)] : []),
     h("div", { class: "grid" }, charts.map(([chart]) => chart.element)), tables,
     h("section", { class: "card", "aria-label": "Tenants" }, h("h2", {}, "Tenants"), list.element));
   return {
     update() {
       redraw();
+      if (feed.whole) patch(glance, tiles(feed, nodeRates.map((rates) => sum(feed.nodes, rates(feed.nodes)))));
       patch(tables, feed.whole ? [nodes(feed), costs(feed), usage(feed)] : []);
       if (!feed.fault) list.update();
     },
     end: () => charts.forEach(([chart]) => chart.end()),
   };
+}
+
+const sum = (rows, of) => rows.reduce((all, row) => all + (of(row) ?? 0), 0);
+
+// tiles shows the numbers of the cluster that an operator reads first.
+function tiles(feed, [messages, deliveries]) {
+  const ready = feed.nodes.filter((n) => n.ready).length;
+  const breakers = sum(feed.usage.nodes, (n) => n.openBreakers);
+  const faulty = Math.max(0, ...feed.nodes.map((n) => n.faultyTenants ?? 0));
+  return h("dl", { class: "card tiles" }, [
+    ["Nodes ready", `${ready} of ${feed.nodes.length}`, ready < feed.nodes.length],
+    ["Connections", number(sum(feed.nodes, (n) => n.connections))],
+    ["Messages", perSecond(messages)],
+    ["Deliveries", perSecond(deliveries)],
+    ["Tenants", `${number(Math.max(0, ...feed.nodes.map((n) => n.tenants ?? 0)))}${faulty ? `, ${number(faulty)} faulty` : ""}`, faulty],
+    ["Open breakers", number(breakers), breakers],
+  ].map(([name, value, bad]) => h("div", {}, h("dt", {}, name), h("dd", { class: bad ? "bad" : "" }, value))));
 }
 
 // perRow returns a function that computes how fast a counter of each row grows between two calls.

@@ -3,7 +3,10 @@ import { h, moment, note, number, table, words } from "../html.js";
 import { address } from "../lists.js";
 import { actions, confirmed } from "../panel.js";
 import { facts } from "./connection.js";
+import { readRecord, showDecided, showMessages } from "./record.js";
 import { day, nameOf, sanctionForm, sanctionTable, set } from "./sanctions.js";
+
+const rarely = 5; // updates between two requests of the record
 
 // The sanctions that one press sets: label, kind and duration in ms.
 const quick = [["Mute 10 min", "mute", 600_000], ["Mute 1 h", "mute", 3_600_000], ["Mute 1 d", "mute", day], ["Shadow 1 d", "shadow", day]];
@@ -14,6 +17,8 @@ export function personPanel(place, feed, changed) {
   let tenant;
   let subject; // { user } or { address }; undefined: the panel is closed
   let turn = 0;
+  let updates = 0; // of the same person
+  let record = {}; // messages and decisions of the user
 
   async function read() {
     if (subject.user) return get(at("tenants", tenant, "users", subject.user));
@@ -25,7 +30,7 @@ export function personPanel(place, feed, changed) {
     if (!subject) return;
     const mine = ++turn;
     try {
-      const person = await read();
+      const [person] = await Promise.all([read(), subject.user && updates++ % rarely === 0 ? readRecord(tenant, subject.user).then((read) => { record = read; }) : undefined]);
       if (mine === turn) draw(person);
     } catch (err) {
       if (mine === turn) place.open(nameOf(subject), result.element, h("p", { class: "note", "data-key": "error" }, err.message));
@@ -75,19 +80,29 @@ export function personPanel(place, feed, changed) {
         ["connected", (c) => [moment(c.connectedAt), c.away ? h("span", { class: "bad" }, " away") : ""]],
         ["node", (c) => c.node],
       ], connections, "No connections.", { key: (c) => c.id }), more ? h("p", { class: "faint" }, "There are more: ", h("a", { href: address("connections", { tenant, user: subject.user }) }, "all connections")) : ""),
+      subject.user && record.of === subject.user && [showMessages("Last messages in all rooms", record.messages), showDecided(record.decided),
+        h("p", { "data-key": "rules" }, h("a", { href: address("decisions", { tenant, user: subject.user }) }, "What rules have decided"))],
       subject.user && feed.may("operator") && h("form", { class: "row", "data-key": "send", "aria-label": "Send a message", onsubmit: send },
         h("label", { class: "grow" }, "Message to all connections", h("input", { name: "message", required: true, autocomplete: "off" })), h("button", {}, "Send")));
   }
 
   return {
     update,
+    // forget leaves the panel to another content.
+    forget() {
+      subject = undefined;
+      turn++;
+    },
     show(of, who) {
       if (!who) {
         subject = undefined;
         turn++;
         return place.close();
       }
-      if (JSON.stringify(who) !== JSON.stringify(subject)) result.element.replaceChildren();
+      if (JSON.stringify(who) !== JSON.stringify(subject)) {
+        result.element.replaceChildren();
+        updates = 0;
+      }
       [tenant, subject] = [of, who];
       update();
     },

@@ -141,7 +141,7 @@ export function playground(main, feed) {
   return { update() {}, end: () => trial.abort() };
 }
 
-const tone = { deny: "bad", drop: "bad", failed: "bad" };
+const tone = { deny: "bad", drop: "bad", failed: "bad", hold: "" };
 
 // show shows the result of a trial. again is a button that repeats a call that exceeded its time.
 function show(place, { answer, took, fuel, memory, calls }, again) {

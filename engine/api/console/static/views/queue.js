@@ -1,52 +1,55 @@
-import { ask, at, get } from "../api.js";
-import { h, moduleOf, note, number, patch, span, words } from "../html.js";
+import { at, get } from "../api.js";
+import { h, note, number, patch, select, span, words } from "../html.js";
 import { address, query } from "../lists.js";
 import { actions, confirmed } from "../panel.js";
-import { held } from "./held.js";
-import { day, set } from "./sanctions.js";
+import { item as itemPanel } from "./item.js";
+import { applies, author, authorName, decide, keys, ofHeld, ofReport, sanctioned, title, why } from "./items.js";
+import { presence } from "./presence.js";
 
-const shown = 50; // messages in the list
+const shown = 50; // items in the list
 const together = 4; // maximum number of decisions in progress at the same time
+const lists = { held: ofHeld, reports: ofReport };
 
-// The actions on the current message or on the selected ones: the key, the label, and the decision or the sanction.
-export const keys = [
-  { key: "r", label: "Release", decision: "release" },
-  { key: "x", label: "Reject", decision: "reject", danger: true },
-  { key: "1", label: "Mute 10 min", sanction: { kind: "mute", ttl: 600_000 } },
-  { key: "2", label: "Mute 1 h", sanction: { kind: "mute", ttl: 3_600_000 } },
-  { key: "3", label: "Mute 1 d", sanction: { kind: "mute", ttl: day } },
-  { key: "b", label: "Ban", sanction: { kind: "ban" }, danger: true },
-];
-
-export const author = (m) => (m.user ? { user: m.user } : { address: m.address });
-
-// queue shows the messages that wait for a decision in an element, and one of them in the panel of a split. tenant() is the
-// current one.
+// queue shows the held messages and reports that wait for a decision in an element, and one of them in the panel of a split.
+// tenant() is the current one.
 export function queue(place, feed, element, tenant) {
   const result = actions();
-  const heading = h("h2", {}, "Waiting messages");
-  const list = h("ol", { class: "queue", "aria-label": "Waiting messages", "data-testid": "queue" });
-  const all = h("input", { type: "checkbox", onchange: () => { chosen = new Set(all.checked ? messages.map((m) => m.id) : []); draw(); } });
-  const section = h("section", { class: "card", "aria-label": "Queue", onkeydown: pressed }, heading,
-    h("p", { class: "faint" }, "The oldest first. ↓ and ↑, or j and k, move; Space selects; Enter shows the messages before the current one. The keys in brackets decide about the selected messages; if none is selected, about the current one."),
-    h("div", { class: "row keys" }, h("label", { class: "check" }, all, "All"), keys.map((k) => h("button", { type: "button", class: k.danger && "danger", "aria-keyshortcuts": k.key, onclick: () => act(k) }, `${k.label} [${k.key}]`))),
-    result.element, list);
-  let messages = [];
-  let chosen = new Set(); // ids
-  let current; // id of the message that has or had the focus
+  const heading = h("h2", {}, "Review queue");
+  const here = h("p", { class: "faint", "data-testid": "moderators" });
+  const list = h("ol", { class: "queue", "aria-label": "Review queue", "data-testid": "queue" });
+  const all = h("input", { type: "checkbox", onchange: () => { chosen = new Set(all.checked ? items.map((m) => m.key) : []); draw(); } });
+  const filter = select("Show", [["", "held messages and reports"], ["held", "held messages"], ["reports", "reports"]], "", (value) => { only = value; update(); });
+  const section = h("section", { class: "card", "aria-label": "Queue", onkeydown: pressed },
+    h("div", { class: "row between wraps" }, h("div", {}, heading, here), filter),
+    h("div", { class: "row keys", role: "group", "aria-label": "Decisions about the selected items or the current one" }, h("label", { class: "check" }, all, "All"), keys.map((k) => h("button", { type: "button", class: k.danger && "danger", "aria-keyshortcuts": k.key, onclick: () => act(k) }, k.label, h("kbd", { "aria-hidden": "true" }, k.key)))),
+    result.element, list,
+    h("details", {}, h("summary", {}, "Keys"), h("p", { class: "faint" }, "The oldest item is first. ↓ and ↑, or j and k, move; Space selects; Enter shows the item with the messages before it. The key of a button decides about the selected items; if none is selected, about the current one. A mute or ban ends a report; a held message still waits for its decision.")));
+  const others = presence(tenant, feed);
+  const one = itemPanel(place, feed, tenant, { decide: (m, k, shows, reason) => settle([m], k, shows, reason), move: step, at: others.at });
+  let items = [];
+  let only = ""; // one of lists; "": all
+  let chosen = new Set(); // keys of items
+  let current; // key of the item that has or had the focus
+  let index = 0; // of the item that the panel shows, or of the one after it
   let turn = 0;
-  let missing = false; // the server keeps no held messages
-  const one = held(place, feed, tenant, (m, k, shows) => decide([m], k, shows));
+  let missing = false; // the server has no review queue
 
   async function update() {
     if (!tenant() || missing) return;
     const mine = ++turn;
+    others.update(one.shown()?.id).then((changed) => changed && draw());
     try {
-      const page = await get(`${at("tenants", tenant(), "held")}?${query({ limit: shown })}`);
+      const pages = await Promise.all(Object.entries(lists).map(async ([name, of]) => {
+        if (only && name !== only) return { rows: [], more: false };
+        const page = await get(`${at("tenants", tenant(), name)}?${query({ limit: shown })}`);
+        return { rows: page[name].map(of), more: Boolean(page.cursor) };
+      }));
       if (mine !== turn) return;
-      messages = page.held.filter((m) => m.state === "open");
-      heading.textContent = `Waiting messages: ${page.cursor ? `more than ${shown}` : number(messages.length)}`;
-      chosen = new Set(messages.map((m) => m.id).filter((id) => chosen.has(id)));
+      items = pages.flatMap((page) => page.rows).filter((m) => m.state === "open").sort((a, b) => a.at - b.at).slice(0, shown);
+      const more = pages.some((page) => page.more) || pages.reduce((n, page) => n + page.rows.length, 0) > shown;
+      heading.textContent = `Review queue: ${more ? `more than ${items.length}` : number(items.length)}`;
+      document.title = `${items.length ? `(${more ? `${items.length}+` : items.length}) ` : ""}Desk · Moot console`;
+      chosen = new Set(items.map((m) => m.key).filter((key) => chosen.has(key)));
       patch(element, section);
       draw();
     } catch (err) {
@@ -58,92 +61,111 @@ export function queue(place, feed, element, tenant) {
   }
 
   function draw() {
-    all.checked = messages.length > 0 && chosen.size === messages.length;
+    const names = others.names();
+    const text = names.length ? `Also at the desk: ${names.join(", ")}` : "Nobody else is at the desk.";
+    if (here.textContent !== text) here.textContent = text;
+    all.checked = items.length > 0 && chosen.size === items.length;
     const had = list.contains(document.activeElement);
-    const index = messages.findIndex((m) => m.id === current);
-    patch(list, messages.map(item));
-    if (messages.length === 0) patch(list, h("li", { class: "faint" }, "No message waits."));
-    if (had && !list.contains(document.activeElement)) focus(Math.max(0, index));
+    const before = items.findIndex((m) => m.key === current);
+    const position = before < 0 ? [...list.children].findIndex((li) => li.dataset.key === current) : before;
+    patch(list, items.length ? items.map(row) : h("li", { class: "faint" }, only ? "None waits for a decision." : "Nothing waits for a decision."));
+    const at = items.findIndex((m) => m.key === one.shown()?.key);
+    if (at >= 0) index = at;
+    if (had && !list.contains(document.activeElement)) focus(Math.max(0, position));
   }
 
-  const item = (m) => h("li", { "data-key": m.id, class: chosen.has(m.id) && "chosen" },
-    h("label", { class: "check" }, h("input", { type: "checkbox", "aria-label": "Select", checked: chosen.has(m.id), onchange: (event) => toggle(m.id, event.target.checked) })),
+  const row = (m) => h("li", { "data-key": m.key, class: `${chosen.has(m.key) ? "chosen" : ""} ${one.shown()?.key === m.key ? "open" : ""}` },
+    h("input", { type: "checkbox", "aria-label": `Select: ${title(m).slice(0, 40)}`, checked: chosen.has(m.key), onchange: (event) => toggle(m.key, event.target.checked) }),
     h("div", { class: "grow" },
-      h("a", { class: "text", href: address("desk", { tenant: tenant(), held: m.id }), "data-id": m.id }, words(textOf(m))),
-      h("p", { class: "faint" }, words(m.user ?? m.address), " in ", words(m.to ?? m.room), ` · ${span((Date.now() - m.heldAt) / 1000)} ago · ${moduleOf(m.rule)}`, m.reason ? [": ", words(m.reason)] : "",
-        m.until ? ` · ${m.onExpire === "release" ? "released" : "rejected"} in ${span((m.until - Date.now()) / 1000)}` : ""),
-      m.failure ? h("p", { class: "bad" }, "The last release was refused: ", words(m.failure)) : ""));
+      h("a", { class: "text", href: address("desk", { tenant: tenant(), [m.kind]: m.id }) }, words(title(m))),
+      h("p", { class: "faint" }, h("span", { class: `tag ${m.kind}` }, m.kind === "held" ? "held" : "reported"), " ", words(authorName(m)), m.room ? [" in ", words(m.room)] : "", ` · ${span((Date.now() - m.at) / 1000)} ago · `, why(m),
+        m.until ? ` · ${m.kind === "report" ? "expires" : m.onExpire === "release" ? "released" : "rejected"} in ${span((m.until - Date.now()) / 1000)}` : "",
+        others.at(m).map((name) => h("span", { class: "tag person" }, `${name} looks at it`))),
+      m.failure ? h("p", { class: "bad" }, "The last decision was not carried out: ", words(m.failure)) : ""));
 
-  function toggle(id, on) {
-    if (on) chosen.add(id);
-    else chosen.delete(id);
+  function toggle(key, on) {
+    if (on) chosen.add(key);
+    else chosen.delete(key);
     draw();
   }
 
   const links = () => [...list.querySelectorAll("a.text")];
   function focus(index) {
     const found = links();
-    found[Math.min(index, found.length - 1)]?.focus();
+    (found[Math.min(index, found.length - 1)] ?? heading).focus();
+  }
+
+  // step shows the next item in the panel, or the one before.
+  function step(by) {
+    const known = items.findIndex((m) => m.key === one.shown()?.key);
+    const next = items[Math.min(items.length - 1, Math.max(0, known < 0 ? index + Math.min(by, 0) : known + by))];
+    if (next) location.replace(address("desk", { tenant: tenant(), [next.kind]: next.id }));
   }
 
   function pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || (event.target.matches("input") && event.target.type !== "checkbox")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.target.matches("input, select") && event.target.type !== "checkbox")) return;
     const at = links().indexOf(event.target.closest("li")?.querySelector("a.text"));
     const move = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
     const known = keys.find(({ key }) => key === event.key);
     if (move) focus(Math.max(0, at + move));
-    else if (event.key === " " && at >= 0 && event.target.matches("a")) toggle(messages[at].id, !chosen.has(messages[at].id));
-    else if (known && (chosen.size || at >= 0)) act(known, messages[at]);
+    else if (event.key === " " && at >= 0 && event.target.matches("a")) toggle(items[at].key, !chosen.has(items[at].key));
+    else if (known && (chosen.size || at >= 0)) act(known, items[at]);
     else return;
     event.preventDefault();
   }
 
   list.addEventListener("focusin", (event) => { current = event.target.closest("li")?.dataset.key ?? current; });
 
-  // act decides about the selected messages, or about m.
-  function act(k, m = messages.find((other) => other.id === current)) {
-    const of = chosen.size ? messages.filter((other) => chosen.has(other.id)) : m ? [m] : [];
-    if (of.length) decide(of, k);
+  // act decides about the selected items, or about m.
+  function act(k, m = items.find((other) => other.key === current)) {
+    const of = chosen.size ? items.filter((other) => chosen.has(other.key)) : m ? [m] : [];
+    if (of.length) settle(of, k);
+    else patch(result.element, note(`${k.label}: select items, or move to one.`));
   }
 
-  // decide decides about messages, and shows the results in shows.
-  async function decide(of, k, shows = result) {
-    if (k.sanction) await impose(of, k.sanction, shows);
-    else {
-      const failed = [];
-      let done = 0;
-      await shows.run(`${k.label}: ${number(of.length)}`, () => "", async () => {
-        const left = [...of];
-        await Promise.all(Array.from({ length: together }, async () => {
-          for (let m = left.shift(); m; m = left.shift()) {
-            try {
-              await ask("POST", at("tenants", tenant(), "held", m.id, k.decision), {});
+  // settle carries out an action on items, and shows the results in shows.
+  async function settle(of, k, shows = result, reason = "") {
+    const possible = of.filter((m) => applies(k, m));
+    const left = of.length - possible.length;
+    const people = [...new Map(possible.filter(author).map((m) => [JSON.stringify(author(m)), m])).values()];
+    if (k.sanction?.kind === "ban" && people.length && !await confirmed(`Ban ${number(people.length)} ${people.length === 1 ? "person" : "people"} from all rooms?`, `${people.slice(0, 5).map(authorName).join(", ")}${people.length > 5 ? ", …" : ""}: connections are closed, and refused until the ban is removed.`, "Ban")) return;
+    const failed = [];
+    const said = [];
+    let done = 0;
+    const work = k.sanction ? [...people.filter((m) => m.kind === "held"), ...possible.filter((m) => m.kind === "report")] : possible;
+    await shows.run(`${k.label}: ${number(work.length)}`, () => "", async () => {
+      const queue = [...work];
+      await Promise.all(Array.from({ length: together }, async () => {
+        for (let m = queue.shift(); m; m = queue.shift()) {
+          try {
+            if (k.sanction && m.kind === "held") said.push(await sanctioned(tenant(), m, k, reason));
+            else {
+              await decide(tenant(), m, k, reason);
               done++;
-            } catch (err) {
-              failed.push(h("p", { class: "note" }, words(textOf(m).slice(0, 40)), `: ${err.message}`));
+              if (k.sanction) said.push(`${authorName(m)}: ${k.sanction.kind}${k.sanction.ttl ? ` for ${span(k.sanction.ttl / 1000)}` : ""}.`);
             }
-            chosen.delete(m.id);
+          } catch (err) {
+            failed.push(h("p", { class: "note" }, words(title(m).slice(0, 40)), `: ${err.message}`));
           }
-        }));
-      });
-      const what = k.decision === "release" ? "released" : "rejected";
-      patch(shows.element, done ? h("p", { class: "good" }, `${number(done)} ${done === 1 ? "message" : "messages"} ${what}.`) : "", failed);
-    }
+          chosen.delete(m.key);
+        }
+      }));
+    });
+    const ended = done ? `${number(done)} ${k.of === "held" ? (done === 1 ? "message" : "messages") : done === 1 ? "report" : "reports"} ${k.done ?? "decided"}.` : "";
+    const skipped = left ? `${number(left)} left out: ${k.label} is ${k.of === "held" ? "for held messages" : k.of ? "for reported messages" : "for authors who are known"}.` : "";
+    patch(shows.element, [...new Set(said), ended].filter(Boolean).map((text) => h("p", { class: "good" }, text)), skipped ? h("p", {}, skipped) : "", failed);
     await update();
-  }
-
-  async function impose(of, sanction, shows) {
-    const people = [...new Map(of.map((m) => [JSON.stringify(author(m)), author(m)])).values()];
-    if (sanction.kind === "ban" && !await confirmed(`Ban ${number(people.length)} ${people.length === 1 ? "person" : "people"} from all rooms?`, "Connections are closed, and refused until the ban is removed.", "Ban")) return;
-    for (const who of people) await set(shows, tenant(), { ...who, ...sanction });
   }
 
   return {
     update,
-    // show opens the message with the id in the panel. It returns false without an id.
-    show: (id) => one.show(id),
+    // show opens the item of the parameters in the panel. It returns false if they have none.
+    show(parameters) {
+      const kind = ["held", "report"].find((name) => parameters.get(name));
+      return one.show(kind && { kind, id: parameters.get(kind), key: `${kind} ${parameters.get(kind)}` });
+    },
     restart() {
-      messages = [];
+      items = [];
       chosen.clear();
       missing = false;
       patch(list);
@@ -152,5 +174,3 @@ export function queue(place, feed, element, tenant) {
     },
   };
 }
-
-export const textOf = (m) => (typeof m.message === "string" ? m.message : JSON.stringify(m.message));

@@ -93,5 +93,7 @@ export function roomPanel(place, feed, changed) {
 }
 
 // log shows messages, the oldest first. Their texts are those of users.
-export const log = (messages) => (messages.length === 0 ? h("p", { class: "faint" }, "No messages.") : h("ol", { class: "log" }, messages.map((m) => h("li", { "data-key": m.id ?? m.offset },
-  h("span", { class: "faint" }, m.sentAt ? clock(m.sentAt) : "", " ", words(m.user ?? (m.from === "0" ? "system" : m.from ?? ""))), " ", words(typeof m.message === "string" ? m.message : JSON.stringify(m.message))))));
+export const log = (messages) => (messages.length === 0 ? h("p", { class: "faint" }, "No messages.") : h("ol", { class: "log", tabindex: 0 }, messages.map((m) => h("li", { "data-key": m.id ?? m.offset },
+  h("span", { class: "faint" }, m.sentAt ? clock(m.sentAt) : "", " ", words(m.user ?? (m.from === "0" ? "system" : m.from ?? ""))), " ", words(messageText(m))))));
+
+export const messageText = (m) => (typeof m.message === "string" ? m.message : JSON.stringify(m.message));

@@ -11,9 +11,14 @@ const kinds = { mute: "Mute", ban: "Ban", shadow: "Shadow" };
 export const subjectOf = (s) => (s.user ? { user: s.user } : { address: s.address });
 export const nameOf = (subject) => plain(subject.user ?? subject.address);
 
+// impose sets a sanction, and resolves to the result in words.
+export async function impose(tenant, sanction) {
+  const { until } = await ask("POST", at("tenants", tenant, "sanctions"), sanction);
+  return `${nameOf(sanction)}: ${sanction.kind} ${until ? `until ${new Date(until).toLocaleString("en-GB")}` : "without an end"}.`;
+}
+
 // set sets a sanction, and shows the result.
-export const set = (result, tenant, sanction) => result.run(`${kinds[sanction.kind]} ${nameOf(sanction)}`,
-  ({ until }) => `${nameOf(sanction)}: ${sanction.kind} ${until ? `until ${new Date(until).toLocaleString("en-GB")}` : "without an end"}.`, () => ask("POST", at("tenants", tenant, "sanctions"), sanction));
+export const set = (result, tenant, sanction) => result.run(`${kinds[sanction.kind]} ${nameOf(sanction)}`, (text) => text, () => impose(tenant, sanction));
 
 // sanctionTable lists sanctions with a button to remove each. changed is called after a removal.
 export const sanctionTable = (caption, rows, tenant, result, changed, named = true) => table(caption, [

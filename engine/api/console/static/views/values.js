@@ -61,7 +61,7 @@ export function values(place, feed) {
       h("label", {}, "Key", h("input", { name: "key", value: key ?? "", required: true, maxlength: 256, readonly: key !== undefined })),
       h("label", {}, "Value", h("textarea", { name: "value", value: value?.text ?? value?.bytes ?? "", spellcheck: "false", readonly: value?.bytes !== undefined })),
       h("label", {}, "Seconds until the value is removed; empty: it stays", h("input", { name: "ttl", type: "number", min: 0 })),
-      h("div", { class: "row" }, value?.bytes === undefined ? h("button", {}, "Set") : h("p", { class: "faint" }, "The value is not UTF-8: it is shown in base64 and cannot be changed here."),
+      h("div", { class: "row" }, value?.bytes === undefined ? h("button", { class: "main" }, "Set") : h("p", { class: "faint" }, "The value is not UTF-8: it is shown in base64 and cannot be changed here."),
         key === undefined ? "" : h("button", { type: "button", class: "danger", onclick: remove }, "Remove"),
         key === undefined ? "" : h("button", { type: "button", onclick: () => { key = undefined; draw(); } }, "Another key")));
     place.open(title, result.element, list, form);
