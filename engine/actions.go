@@ -91,10 +91,8 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 	if !declared {
 		return c.createChatRoom(ctx, params)
 	}
-	if spec.Speech {
-		if err := c.refusedBy(moderation.Mute, roomOf(spec, params)); err != nil {
-			return nil, nil, err
-		}
+	if err := c.maySpeak(spec, params); err != nil {
+		return nil, nil, err
 	}
 	encoded, err := json.Marshal(params)
 	if err != nil {
@@ -104,7 +102,20 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 	if err := refusal(&v); err != nil {
 		return nil, nil, err
 	}
+	if v.Waited > 0 {
+		if err := c.maySpeak(spec, params); err != nil {
+			return nil, nil, err
+		}
+	}
 	return v.Reply, e.applyNow(ctx, c.tenant, c, v.Effects, false), nil
+}
+
+// maySpeak returns an error if the action is speech and the client is muted.
+func (c *Connection) maySpeak(spec hook.ActionSpec, params map[string]json.RawMessage) error {
+	if !spec.Speech {
+		return nil
+	}
+	return c.refusedBy(moderation.Mute, roomOf(spec, params))
 }
 
 // roomOf returns the room in which an action speaks: its parameter room, if it declares one and it

@@ -254,12 +254,17 @@ func (e *Engine) receiveEdit(ctx context.Context, t *tenant, r *room, a amendmen
 		return nil, errModerated
 	}
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: t.name, Room: a.room, Caused: a.caused, MessageID: a.id, Edits: a.id,
-		Message: a.message, From: target.From, Context: target.Context, SentAt: target.SentAt}
+		Message: a.message, From: target.From, Context: target.Context, SentAt: target.SentAt, Waiter: &r.queue}
 	if a.conn != nil {
 		ev.Conn = a.conn.profile.Load()
 		ev.JoinedAt = a.conn.joinedAt(a.room)
 	}
 	v := e.decide(ctx, &ev)
+	if v.Waited > 0 {
+		if err := e.stillIn(ctx, r, a.conn, ev.JoinedAt); err != nil {
+			return nil, err
+		}
+	}
 	if v.Outcome == hook.Dropped {
 		return nil, nil
 	}

@@ -44,9 +44,9 @@ func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	at, begun := ev.Hook, time.Now()
 	v := e.middleware.Decide(ctx, ev)
 	if ctx.Err() != nil && at != hook.Leave && at != hook.Disconnect {
-		v = hook.Verdict{Outcome: hook.Failed}
+		v = hook.Verdict{Outcome: hook.Failed, Waited: v.Waited}
 	}
-	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
+	e.stats.chains[at][v.Outcome].Observe(time.Since(begun) - v.Waited)
 	if len(v.Effects) > 0 && ev.Caused {
 		v.Effects = e.withoutAmendments(v.Effects)
 	}

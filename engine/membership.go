@@ -111,24 +111,17 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	c, r := m.conn, m.room
 	evicted := r.evictions()
-	if err := e.exists(ctx, r.id); err != nil {
+	if err := e.mayJoin(ctx, c, r); err != nil {
 		return nil, err
-	}
-	if err := c.refusedBy(moderation.Ban, r.id.Room); err != nil {
-		return nil, err
-	}
-	if most := c.tenant.settings(r.id.Room).MaxMembers; most > 0 {
-		n, err := e.cluster.Presence.Count(ctx, r.id)
-		if err != nil {
-			return nil, err
-		}
-		if n >= most {
-			return nil, &VerbError{fmt.Sprintf("room is full (at most %d members)", most)}
-		}
 	}
 	v := e.decide(ctx, &hook.Event{Hook: hook.Join, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load()})
 	if err := refusal(&v); err != nil {
 		return nil, err
+	}
+	if v.Waited > 0 {
+		if err := e.mayJoin(ctx, c, r); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.subscribe(ctx, m); err != nil {
 		return nil, err
@@ -140,6 +133,25 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	e.notePresence(c.tenant, r.id, c.ID(), true)
 	e.written(ctx, e.memberEvent(events.MemberJoined, r.id.Room, c.profile.Load(), m.joinedAt, ""))
 	return v.Effects, nil
+}
+
+// mayJoin checks that the room exists and has a free place, and that the client is not banned from it.
+func (e *Engine) mayJoin(ctx context.Context, c *Connection, r *room) error {
+	if err := e.exists(ctx, r.id); err != nil {
+		return err
+	}
+	if err := c.refusedBy(moderation.Ban, r.id.Room); err != nil {
+		return err
+	}
+	most := c.tenant.settings(r.id.Room).MaxMembers
+	if most == 0 {
+		return nil
+	}
+	n, err := e.cluster.Presence.Count(ctx, r.id)
+	if err == nil && n >= most {
+		err = &VerbError{fmt.Sprintf("room is full (at most %d members)", most)}
+	}
+	return err
 }
 
 // joinTime returns the time for a new join, in ms since 1970. It is later than that of each earlier join of c on this node.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // maxQueued is the maximum number of messages in the queue of a room. The next sender
@@ -53,6 +54,27 @@ func (l *queue) enter(ctx context.Context) error {
 	l.mu.Unlock()
 	l.leave() // the turn came in the meantime; it passes to the next caller
 	return ctx.Err()
+}
+
+// BeginWait implements hook.Waiter: the caller leaves the queue while its chain waits for a service outside.
+func (l *queue) BeginWait() (retryAfter time.Duration) {
+	l.leave()
+	return 0
+}
+
+// EndWait implements hook.Waiter: the caller waits for its turn again, behind those that wait now. Its place is
+// reserved: the queue admits the caller even if it is full.
+func (l *queue) EndWait() {
+	l.mu.Lock()
+	if !l.taken {
+		l.taken = true
+		l.mu.Unlock()
+		return
+	}
+	turn := make(chan struct{})
+	l.waiting = append(l.waiting, turn)
+	l.mu.Unlock()
+	<-turn
 }
 
 func (l *queue) leave() {

@@ -158,7 +158,7 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 	var effects []hook.Effect
 	if one.Decision.To == "" {
 		var err error
-		if one, effects, err = e.prepareRelease(ctx, t, one); err != nil {
+		if one, effects, err = e.prepareRelease(ctx, t, r, one); err != nil {
 			return one, nil, err
 		}
 	}
@@ -177,9 +177,9 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 
 // prepareRelease continues the chain and stores the payload, and who receives it. It returns the effects of the rules. The
 // caller has its turn in the queue of the room.
-func (e *Engine) prepareRelease(ctx context.Context, t *tenant, one review.Item) (review.Item, []hook.Effect, error) {
+func (e *Engine) prepareRelease(ctx context.Context, t *tenant, r *room, one review.Item) (review.Item, []hook.Effect, error) {
 	author := decodeProfile(t.name, cluster.MemberRecord{ID: one.Connection, Profile: one.Profile})
-	ev, v, err := e.askAgain(ctx, t, &one, author)
+	ev, v, err := e.askAgain(ctx, t, r, &one, author)
 	if err != nil {
 		one, err = e.refuseRelease(ctx, t, one, err)
 		return one, nil, err
@@ -210,7 +210,7 @@ func (e *Engine) prepareRelease(ctx context.Context, t *tenant, one review.Item)
 
 // askAgain runs the chain behind the place of a held message, and checks the room and the author's sanctions. An error refuses
 // the release.
-func (e *Engine) askAgain(ctx context.Context, t *tenant, one *review.Item, author *hook.Profile) (*hook.Event, *hook.Verdict, error) {
+func (e *Engine) askAgain(ctx context.Context, t *tenant, r *room, one *review.Item, author *hook.Profile) (*hook.Event, *hook.Verdict, error) {
 	if one.JSON && !t.settings(one.Said).JSON {
 		return nil, nil, errNoJSON
 	}
@@ -219,7 +219,7 @@ func (e *Engine) askAgain(ctx context.Context, t *tenant, one *review.Item, auth
 	}
 	place := hook.Place(one.Place)
 	ev := &hook.Event{Hook: hook.OnSayReceive, Tenant: t.name, Room: one.Room, Conn: author, JoinedAt: one.JoinedAt, Message: one.Message,
-		From: one.From, Context: one.Context, SentAt: one.SentAt, Extra: one.Extra, MessageID: one.MessageID, After: &place}
+		From: one.From, Context: one.Context, SentAt: one.SentAt, Extra: one.Extra, MessageID: one.MessageID, After: &place, Waiter: &r.queue}
 	v := e.decide(ctx, ev)
 	switch v.Outcome {
 	case hook.Dropped:

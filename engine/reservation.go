@@ -142,7 +142,8 @@ func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connecti
 
 // open accepts the connection, now or when its token has arrived. The error is a Close.
 func (c *Connection) open(ctx context.Context, info Info) error {
-	running := c.tenant.withVerbTime(ctx)
+	running := c.startVerb(ctx)
+	running.opening = true
 	defer running.stop()
 	if err := c.engine.needSanctions(running, c.tenant); err != nil {
 		c.engine.log.Warn("a client was refused: the sanctions of its tenant could not be read", "tenant", c.tenant.name, "error", err)
@@ -168,10 +169,10 @@ func (c *Connection) runConnect(ctx context.Context) error {
 	if err := c.refusedBy(moderation.Ban, ""); err != nil {
 		return Close{Code: CloseBanned.Code, Reason: err.Error()}
 	}
-	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Connect, Tenant: c.tenant.name, Conn: c.profile.Load()})
+	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Connect, Tenant: c.tenant.name, Conn: c.profile.Load(), Waiter: (*connectWaiter)(c.reservation)})
 	if err := refusal(&v); err != nil {
 		if v.Outcome == hook.Failed {
-			return Close{Code: CloseFailed.Code, Reason: err.Error()}
+			return Close{Code: CloseFailed.Code, Reason: err.Error(), RetryAfter: v.RetryAfter}
 		}
 		return Close{Code: CloseDenied.Code, Reason: err.Error()}
 	}

@@ -123,7 +123,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		return a, err
 	}
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
-		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
+		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli(), Waiter: &r.queue}
 	if s.conn != nil {
 		ev.Conn = s.conn.profile.Load()
 		ev.JoinedAt = s.conn.joinedAt(ev.Room)
@@ -131,6 +131,12 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	settings := t.settings(ev.Room)
 	e.nameMessage(&ev, &settings)
 	v := e.decide(ctx, &ev)
+	if v.Waited > 0 {
+		if err := e.stillIn(ctx, r, s.conn, ev.JoinedAt); err != nil {
+			return a, err
+		}
+		settings = t.settings(ev.Room)
+	}
 	if ev.Room != r.id.Room {
 		settings = t.settings(ev.Room)
 		e.nameMessage(&ev, &settings)
@@ -178,6 +184,15 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	t.messages.Add(1)
 	a.effects = e.moderate(t, v.Effects) // before the next message of the queue is checked
 	return a, nil
+}
+
+// stillIn returns an error if the sender is no longer the member that it was when its message was received, or if the
+// room was destroyed: the chain has waited for a service outside meanwhile. A nil sender is not a connection of this node.
+func (e *Engine) stillIn(ctx context.Context, r *room, sender *Connection, joinedAt int64) error {
+	if sender != nil && sender.joinedAt(r.id.Room) != joinedAt {
+		return errNotIn(r.id.Room)
+	}
+	return e.exists(ctx, r.id)
 }
 
 // user returns the user that the message names; "": none. A module that has changed the sender hides

@@ -37,6 +37,7 @@ type verbContext struct {
 	parent    context.Context
 	conn      *Connection // nil: a request of the server API
 	begun, by time.Time
+	opening   bool // conn is not registered yet, so that it is not closed if the client goes
 
 	mu    sync.Mutex
 	over  bool                    // stop was called
@@ -138,7 +139,7 @@ func (c *Connection) addRunning(r *verbContext) bool {
 
 // stop ends r after its work is done.
 func (r *verbContext) stop() {
-	if !r.markDone() && r.conn != nil && time.Since(r.begun) >= clientCheckInterval {
+	if !r.markDone() && r.conn != nil && !r.opening && time.Since(r.begun) >= clientCheckInterval {
 		r.conn.closeGone()
 	}
 }
@@ -171,7 +172,11 @@ func (r *verbContext) check() {
 		r.end(errTime)
 		return
 	}
-	if r.conn.closeGone() {
+	if r.opening && r.conn.clientGone() {
+		r.end(errGone)
+		return
+	}
+	if !r.opening && r.conn.closeGone() {
 		return
 	}
 	r.mu.Lock()
@@ -183,12 +188,17 @@ func (r *verbContext) check() {
 
 // closeGone closes the connection if its client has gone.
 func (c *Connection) closeGone() bool {
-	s, ok := c.sink.(HangUpSink)
-	gone := ok && s.HungUp()
+	gone := c.clientGone()
 	if gone {
 		c.Close(Close{})
 	}
 	return gone
+}
+
+// clientGone reports whether the client has closed its side of the connection.
+func (c *Connection) clientGone() bool {
+	s, ok := c.sink.(HangUpSink)
+	return ok && s.HungUp()
 }
 
 // cancelVerbs ends the verbs of a connection that is being closed.

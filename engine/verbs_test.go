@@ -276,7 +276,7 @@ func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 			s.says(request, `{"error":"try again","context":"response","retryAfter":1501,"messageId":1}`)
 		}
 		n.on(hook.Connect, refusing)
-		if _, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}); err != (engine.Close{Code: 3010, Reason: "try again"}) {
+		if _, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}); err != (engine.Close{Code: 3010, Reason: "try again", RetryAfter: 1500*time.Millisecond + 1}) {
 			w.Errorf("a connection is refused with %v", err)
 		}
 		two := w.node("two")

@@ -21,7 +21,7 @@ var measured = []struct {
 	{"say to 1000 each, in Go", goEntry(`{"say": "receivers"}`), 1000},
 }
 
-func ask(h *Host, ev *hook.Event, members []hook.Member) {
+func callChain(h *Host, ev *hook.Event, members []hook.Member) {
 	if members == nil {
 		h.Decide(context.Background(), ev)
 	} else if d := h.Deliver(context.Background(), ev, members); d.Release != nil {
@@ -46,7 +46,7 @@ func BenchmarkHost(b *testing.B) {
 			ev, members := one(c.members)
 			b.ReportAllocs()
 			for b.Loop() {
-				ask(h, ev, members)
+				callChain(h, ev, members)
 			}
 		})
 	}
@@ -56,7 +56,7 @@ func TestNothingIsAllocatedWhereNothingIsRewritten(t *testing.T) {
 	for _, c := range measured[:5] {
 		h, _ := start(t, Config{}, c.entry)
 		ev, members := one(c.members)
-		if n := testing.AllocsPerRun(100, func() { ask(h, ev, members) }); n > 0 {
+		if n := testing.AllocsPerRun(100, func() { callChain(h, ev, members) }); n > 0 {
 			t.Errorf("%s: %v allocations", c.name, n)
 		}
 	}

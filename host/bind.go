@@ -132,7 +132,7 @@ func (l *loader) chains(p *placing) {
 		}
 		if g != nil && len(place.errs) == 0 {
 			e := &entry{Entry: place.Entry, tenant: t, rooms: place.rooms, generation: g, breaker: breakers.take(place.Entry, g)}
-			if err := e.setHooks(place.Hooks); err != nil {
+			if err := errors.Join(e.setHooks(place.Hooks), e.checkAsks()); err != nil {
 				place.errs = append(place.errs, err)
 			}
 			t.entries = append(t.entries, e)
@@ -177,6 +177,9 @@ func (b breakers) take(config Entry, g *generation) *breaker {
 	for i, e := range b[g] {
 		was := e.Entry
 		was.Where, was.Priority = config.Where, config.Priority
+		if sameAsks(was.Asks, config.Asks) {
+			was.Asks = config.Asks // not compared: services change while they are in use
+		}
 		if reflect.DeepEqual(was, config) {
 			b[g] = slices.Delete(b[g], i, i+1)
 			return e.breaker

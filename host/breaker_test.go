@@ -302,7 +302,7 @@ func TestRefusingAllocatesNothing(t *testing.T) {
 		t.Errorf("Decide: %v allocations", n)
 	}
 	sayEvent, members := one(1000)
-	if n := leastAllocations(func() { ask(h, sayEvent, members) }); n > 0 {
+	if n := leastAllocations(func() { callChain(h, sayEvent, members) }); n > 0 {
 		t.Errorf("Deliver: %v allocations", n)
 	}
 }
@@ -398,7 +398,7 @@ func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 			if say {
 				_, f = in.say(e, &scratch{host: h, ctx: t.Context(), event: *ev}, members, nil, deadline)
 			} else {
-				f = in.decide(e, ev, deadline, new(answer))
+				f = in.decide(e, ev, nil, deadline, new(answer))
 			}
 			e.generation.pool.put(in)
 			if f == nil || f.kind != Deadline {

@@ -88,6 +88,7 @@ func exportTypes() map[string]string {
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		types[h.Export()] = "(i32) -> (i32)"
 	}
+	types[abi.ExportAnswer] = "(i32) -> (i32)"
 	return types
 }
 

@@ -16,13 +16,14 @@ import (
 
 // answer is the answer of one module to an event.
 type answer struct {
-	code    int32 // of abi: Allow, Deny, Rewritten, AllowEnd, Drop or Hold
+	code    int32 // of abi: Allow, Deny, Rewritten, AllowEnd, Drop, Hold or Ask
 	reason  string
 	number  uint32        // of a denial, for the client; 0: none
 	ttl     time.Duration // of a hold; 0: the tenant's default
 	rewrite rewrite
 	reply   json.RawMessage
 	effects []hook.Effect
+	asks    *question // for Ask
 }
 
 // Decide implements [hook.Middleware]. If a chain moves a message to another room, that room's
@@ -38,7 +39,7 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	if t == nil {
 		return unknownTenant(ev.Hook)
 	}
-	run := run{ctx: ctx, ev: ev, timeout: r.chain}
+	run := run{ctx: ctx, ev: ev, timeout: r.chain, revision: r}
 	asked := ev.Room
 	if ev.After != nil {
 		asked = cmp.Or(ev.After.Room, asked)
@@ -74,17 +75,19 @@ func unknownTenant(at hook.Hook) hook.Verdict {
 
 // run is one run of a chain.
 type run struct {
-	ctx     context.Context
-	ev      *hook.Event
-	timeout int64 // of all entries together
-	end     int64 // on the host's clock; 0: before the first entry
-	moved   bool  // another chain moved the message to this room
-	verdict hook.Verdict
-	answer  answer // of the last entry
+	ctx      context.Context
+	ev       *hook.Event
+	revision *Revision
+	timeout  int64 // of all entries together
+	end      int64 // on the host's clock, moved by waits for services outside; 0: before the first entry
+	moved    bool  // another chain moved the message to this room
+	verdict  hook.Verdict
+	answer   answer // of the last entry
 
-	asked  int64  // when the last entry was called
-	ticket ticket // of its breaker
-	wait   int64  // ns, if the breaker refused
+	asked  int64        // when the last entry was called
+	ticket ticket       // of its breaker
+	wait   int64        // ns, if the breaker refused
+	asks   []report.Ask // that the last entry has put
 
 	rewritten     bool
 	shadowAnswers []shadowAnswer // of the called shadows
@@ -136,27 +139,23 @@ func (r *run) observe(e *entry) {
 
 // ask calls one entry and applies its answer. It returns false if the answer ends the chain.
 func (r *run) ask(e *entry) (more bool) {
-	f, a := r.decide(e), &r.answer
+	r.asks = nil
+	f, a := r.decide(e, nil), &r.answer
+	if f == nil && a.code == abi.Ask {
+		f = r.outside(e)
+	}
 	if f == nil && r.moved && a.rewrite.room != "" && a.rewrite.room != r.ev.Room {
 		f = fail(Protocol, "room: the message was moved from %q to %q already", r.ev.Room, a.rewrite.room)
 	}
 	if f != nil {
-		if f != refused {
-			e.record(r.ev, report.Decision{Verdict: report.Error, Reason: f.kind.String(), Error: f.short(), Took: millis.DurationOf(time.Duration(now() - r.asked))})
-		}
-		e.failed(r.ticket, f, r.ev)
-		if e.OnError == DenyOnError {
-			r.verdict.Outcome, r.verdict.Module, r.verdict.RetryAfter = hook.Failed, e.label, time.Duration(r.wait)
-			return false
-		}
-		return true
+		return r.failed(e, f)
 	}
 	e.succeeded(r.ticket, r.ev)
 	a.holdOrDeny(r.ev)
 	e.count(a.code, 1)
 	effects := effectsInWords(a.effects)
 	if said := saidAt(r.ev.Hook, a.code); said != report.Allow || effects != nil || e.sampled(1) {
-		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Code: a.number, Effects: effects, Took: millis.DurationOf(time.Duration(now() - r.asked))})
+		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Code: a.number, Effects: effects, Asks: r.asks, Took: millis.DurationOf(time.Duration(now() - r.asked))})
 	}
 	r.verdict.Effects = append(r.verdict.Effects, a.effects...)
 	switch a.code {
@@ -173,6 +172,29 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	r.take(e, a)
 	return a.code != abi.AllowEnd
+}
+
+// failed records a failure of an entry, and applies its onError, or that of its ask. It returns false if the chain ends.
+func (r *run) failed(e *entry, f *failure) (more bool) {
+	policy, wait := e.OnError, time.Duration(r.wait)
+	recorded := f != refused
+	if f.kind == Outside {
+		policy, wait, recorded = e.unanswered(f)
+	}
+	if recorded {
+		e.record(r.ev, report.Decision{Verdict: report.Error, Reason: f.kind.String(), Error: f.short(), Asks: r.asks, Took: millis.DurationOf(time.Duration(now() - r.asked))})
+	}
+	e.failed(r.ticket, f, r.ev)
+	if policy == HoldOnError && mayHold(r.ev) {
+		r.verdict.Outcome, r.verdict.Reason, r.verdict.Module = hook.Held, f.short(), e.label
+		r.verdict.Hold = &hook.Hold{Release: e.OnExpire == ReleaseOnExpire}
+		return false
+	}
+	if policy != AllowOnError {
+		r.verdict.Outcome, r.verdict.Module, r.verdict.RetryAfter = hook.Failed, e.label, wait
+		return false
+	}
+	return true
 }
 
 // take applies the answer of an entry that allows.
@@ -202,8 +224,8 @@ func (r *run) take(e *entry, a *answer) {
 	}
 }
 
-// decide calls the module, for at most the entry's timeout.
-func (r *run) decide(e *entry) *failure {
+// decide calls the module, for at most the entry's timeout: with the event, or with the answer to an ask.
+func (r *run) decide(e *entry, g *reply) *failure {
 	r.answer = answer{}
 	start := now()
 	r.asked = start
@@ -233,23 +255,30 @@ func (r *run) decide(e *entry) *failure {
 	if f != nil {
 		return f
 	}
-	f = in.decide(e, r.ev, deadline, &r.answer)
+	f = in.decide(e, r.ev, g, deadline, &r.answer)
 	p.put(in)
 	return f
 }
 
-// decide calls a hook other than say, and stores the answer in a.
-func (in *instance) decide(e *entry, ev *hook.Event, deadline int64, a *answer) *failure {
+// decide calls a hook other than say, or on_answer, and stores the answer in a.
+func (in *instance) decide(e *entry, ev *hook.Event, g *reply, deadline int64, a *answer) *failure {
 	hook := hookOf(ev.Hook)
+	if g != nil {
+		in.tracing = g.trace
+	}
 	in.begin(deadline, e.label, hook, ev)
 	in.timeout = int64(e.Timeout)
 	defer in.end()
-	f := in.decided(hook, ev, a)
-	in.traced(f, func(s *Answer) { a.tell(s, in) })
+	f := in.decided(hook, ev, g, a)
+	if f == nil && a.code == abi.Ask {
+		a.asks.trace = in.pauseTrace()
+	} else {
+		in.traced(f, func(s *Answer) { a.tell(s, in) })
+	}
 	return f
 }
 
-func (in *instance) decided(hook abi.Hook, ev *hook.Event, a *answer) *failure {
+func (in *instance) decided(hook abi.Hook, ev *hook.Event, g *reply, a *answer) *failure {
 	if f := in.pace(); f != nil {
 		return f
 	}
@@ -257,26 +286,26 @@ func (in *instance) decided(hook abi.Hook, ev *hook.Event, a *answer) *failure {
 	if ev.Conn != nil {
 		conn = encode(ev.Conn, &in.generation.sees.conn)
 	}
-	if f := in.writeFrame(hook, ev, conn, 0, nil); f != nil {
+	if f := in.writeFrame(hook, ev, conn, g, 0, nil); f != nil {
 		return f
 	}
-	result, f := in.callHook(hook)
+	result, f := in.callHook(hook, g != nil)
 	if f != nil {
 		return f
 	}
 	a.code = int32(result)
-	if f = in.answer(hook, a); f != nil {
+	if f = in.answer(hook, g, a); f != nil {
 		in.broken = true
 		return f
 	}
-	if len(in.effects) > 0 {
+	if len(in.effects) > 0 && a.code != abi.Ask {
 		a.effects = slices.Clone(in.effects)
 	}
 	return nil
 }
 
 // answer reads the results that belong to the guest's return value, a.code.
-func (in *instance) answer(hook abi.Hook, a *answer) *failure {
+func (in *instance) answer(hook abi.Hook, g *reply, a *answer) *failure {
 	code := a.code
 	if code == abi.Allow && hook != abi.Action {
 		return nil
@@ -289,6 +318,8 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 	case code == abi.Drop && hook == abi.OnSayReceive:
 	case code == abi.Hold && hook == abi.OnSayReceive:
 		a.reason, a.ttl = r.text(abi.ResultReason, abi.MaxReason, "reason"), r.ttl()
+	case code == abi.Ask && asksAt(hook):
+		a.asks = r.question(in.generation.asks, g)
 	case code == abi.Rewritten && hook == abi.OnSayReceive:
 		a.rewrite = r.rewrite()
 		r.warn(in.generation)
@@ -322,6 +353,7 @@ func (e *entry) count(code int32, n int) {
 		c.held.Add(uint64(n))
 	case abi.Rewritten:
 		c.rewritten.Add(uint64(n))
+	case abi.Ask: // of a shadow that may not ask
 	default:
 		c.allowed.Add(uint64(n))
 	}

@@ -25,10 +25,11 @@ const (
 	HostFault              // an error of the host
 	NoInstance             // all instances were in use until the deadline
 	Open                   // it was not called: its breaker is open
+	Outside                // it has asked a service outside that has not answered
 	kinds
 )
 
-var kindNames = [...]string{"trap", "deadline", "memory", "protocol", "exit", "host", "pool", "open"}
+var kindNames = [...]string{"trap", "deadline", "memory", "protocol", "exit", "host", "pool", "open", "ask"}
 
 // String returns the kind's name in logs and metrics.
 func (k Kind) String() string { return kindNames[k] }

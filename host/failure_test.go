@@ -20,7 +20,7 @@ func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
 		"hungry":     "kind=memory",
 		"exit":       "kind=exit",
 		"badpointer": "kind=protocol error=\"reason: 100 bytes at 0xfffffff0",
-		"code-7":     "kind=protocol error=\"on_say_receive returned 7",
+		"code-8":     "kind=protocol error=\"on_say_receive returned 8",
 		"code-3":     "kind=protocol",
 		"code--1":    "kind=trap error=\"on_say_receive returned an error: -1\"",
 	} {

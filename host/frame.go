@@ -8,10 +8,10 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// writeFrame writes the frame of a call into the exchange buffer: header, part, event and
-// connection. conn may be nil; part is about the receivers, see appendUnits. It runs guest code if
+// writeFrame writes the frame of a call into the exchange buffer: header, part, event, connection
+// and answer. conn and g may be nil; part is about the receivers, see appendUnits. It runs guest code if
 // the frame needs a larger exchange buffer.
-func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, receivers int, part []byte) *failure {
+func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, g *reply, receivers int, part []byte) *failure {
 	sees := &in.generation.sees
 	event := abi.HeaderSize + len(part)
 	end := event + eventSize(ev, sees.fields)
@@ -19,6 +19,8 @@ func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, rec
 	if conn != nil {
 		size += len(conn.blob)
 	}
+	answer, blob := size, g.blob()
+	size += len(blob)
 	if f := in.ensure(size); f != nil {
 		return f
 	}
@@ -39,6 +41,10 @@ func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, rec
 		if sees.conn.joined {
 			le.PutUint64(b[end+abi.BlobB:], uint64(ev.JoinedAt))
 		}
+	}
+	if blob != nil {
+		le.PutUint32(b[abi.FrameAnswer:], uint32(answer))
+		copy(b[answer:], blob)
 	}
 	if receivers > 0 {
 		le.PutUint32(b[abi.FrameReceivers:], uint32(receivers))

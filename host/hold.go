@@ -8,9 +8,14 @@ import (
 // holdOrDeny changes a hold to a denial if the message is of the system or of a module, because it has no author who
 // could receive the decision.
 func (a *answer) holdOrDeny(ev *hook.Event) {
-	if a.code == abi.Hold && ev.After == nil && (ev.Conn == nil || ev.Caused) {
+	if a.code == abi.Hold && !mayHold(ev) {
 		a.code = abi.Deny
 	}
+}
+
+// mayHold reports whether the event is a message of a client.
+func mayHold(ev *hook.Event) bool {
+	return ev.Hook == hook.OnSayReceive && (ev.After != nil || ev.Conn != nil && !ev.Caused)
 }
 
 // placeOf returns the place of e, which follows the entries earlier in the chain of a room.

@@ -64,6 +64,9 @@ type Host struct {
 
 	progress progress // of the load under way
 
+	ending context.Context // ends with Close: shadows ask until then
+	end    context.CancelFunc
+
 	lateTime, ownerCompileTime time.Duration // see the constants of these names
 
 	loads   sync.Mutex // held by Load: one load compiles at a time
@@ -86,6 +89,7 @@ func New(cfg Config) (*Host, error) {
 		cfg.Store = memstore.New()
 	}
 	h := &Host{cfg: cfg, lateTime: lateTime, ownerCompileTime: ownerCompileTime, memory: newMemory(cfg.Memory), scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
+	h.ending, h.end = context.WithCancel(context.Background())
 	h.build = sync.OnceValue(thisBuild)
 	h.accepted = newAccepted(h)
 	if h.cfg.Scripts == nil {
@@ -127,6 +131,7 @@ func (h *Host) Swap(r *Revision) {
 // Close closes the rules in use, and waits for calls in flight and until every revision is closed. It waits forever for
 // a revision that was loaded and neither swapped in nor closed.
 func (h *Host) Close() error {
+	h.end()
 	h.loading.Lock()
 	h.closed = true
 	if r := h.current.Swap(nil); r != nil {

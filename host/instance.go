@@ -33,10 +33,11 @@ type instance struct {
 	running         api.Function        // the function under way, whose stack may grow
 	widened         bool                // its stack may be large
 	hooks           [abi.Hooks + 1]api.Function
-	alloc           api.Function // nil: not called yet, as in hooks
-	initial         uint64       // of depth
-	buffer          uint32       // the exchange buffer
-	capacity        int          // size of the buffer in bytes
+	answers         api.Function // on_answer; nil: not called yet, as in hooks
+	alloc           api.Function
+	initial         uint64 // of depth
+	buffer          uint32 // the exchange buffer
+	capacity        int    // size of the buffer in bytes
 	stack           [4]uint64
 
 	// State of the call under way, or of the last one.
@@ -364,20 +365,24 @@ func (in *instance) worn() bool {
 	return in.broken || in.linear.full() || in.generation.binding.fresh && in.asked
 }
 
-// callHook calls a hook that the module exports. The runtime makes a stack for each function, so it is asked for those
-// that are called.
-func (in *instance) callHook(hook abi.Hook) (uint64, *failure) {
-	if in.hooks[hook] == nil {
-		in.hooks[hook] = in.module.ExportedFunction(hook.Export())
+// callHook calls a hook that the module exports, or on_answer. The runtime makes a stack for each function, so it is asked
+// for those that are called.
+func (in *instance) callHook(hook abi.Hook, answer bool) (uint64, *failure) {
+	fn, name := &in.hooks[hook], hook.Export()
+	if answer {
+		fn, name = &in.answers, abi.ExportAnswer
 	}
-	return in.call(in.hooks[hook], uint64(in.buffer))
+	if *fn == nil {
+		*fn = in.module.ExportedFunction(name)
+	}
+	return in.call(*fn, uint64(in.buffer))
 }
 
 // renew releases the stacks of the functions that were called. wazero keeps each stack at its largest size, up
 // to 100 MB for each function, and no budget counts them.
 func (in *instance) renew() {
 	in.large = false
-	in.alloc = nil
+	in.alloc, in.answers = nil, nil
 	if in.hook != 0 {
 		in.hooks[in.hook] = nil
 	}
@@ -398,7 +403,9 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *hook.
 	in.effects, in.emits = in.effects[:0], 0
 	in.timeout, in.hurried, in.extended = 0, false, 0
 	in.linear.refused = nil
-	in.tracing = in.generation.host.trace(label, ev)
+	if in.tracing == nil { // else the call continues the one that has asked
+		in.tracing = in.generation.host.trace(label, ev)
+	}
 	in.output.Begin()
 }
 

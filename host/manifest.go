@@ -20,6 +20,7 @@ type declared struct {
 	actions  map[string]hook.ActionSpec
 	requires []string      // capabilities
 	denials  bool          // it is called for denied events only
+	asks     []string      // names of services outside that it asks
 	config   *configSchema // nil: none, or already compiled
 	size     int64         // about the bytes that all of this takes, without config
 }
@@ -33,7 +34,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 			return declared{}, fmt.Errorf("its manifest is not valid JSON of the expected shape: %w", err)
 		}
 	}
-	d := declared{requires: m.Capabilities, denials: m.Denials, varies: m.Vary != nil}
+	d := declared{requires: m.Capabilities, denials: m.Denials, asks: m.Asks, varies: m.Vary != nil}
 	if m.Config != nil {
 		d.config = &configSchema{m.Config, sha256.Sum256(manifest)}
 	}
@@ -49,6 +50,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 	if d.denials && (d.hooks[abi.Say] || d.hooks[abi.Action]) {
 		errs = append(errs, errors.New("its manifest declares denials, but it has on_say or on_action: these are not called for denied events"))
 	}
+	errs = append(errs, d.checkAsks(exports))
 	if m.Pure {
 		errs = append(errs, checkPure(m.Capabilities))
 	}
@@ -62,7 +64,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 // sizeOf returns about the bytes that a decoded manifest takes: a few for each of its JSON.
 func sizeOf(m *abi.Manifest) (n int64) {
 	const text, action, input = 48, 320, 96
-	for _, list := range [][]string{m.Reads, m.Vary, m.Capabilities} {
+	for _, list := range [][]string{m.Reads, m.Vary, m.Capabilities, m.Asks} {
 		for _, name := range list {
 			n += text + int64(len(name))
 		}

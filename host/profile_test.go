@@ -129,7 +129,7 @@ func TestFramesAreTheGoldenOnes(t *testing.T) {
 		for _, r := range frame.Receivers {
 			units = append(units, r.unit())
 		}
-		if f := in.writeFrame(abi.Hook(frame.Number), ev, conn, len(units), appendUnits(nil, units)); f != nil {
+		if f := in.writeFrame(abi.Hook(frame.Number), ev, conn, nil, len(units), appendUnits(nil, units)); f != nil {
 			t.Errorf("%s: %v", frame.Name, f)
 			continue
 		}

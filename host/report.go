@@ -14,12 +14,15 @@ import (
 func (e *entry) failed(k ticket, f *failure, ev *hook.Event) {
 	c := e.generation.counters
 	c.errors[f.kind].Add(1)
-	if f == refused {
-		return // the outage counts it
+	if f == refused || f.silent() {
+		return // the outage counts it, or the service does
 	}
 	h := e.generation.host
 	h.line(slog.LevelWarn, c, "module failed", "module", e.label, "hook", ev.Hook.String(),
 		"tenant", ev.Tenant, "room", ev.Room, "kind", f.kind.String(), "error", brief(f.err))
+	if f.kind == Outside {
+		return // the calls of the module have succeeded
+	}
 	if f.excused() {
 		e.breaker.ignored(k)
 	} else if o := e.breaker.failed(k, now()); o != nil {

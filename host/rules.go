@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/mootchat/moot/engine/ask"
 	"github.com/mootchat/moot/engine/hook"
 )
 
@@ -77,6 +78,18 @@ type Entry struct {
 	Mode      Mode
 	Config    json.RawMessage // JSON for the module; nil: {}
 	Shown     json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest
+	Asks      map[string]Ask  // the services that the module may ask, by the names in its manifest
+	NoAsks    bool            // of a shadow: the module does not ask; its decision is that it would
+}
+
+// Ask is a service outside that a module asks by a name.
+type Ask struct {
+	Service ask.Service `json:"-"`
+	OnError Policy      // what follows if there is no usable answer
+
+	// Definition identifies the service in the ID of a revision, without secrets. A reload with another
+	// Definition or Service makes the entry a new one.
+	Definition string
 }
 
 // Policy is how a chain continues after an entry has failed.
@@ -86,6 +99,7 @@ type Policy uint8
 const (
 	DenyOnError  Policy = iota // the event fails; at say, the receivers get nothing
 	AllowOnError               // as if the entry did not exist
+	HoldOnError                // of an Ask at onSayReceive: a moderator decides about the message
 )
 
 // Expiry is what happens to a message that an entry holds when its time to live is over.

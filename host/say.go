@@ -50,13 +50,13 @@ func (in *instance) askReceivers(s *scratch, units []unit, part []byte) (int32, 
 	if f := in.pace(); f != nil {
 		return 0, f
 	}
-	if f := in.writeFrame(abi.Say, &s.event, nil, len(units), part); f != nil {
+	if f := in.writeFrame(abi.Say, &s.event, nil, nil, len(units), part); f != nil {
 		if f.err == errFrame && in.fewer(f.kind, &s.event, len(units), len(part)) {
 			f = &failure{f.kind, errFewer}
 		}
 		return 0, f
 	}
-	result, f := in.callHook(abi.Say)
+	result, f := in.callHook(abi.Say, false)
 	if f != nil {
 		return 0, f
 	}

@@ -95,31 +95,46 @@ func (a *shadowStore) Take(ctx context.Context, k store.Key, tokens, burst int, 
 type shadowAnswer struct {
 	entry    *entry
 	decision report.Decision
+	asks     *question // it asks a service after the chain has ended; nil: it has answered
 }
 
 // askShadow calls a shadow, and keeps its answer until the outcome of the chain is known.
 func (r *run) askShadow(e *entry) {
 	start := now()
-	f := r.decide(e)
+	f := r.decide(e, nil)
 	took := now() - start
 	r.end += took
 	r.shadowTime += took
-	d := report.Decision{Took: millis.DurationOf(time.Duration(took))}
+	if f == nil && r.answer.code == abi.Ask && !e.NoAsks {
+		e.succeeded(r.ticket, r.ev)
+		r.shadowAnswers = append(r.shadowAnswers, shadowAnswer{entry: e, asks: r.answer.asks})
+		return
+	}
+	if f == nil && r.answer.code == abi.Ask && r.answer.asks.trace != nil {
+		r.answer.asks.trace.Answer.Verdict = abi.Ask
+		e.generation.host.endTrace(r.answer.asks.trace, nil)
+	}
+	if d, ok := r.shadowDecision(e, f); ok {
+		d.Took = millis.DurationOf(time.Duration(took))
+		r.shadowAnswers = append(r.shadowAnswers, shadowAnswer{entry: e, decision: d})
+	}
+}
+
+// shadowDecision counts the answer of a shadow, or its failure, and returns it as a decision. It returns false if the module was
+// not called.
+func (r *run) shadowDecision(e *entry, f *failure) (d report.Decision, called bool) {
 	e.describe(r.ev, &d)
 	if f != nil {
 		d.Verdict, d.Reason, d.Error = report.Error, f.kind.String(), f.short()
 		e.failed(r.ticket, f, r.ev)
-		if f == refused {
-			return
-		}
-	} else {
-		e.succeeded(r.ticket, r.ev)
-		r.answer.holdOrDeny(r.ev)
-		e.count(r.answer.code, 1)
-		d.Verdict, d.Reason, d.Code = saidAt(r.ev.Hook, r.answer.code), r.answer.reason, r.answer.number
-		d.Effects = effectsInWords(r.answer.effects)
+		return d, f != refused && !f.silent()
 	}
-	r.shadowAnswers = append(r.shadowAnswers, shadowAnswer{e, d})
+	e.succeeded(r.ticket, r.ev)
+	r.answer.holdOrDeny(r.ev)
+	e.count(r.answer.code, 1)
+	d.Verdict, d.Reason, d.Code = saidAt(r.ev.Hook, r.answer.code), r.answer.reason, r.answer.number
+	d.Effects = effectsInWords(r.answer.effects)
+	return d, true
 }
 
 // compare records the answers of the shadows beside the outcome.
@@ -138,13 +153,22 @@ func (r *run) compare() {
 		done = report.Rewrite
 	}
 	for _, s := range r.shadowAnswers {
-		if s.decision.Verdict != report.Allow || done != report.Allow || s.decision.Effects != nil || s.entry.sampled(1) {
-			s.decision.Done = done
-			if r.verdict.Outcome != hook.Allowed {
-				s.decision.DoneBy = r.verdict.Module
-			}
-			s.entry.record(r.ev, s.decision)
+		if s.asks != nil {
+			r.askAfterwards(s, done)
+			continue
 		}
+		r.recordShadow(s, done)
+	}
+}
+
+// recordShadow records the answer of a shadow beside the outcome, which has the name done.
+func (r *run) recordShadow(s shadowAnswer, done string) {
+	if s.decision.Verdict != report.Allow || done != report.Allow || s.decision.Effects != nil || s.entry.sampled(1) {
+		s.decision.Done = done
+		if r.verdict.Outcome != hook.Allowed {
+			s.decision.DoneBy = r.verdict.Module
+		}
+		s.entry.record(r.ev, s.decision)
 	}
 }
 
@@ -157,6 +181,8 @@ func saidAt(at hook.Hook, code int32) string {
 		return report.Drop
 	case abi.Hold:
 		return report.Hold
+	case abi.Ask:
+		return report.Asked
 	case abi.Rewritten:
 		if at != hook.Action {
 			return report.Rewrite

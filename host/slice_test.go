@@ -127,7 +127,7 @@ func TestALargeStackGrowsNoFurther(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	in := taken(t, h)
 	in.firstSlice()
-	if _, f := in.callHook(abi.OnSayReceive); f != nil {
+	if _, f := in.callHook(abi.OnSayReceive, false); f != nil {
 		t.Fatal(f)
 	}
 	in.running = in.hooks[abi.OnSayReceive]

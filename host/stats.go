@@ -20,6 +20,7 @@ type counters struct {
 	lines                                                  lineLimiter
 	warned                                                 atomic.Bool // about a reserved name; see results.warn
 	ring                                                   ring
+	asking                                                 atomic.Int32 // questions of shadows that wait for an answer
 
 	mu      sync.Mutex
 	metrics map[string]int64

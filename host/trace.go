@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mootchat/moot/engine/ask"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
@@ -33,6 +34,7 @@ type Trace struct {
 	Event  *hook.Event // a copy from before the call; nil: an instance starts
 
 	Calls []HostCall // of functions whose answer does not depend on the event alone
+	Asks  []AskCall  // of services outside, before the answer
 	Lines []Line     // that the module logged or wrote; the last is a note if some are left out
 	kept  int        // bytes of both
 
@@ -56,6 +58,16 @@ type HostCall struct {
 	Key      string `json:"key,omitempty"`
 	Result   int64  `json:"result"`
 	Bytes    []byte `json:"bytes,omitempty"` // written into the guest's memory
+}
+
+// AskCall is a question to a service outside, with the answer or the reason why there is none.
+type AskCall struct {
+	Name    string
+	Body    json.RawMessage // of the question; nil: none
+	Status  int             // of the answer; 0: there is none
+	Answer  json.RawMessage // nil: none
+	Failure ask.Kind        // "": the service has answered, or Busy is set
+	Busy    time.Duration   // the time after which it may be asked again; 0: it was asked
 }
 
 // Line is a line of a module's log.
@@ -104,6 +116,22 @@ func (t *Trace) called(c HostCall) {
 	}
 }
 
+func (t *Trace) asked(c AskCall) {
+	if t.keeps(len(c.Body) + len(c.Answer)) {
+		t.Asks = append(t.Asks, c)
+	}
+}
+
+// Answered returns the number of answers of services with which the module was called.
+func (t *Trace) Answered() (n int) {
+	for i := range t.Asks {
+		if t.Asks[i].Status != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func (t *Trace) line(level, text string) {
 	if t.keeps(len(text)) {
 		t.Lines = append(t.Lines, Line{level, text})
@@ -130,6 +158,7 @@ func (h *Host) trace(module string, ev *hook.Event) *Trace {
 		t.Module = module
 		if ev != nil {
 			asked := *ev
+			asked.Waiter = nil
 			t.Event = &asked
 		}
 	}
@@ -142,19 +171,34 @@ func (in *instance) traced(f *failure, answer func(*Answer)) {
 	if t == nil {
 		return
 	}
+	in.pauseTrace()
+	if answer != nil {
+		answer(&t.Answer)
+	}
+	in.generation.host.endTrace(t, f)
+}
+
+// pauseTrace ends the part of a trace that belongs to one call, and returns the trace; nil if the call is not traced.
+func (in *instance) pauseTrace() *Trace {
+	t := in.tracing
+	if t == nil {
+		return nil
+	}
 	if text := in.takeOutput(); text != "" {
 		in.logOutput(slog.LevelInfo, text)
 	}
 	in.tracing = nil
-	t.Time = time.Duration(now() - in.began)
+	t.Time += time.Duration(now() - in.began)
 	t.Memory = int(in.mem.Size())
-	if answer != nil {
-		answer(&t.Answer)
-	}
+	return t
+}
+
+// endTrace ends a trace; f is nil if nothing has failed.
+func (h *Host) endTrace(t *Trace, f *failure) {
 	if f != nil {
 		t.Kind, t.Err = f.kind.String(), f.err
 	}
-	if tracer := in.generation.host.tracer.Load(); tracer != nil {
+	if tracer := h.tracer.Load(); tracer != nil {
 		(*tracer).End(t)
 	}
 }

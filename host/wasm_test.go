@@ -92,6 +92,8 @@ func handMade(name string) []byte {
 		}
 		m.Custom(abi.ManifestSection, []byte(`{"actions": [{"name": "a", "inputs": {`+strings.Join(inputs, ", ")+`}}]}`))
 		m.Func("on_action", "i32 -> i32", asm.I32(abi.Allow))
+	case "ask": // asks the service "score"; see asking
+		code = asking(m, arg)
 	case "class": // one class of receivers for each locale
 		m.Custom(abi.ManifestSection, []byte(`{"vary": ["locale"]}`))
 	case "once": // one class of all receivers

@@ -59,7 +59,7 @@ const (
 // answer. A nil Middleware allows everything.
 //
 // Its methods are called concurrently, and never while a lock of the engine is held. They
-// must answer within the time limit of their chain. ctx ends when the answer is no longer
+// must answer within the time limit of their chain, in which waits for services outside do not count. ctx ends when the answer is no longer
 // needed; the ctx of a leave that cannot be denied does not end. The methods must not keep
 // their arguments, except a [Profile], which is immutable.
 type Middleware interface {
@@ -125,6 +125,9 @@ type Event struct {
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
 
+	// Waiter is told when the chain waits for a service outside; nil: nothing has to be told.
+	Waiter Waiter
+
 	// After is set at onSayReceive for a held message that is released: Decide skips the entries
 	// up to and including this place. nil: the whole chain runs.
 	After *Place
@@ -132,6 +135,16 @@ type Event struct {
 	// The fields of an action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
+}
+
+// Waiter lets other events run while the chain of an event waits for a service outside.
+type Waiter interface {
+	// BeginWait is called before the wait. A result above 0 refuses the wait: the chain fails,
+	// the result is the RetryAfter of its verdict, and EndWait is not called.
+	BeginWait() (retryAfter time.Duration)
+
+	// EndWait is called after the wait, and returns when the event may go on.
+	EndWait()
 }
 
 // MemberSnapshot identifies the members of a room at one moment, in their order. The room
@@ -173,6 +186,10 @@ type Verdict struct {
 	// RetryAfter is the time after which the request may be repeated. It is set for Failed
 	// only; 0 means unknown.
 	RetryAfter time.Duration
+
+	// Waited is the time for which the chain has waited for services outside. Other events have
+	// run in this time. 0: it has asked none.
+	Waited time.Duration
 
 	// Reply is the answer of an action, a JSON object; nil means {}.
 	Reply json.RawMessage

@@ -39,6 +39,10 @@ const ExportReason = "moot_reason"
 // one, before moot_init and the first hook. The guest draws new random bytes there for state that it seeded earlier.
 const ExportWake = "moot_wake"
 
+// ExportAnswer is the export (frame i32) -> i32 of a module that asks services outside: the
+// host calls it with the answer. Its result is a verdict of the hook that asked. Since minor 1.
+const ExportAnswer = "on_answer"
+
 // ManifestSection is the custom section that may contain the manifest. A module with
 // this section does not need [ExportManifest].
 const ManifestSection = "moot.manifest"
@@ -64,6 +68,12 @@ const (
 	MaxManifest      = 64 << 10              // bytes of a manifest
 	MaxEmits         = 4                     // emit calls in one hook call
 	MaxEffects       = 16                    // other effects of one hook call: properties, rooms, sanctions, removals, amendments, the user
+	MaxAsks          = 16                    // names of asks in a manifest
+	MaxAskName       = 64                    // bytes of the name of an ask
+	MaxAskBody       = 16 << 10              // bytes of the body of an ask
+	MaxAnswer        = 64 << 10              // bytes of the JSON of an answer
+	MaxState         = 4 << 10               // bytes of the state that comes back with the answer
+	MaxAsksPerEvent  = 2                     // asks of one entry for one event
 	MaxUser          = 256                   // bytes of the name of a user
 	MaxMessageID     = 24                    // bytes of the id of a message
 	MaxSanction      = 16 << 10              // bytes of the JSON of a sanction
@@ -136,6 +146,7 @@ const (
 	AllowEnd    = 4 // allow, and call no later module of the chain
 	Drop        = 5
 	Hold        = 6 // on_say_receive only: a moderator decides, with a reason and a time to live in the result slots; since minor 1
+	Ask         = 7 // on_connect, on_join, on_say_receive, on_action and on_answer: the host asks a service and calls on_answer; since minor 1
 )
 
 // Verdict bytes of on_say, one per receiver.
@@ -197,6 +208,7 @@ type Manifest struct {
 	Pure         bool         `json:"pure,omitempty"`         // the same frame always gives the same verdict
 	Capabilities []string     `json:"capabilities,omitempty"` // capabilities that its entry must grant
 	Denials      bool         `json:"denials,omitempty"`      // it is called for events that an earlier entry has denied, and for no others; since minor 1
+	Asks         []string     `json:"asks,omitempty"`         // names of the services that it asks, which its entry must define; since minor 1
 	Actions      []ActionSpec `json:"actions,omitempty"`
 	Config       any          `json:"config,omitempty"` // JSON Schema that the entry's config must fit; see package schema
 }

@@ -31,7 +31,12 @@ const (
 	ResultVariants     = 96 // ptr of an array of variants
 	ResultVariantCount = 100
 	ResultTTL          = 104 // u64, ms; hold: the time until the message expires, 0: the tenant's default; since minor 1
-	HeaderSize         = 112
+	ResultAsk          = 112 // ptr, len; ask: its name; since minor 1
+	ResultAskBody      = 120 // ptr, len of JSON text; ask: the body for the service, length 0: none; since minor 1
+	ResultState        = 128 // ptr, len of any bytes; ask: they come back with the answer; since minor 1
+
+	FrameAnswer = 136 // on_answer: offset of the answer's blob; 0 at hooks. 4 reserved bytes follow; since minor 1
+	HeaderSize  = 144
 )
 
 // Layout of a variant of on_say. Variants are in the guest's memory.
@@ -53,8 +58,8 @@ const (
 	BlobSize   = 0
 	BlobKind   = 4
 	BlobFields = 6
-	BlobA      = 8  // event: sentAt; connection: connectedAt; ms since 1970
-	BlobB      = 16 // event: sequence; connection: joinedAt of this room, 0 outside one
+	BlobA      = 8  // event: sentAt; connection: connectedAt; ms since 1970; answer: its status
+	BlobB      = 16 // event: sequence; connection: joinedAt of this room, 0 outside one; answer: number of the ask, from 1
 	BlobTable  = 24
 )
 
@@ -62,6 +67,7 @@ const (
 const (
 	BlobEvent      = 1
 	BlobConnection = 2
+	BlobAnswer     = 3 // since minor 1
 )
 
 // Field is the number of a field of a blob.
@@ -80,6 +86,14 @@ const (
 	EventMessageID // onSayReceive, say: the id of the message; absent in an ephemeral room; since minor 1
 	EventEdits     // onSayReceive, say: the id of the message of which this is a new text; absent: it is a new message; since minor 1
 	EventFieldCount
+)
+
+// Fields of an answer.
+const (
+	AnswerName  Field = iota // of the ask
+	AnswerBody               // JSON text; absent: the answer has none
+	AnswerState              // the bytes of [ResultState]; absent: none
+	AnswerFieldCount
 )
 
 // Fields of a connection.
@@ -196,6 +210,12 @@ func SpanAt(frame []byte, slot int) Span {
 // out of bounds, longer than limit, or not valid UTF-8. The slice aliases memory: copy
 // it before the next call of the guest. A span of length 0 is always valid.
 func (s Span) In(memory []byte, limit int) (b []byte, ok bool) {
+	b, ok = s.Bytes(memory, limit)
+	return b, ok && utf8.Valid(b)
+}
+
+// Bytes is like [Span.In], for bytes that need not be UTF-8.
+func (s Span) Bytes(memory []byte, limit int) (b []byte, ok bool) {
 	if s.Len == 0 {
 		return nil, true
 	}
@@ -203,6 +223,5 @@ func (s Span) In(memory []byte, limit int) (b []byte, ok bool) {
 	if end > uint64(len(memory)) || uint64(s.Len) > uint64(limit) {
 		return nil, false
 	}
-	b = memory[s.Ptr:end]
-	return b, utf8.Valid(b)
+	return memory[s.Ptr:end], true
 }

@@ -14,6 +14,7 @@ const (
 	Deny    = "deny"
 	Drop    = "drop"
 	Hold    = "hold"
+	Asked   = "ask" // of a shadow that may not ask: it would ask a service outside
 	Error   = "error"
 	Opened  = "opened" // the breaker of the entry opened: the module is not called
 	Closed  = "closed" // the breaker closed again
@@ -27,10 +28,11 @@ type Decision struct {
 	Room      string          `json:"room,omitempty"`
 	Hook      string          `json:"hook"`
 	Module    string          `json:"module" doc:"module@sha256#revision"`
-	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop, hold or error; opened and closed where the breaker of the entry opened or closed."`
+	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop, hold or error; ask of a shadow that would ask a service outside and may not; opened and closed where the breaker of the entry opened or closed."`
 	Reason    string          `json:"reason,omitempty" doc:"The reason that the module gave, or the kind of the error."`
 	Code      uint32          `json:"code,omitempty" doc:"The code that the module gave for a deny, which the client receives."`
 	Effects   []string        `json:"effects,omitempty" doc:"The sanctions and removals that the module requested, such as mute user:ann in * for 10m0s."`
+	Asks      []Ask           `json:"asks,omitempty" doc:"The services outside that the module has asked before the verdict, in order."`
 	Error     string          `json:"error,omitempty" doc:"What failed, as in the log; for a script its file, line and column. About 512 bytes at most."`
 	Took      millis.Duration `json:"took" format:"duration-ms" doc:"The time of the call; for closed, the time that the breaker was open."`
 	Refused   int             `json:"refused,omitempty" doc:"For opened and closed: the calls that the breaker has refused by now. They are not listed."`
@@ -42,6 +44,15 @@ type Decision struct {
 	User      string          `json:"user,omitempty" doc:"The user of the connection of the event, where decisions.text is true; missing: it has none."`
 }
 
+// Ask is a question to a service outside.
+type Ask struct {
+	Name   string          `json:"name" doc:"As in the module's manifest and under asks of its entry."`
+	Took   millis.Duration `json:"took" format:"duration-ms"`
+	Status int             `json:"status,omitempty" doc:"The HTTP status of the answer."`
+	Error  string          `json:"error,omitempty" doc:"timeout, unreachable, open, status or badAnswer: the ask's onError decided; busy: the event was refused."`
+	Cached bool            `json:"cached,omitempty" doc:"No request was sent: the answer is that to an equal question."`
+}
+
 // DecisionFilter selects decisions. A zero field selects all.
 type DecisionFilter struct {
 	Tenant  string      `json:"tenant,omitempty"`
@@ -49,7 +60,7 @@ type DecisionFilter struct {
 	User    string      `json:"user,omitempty" query:"user" maxLength:"256" doc:"Only decisions about events of this user. Those recorded while decisions.text was false have no user."`
 	Hook    string      `json:"hook,omitempty" query:"hook" enum:"connect,join,onSayReceive,say,leave,disconnect,action"`
 	Module  string      `json:"module,omitempty" query:"module" maxLength:"63" doc:"The name of a module."`
-	Verdict string      `json:"verdict,omitempty" query:"verdict" enum:"allow,rewrite,deny,drop,hold,error,opened,closed"`
+	Verdict string      `json:"verdict,omitempty" query:"verdict" enum:"allow,rewrite,deny,drop,hold,ask,error,opened,closed"`
 	Shadow  bool        `json:"shadow,omitempty" query:"shadow" doc:"Only decisions of modules in shadow mode."`
 	Since   millis.Time `json:"since,omitempty" query:"since" minimum:"0" format:"unix-ms" doc:"Only decisions after this time."`
 	Before  millis.Time `json:"before,omitempty" query:"before" minimum:"0" format:"unix-ms" doc:"Only decisions before this time."`

@@ -12,7 +12,7 @@ import (
 
 // Answer is the answer of a module to an event. Fields without a value are omitted.
 type Answer struct {
-	Verdict string  `json:"verdict" yaml:"verdict"` // allow, allowEnd, deny, drop, rewrite, hold, perReceiver, failed
+	Verdict string  `json:"verdict" yaml:"verdict"` // allow, allowEnd, deny, drop, rewrite, hold, ask (of a shadow that may not ask), perReceiver, failed
 	Reason  string  `json:"reason,omitempty" yaml:"reason,omitempty"`
 	Code    uint32  `json:"code,omitempty" yaml:"code,omitempty"`
 	TTL     int64   `json:"ttl,omitempty" yaml:"ttl,omitempty"`         // of a hold, in ms; 0: the tenant's default
@@ -40,6 +40,9 @@ type Answer struct {
 	Closed     []Removal       `json:"closed,omitempty" yaml:"closed,omitempty"`   // connections
 	Retracted  []Amendment     `json:"retracted,omitempty" yaml:"retracted,omitempty"`
 	Edited     []Amendment     `json:"edited,omitempty" yaml:"edited,omitempty"`
+
+	// Asks are the questions to services outside before the verdict, with their answers.
+	Asks []Asked `json:"asks,omitempty" yaml:"asks,omitempty"`
 
 	// Failure is the reason why there is no verdict. Kind is the kind of the failure.
 	Kind    string `json:"kind,omitempty" yaml:"kind,omitempty"`
@@ -92,13 +95,16 @@ type Cost struct {
 }
 
 var verdicts = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
-	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop", abi.Hold: "hold"}
+	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop", abi.Hold: "hold", abi.Ask: "ask"}
 
 // AnswerOf returns the answer in a trace. If the module denied, dropped or held, it has only the effects that apply then.
 func AnswerOf(t *host.Trace) Answer {
 	var a Answer
 	for _, line := range t.Lines {
 		a.Log = append(a.Log, line.Level+" "+line.Text)
+	}
+	for i := range t.Asks {
+		a.Asks = append(a.Asks, askedOf(&t.Asks[i]))
 	}
 	if t.Err != nil {
 		a.Verdict, a.Kind, a.Failure = "failed", t.Kind, t.Err.Error()

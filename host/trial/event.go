@@ -29,6 +29,9 @@ type Event struct {
 	Caused     bool         `json:"caused,omitempty" yaml:"caused"`         // by an effect of a module
 	Connection *Connection  `json:"connection,omitempty" yaml:"connection"` // null: an event of the system, or a say
 	Receivers  []Connection `json:"receivers,omitempty" yaml:"receivers"`   // of say
+
+	// Answers are the answers of services outside, by the names of the asks. A question without one fails.
+	Answers map[string]Reply `json:"answers,omitempty" yaml:"answers"`
 }
 
 // Connection is a client's connection.

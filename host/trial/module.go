@@ -64,6 +64,7 @@ type Module struct {
 	offset  time.Duration
 	asking  *hook.Event
 	replay  *replay
+	answers map[string]Reply
 	traces  []*host.Trace
 	problem string // last line of the log
 }
@@ -100,11 +101,15 @@ func (m *Module) load(ctx context.Context) (err error) {
 			return fmt.Errorf("kv: %s: %w", key, err)
 		}
 	}
+	asks := make(map[string]host.Ask)
+	for _, name := range m.Inspection.Manifest.Asks {
+		asks[name] = host.Ask{Service: service{m, name}}
+	}
 	m.host.Trace(m)
 	r, err := m.host.Load(ctx, host.Rules{
 		Modules: []host.Module{m.module()},
 		Tenants: []host.Tenant{{Name: m.cfg.Tenant, CPU: 1, Chain: []host.Entry{{
-			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory, Isolation: m.cfg.Isolation,
+			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory, Isolation: m.cfg.Isolation, Asks: asks,
 			Breaker: host.Breaker{Minimum: math.MaxInt}, // it never opens
 		}}}},
 	})
@@ -175,8 +180,8 @@ func (m *Module) ask(ctx context.Context, e *Event, r *replay) (Answer, Cost, er
 	if ev.Hook == hook.Action && !m.hasAction(ev.Action) {
 		return Answer{}, Cost{}, fmt.Errorf("the module has no action %q", ev.Action)
 	}
-	m.expect(ev, r)
-	defer m.expect(nil, nil)
+	m.expect(ev, r, e.Answers)
+	defer m.expect(nil, nil, nil)
 	if ev.Hook == hook.Say {
 		answer, cost := m.deliver(ctx, ev, e.members())
 		return answer, cost, nil
@@ -229,16 +234,16 @@ func costOf(traces []*host.Trace) (c Cost) {
 		c.Time += t.Time
 		c.Fuel += t.Fuel
 		c.Memory = t.Memory
-		c.Calls++
+		c.Calls += 1 + t.Answered()
 	}
 	return c
 }
 
-// expect sets the event and the replay for the traces that follow; nil ends that.
-func (m *Module) expect(ev *hook.Event, r *replay) {
+// expect sets the event, the replay and the answers of services for the traces that follow; nil ends that.
+func (m *Module) expect(ev *hook.Event, r *replay, answers map[string]Reply) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.asking, m.replay = ev, r
+	m.asking, m.replay, m.answers = ev, r, answers
 	if ev != nil {
 		m.traces = nil
 	}

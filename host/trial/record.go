@@ -63,6 +63,7 @@ func redactedAnswer(a Answer) Answer {
 	for i := range a.Emits {
 		a.Emits[i].Message, a.Emits[i].JSON = redactedText(a.Emits[i].Message), redactedJSON(a.Emits[i].JSON)
 	}
+	a.Asks = redactedAsks(a.Asks)
 	a.Sanctions, a.Pardons = redactedSanctions(a.Sanctions), redactedSanctions(a.Pardons)
 	a.Removed, a.Closed = redactedRemovals(a.Removed), redactedRemovals(a.Closed)
 	a.Edited = slices.Clone(a.Edited)
@@ -73,6 +74,14 @@ func redactedAnswer(a Answer) Answer {
 		a.Receivers[i] = redactedAnswer(a.Receivers[i])
 	}
 	return a
+}
+
+func redactedAsks(list []Asked) []Asked {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Body, list[i].JSON = redactedJSON(list[i].Body), redactedJSON(list[i].JSON)
+	}
+	return list
 }
 
 // redactedSanctions hides addresses and texts; users stay, as in connections.

@@ -1,9 +1,11 @@
 package trial
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/mootchat/moot/host"
@@ -14,7 +16,8 @@ import (
 // the same event always gets the same answer.
 type replay struct {
 	calls   map[question][]host.HostCall
-	clock   int64 // ms since 1970
+	asks    []Asked // whose answers were not used yet
+	clock   int64   // ms since 1970
 	random  *rand.ChaCha8
 	live    bool // it replaces only the clock
 	missing []string
@@ -84,11 +87,27 @@ func (r *replay) fallback(c host.HostCall, size int) host.HostCall {
 	return c
 }
 
-// Replay calls the module with an event of a recording. The clock, random numbers, storage and rooms return the
-// recorded results. missing lists the host functions, with their keys, that the module called and the recording does
-// not have; these calls get fixed results.
-func (m *Module) Replay(ctx context.Context, e *Event, calls []host.HostCall) (a Answer, missing []string, err error) {
+// reply returns the recorded answer to a question: that to the same question or, if there is none, the first one of the same ask.
+func (r *replay) reply(name string, body []byte) (Reply, bool) {
+	i := slices.IndexFunc(r.asks, func(a Asked) bool { return a.Ask == name && bytes.Equal(a.Body, body) })
+	if i < 0 {
+		i = slices.IndexFunc(r.asks, func(a Asked) bool { return a.Ask == name })
+	}
+	if i < 0 {
+		r.missing = append(r.missing, "ask "+name)
+		return Reply{}, false
+	}
+	reply := r.asks[i].Reply
+	r.asks = slices.Delete(slices.Clone(r.asks), i, i+1)
+	return reply, true
+}
+
+// Replay calls the module with an event of a recording. The clock, random numbers, storage, rooms and services outside
+// return the recorded results; asks are those of the recorded answer. missing lists the host functions, with their keys, and the
+// asks that the module called and the recording does not have; these calls get fixed results, and these asks fail.
+func (m *Module) Replay(ctx context.Context, e *Event, calls []host.HostCall, asks []Asked) (a Answer, missing []string, err error) {
 	r := newReplay(calls, e.SentAt)
+	r.asks = asks
 	if r.clock == 0 {
 		r.clock = m.start()
 	}

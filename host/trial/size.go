@@ -15,6 +15,9 @@ func sizeOf(t *host.Trace) int {
 	for i := range t.Calls {
 		n += each + escaped(t.Calls[i].Key) + len(t.Calls[i].Bytes)*4/3
 	}
+	for i := range t.Asks {
+		n += each + escaped(t.Asks[i].Body) + escaped(t.Asks[i].Answer)
+	}
 	for i := range t.Lines {
 		n += escaped(t.Lines[i].Text)
 	}

@@ -127,17 +127,17 @@ func TestReplayGivesRecordedAnswer(t *testing.T) {
 	}
 	for range 2 {
 		m := load(t, trial.Config{Wasm: stamping(0), Fresh: true, Tenant: "acme"})
-		a, missing, err := m.Replay(t.Context(), &e.Event, e.Calls)
+		a, missing, err := m.Replay(t.Context(), &e.Event, e.Calls, nil)
 		if err != nil || len(missing) > 0 || !a.Same(&e.Answer) {
 			t.Errorf("%v %v: replayed %+v, was %+v", err, missing, a, e.Answer)
 		}
 	}
 	m := load(t, trial.Config{Wasm: stamping(1), Fresh: true, Tenant: "acme"})
-	if a, _, err := m.Replay(t.Context(), &e.Event, e.Calls); err != nil || a.Same(&e.Answer) {
+	if a, _, err := m.Replay(t.Context(), &e.Event, e.Calls, nil); err != nil || a.Same(&e.Answer) {
 		t.Errorf("another module: %v %+v", err, a)
 	}
-	a, missing, err := m.Replay(t.Context(), &e.Event, nil)
-	b, _, _ := m.Replay(t.Context(), &e.Event, nil)
+	a, missing, err := m.Replay(t.Context(), &e.Event, nil, nil)
+	b, _, _ := m.Replay(t.Context(), &e.Event, nil, nil)
 	if err != nil || len(missing) != 1 || missing[0] != "kv_get k" || !a.Same(&b) {
 		t.Errorf("without a recording: %v %v %+v %+v", err, missing, a, b)
 	}

@@ -127,7 +127,7 @@ func TestIsolationOfReplays(t *testing.T) {
 			if err != nil || a.Message == nil || *a.Message != "1" {
 				t.Errorf("%s: %v %+v", name, err, a)
 			}
-			if a, _, err = m.Replay(t.Context(), e, nil); err != nil || a.Message == nil || *a.Message != "1" {
+			if a, _, err = m.Replay(t.Context(), e, nil, nil); err != nil || a.Message == nil || *a.Message != "1" {
 				t.Errorf("%s: replayed: %v %+v", name, err, a)
 			}
 		}

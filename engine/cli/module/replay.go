@@ -191,13 +191,13 @@ func readEvents(file, as, name string) ([]trial.Recorded, error) {
 
 // replayed returns the difference of the answers to one event; nil: they are equal.
 func replayed(ctx context.Context, e *trial.Recorded, asked, against *trial.Module) (*difference, error) {
-	now, missing, err := asked.Replay(ctx, &e.Event, e.Calls)
+	now, missing, err := asked.Replay(ctx, &e.Event, e.Calls, e.Answer.Asks)
 	if err != nil {
 		return nil, err
 	}
 	was := e.Answer
 	if against != nil {
-		if was, _, err = against.Replay(ctx, &e.Event, e.Calls); err != nil {
+		if was, _, err = against.Replay(ctx, &e.Event, e.Calls, e.Answer.Asks); err != nil {
 			return nil, err
 		}
 	}

@@ -15,7 +15,7 @@ var hooks = [...]string{"", "connect", "join", "onSayReceive", "say", "leave", "
 var le = binary.LittleEndian
 
 const (
-	headerSize = 112
+	headerSize = 144
 	minor      = 1
 	tableStart = 24
 
