@@ -71,6 +71,7 @@ type Config struct {
 	Moderation moderation.Store // nil: there are no sanctions
 	Review     review.Store     // nil: a message that a rule holds is denied, and reports are refused
 	Events     events.Taker     // nil: sinks receive no events
+	Rings      []fanout.Ring    // of the writers, at most one for each processor; the engine closes them at the end of Run. nil: each write is a system call
 
 	// Grace is the time for which a lost connection may be resumed. 0 disables sessions.
 	Grace time.Duration
@@ -93,6 +94,7 @@ type Engine struct {
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    *fanout.Writers
+	rings      int // of writers
 	parkedBans parkedBans
 	enforcing  sync.WaitGroup // goroutines that enforce sanctions
 	stats      stats
@@ -143,7 +145,7 @@ func New(cfg Config) (*Engine, error) {
 		name = "moot"
 	}
 	e.welcome = wire.NewFrame(0, func(dst []byte) []byte { return wire.AppendWelcome(dst, "Welcome to the "+name+" api") })
-	e.writers = fanout.NewWriters(runtime.GOMAXPROCS(0))
+	e.writers, e.rings = fanout.NewWriters(runtime.GOMAXPROCS(0), cfg.Rings...), len(cfg.Rings)
 	s := Settings{Tenants: cfg.Tenants, Limits: cfg.Limits}
 	if err := s.check(&e.cluster); err != nil {
 		return nil, err

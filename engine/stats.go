@@ -53,6 +53,7 @@ type Stats struct {
 	Connections    int    // open now
 	Messages       uint64 // published by this node
 	Deliveries     uint64 // messages that were added to a member's outbox
+	Rings          int    // writers that write with io_uring; 0: each write is a system call
 	EmitsDropped   uint64 // effects that were dropped: a queue was full, an effect caused them, or the target does not exist
 	RoomBusy       uint64 // messages that were refused because a queue was full
 	SlowReaders    uint64 // connections closed as slow readers (3008)
@@ -99,7 +100,7 @@ func (e *Engine) Stats() Stats {
 		common = e.cluster.Status.Counters()
 	}
 	return Stats{
-		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
+		Connections: e.Open(), Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), Rings: e.rings, EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), OutboxMemory: waiting, IncomingMemory: e.writers.Incoming(), OutboxClosed: closed, Refused: s.refused.Load(), RateLimited: s.limited.Load(),
 		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), Removals: s.removals.Load(), SetByPeople: s.setByPeople.Load(), SetByModules: s.setByModules.Load(), Held: s.held.snapshot(), Reports: s.reports.snapshot(),
 		Retractions: s.retractions.snapshot(), Edits: s.edits.snapshot(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),

@@ -25,6 +25,7 @@ type Node struct {
 	Connections int         `json:"connections"`
 	Messages    uint64      `json:"messages" doc:"Messages published since the start."`
 	Deliveries  uint64      `json:"deliveries" doc:"Messages put into the outbox of a member since the start."`
+	Writing     string      `json:"writing,omitempty" enum:"write,io_uring" doc:"How the node writes to its clients: with a system call for each, or to up to 64 with one. See http.writing."`
 	LastReload  *Reload     `json:"lastReload,omitempty"`
 
 	Faults        []TenantFault `json:"faults,omitempty" doc:"The first 100 tenants that are not configured correctly."`
@@ -77,7 +78,10 @@ func (s *Server) status(ctx context.Context) Node {
 	n := Node{
 		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: millis.TimeOf(s.started.Truncate(time.Millisecond)),
 		Ready: ready.Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
-		Tenants: s.cfg.Engine.TenantCount(), Failing: ready.failing(),
+		Tenants: s.cfg.Engine.TenantCount(), Failing: ready.failing(), Writing: "write",
+	}
+	if stats.Rings > 0 {
+		n.Writing = "io_uring"
 	}
 	if s.cfg.Certificates != nil {
 		all := s.cfg.Certificates()

@@ -254,7 +254,7 @@ func queued(q api.Queue) string {
 
 // nodes prints the nodes, the differences of their versions and revisions, and their last reloads.
 func (s *status) nodes(w io.Writer) {
-	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tTENANTS\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
+	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tTENANTS\tCONNECTIONS\tMESSAGES\tDELIVERIES\tWRITING\tVERSION")
 	for _, n := range s.Nodes {
 		if n.Error != "" {
 			fmt.Fprintf(w, "%s\tlost: %s\n", n.Name, n.Error)
@@ -265,7 +265,7 @@ func (s *status) nodes(w io.Writer) {
 			state = "not ready"
 		}
 		up := time.Since(n.StartedAt.Time()).Round(time.Second)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Tenants, n.Connections, n.Messages, n.Deliveries, n.Version)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", n.Name, state, up, short(n.Revision), n.Tenants, n.Connections, n.Messages, n.Deliveries, n.Writing, n.Version)
 	}
 	fmt.Fprintln(w)
 	if err := api.DifferencesOf(s.Nodes).Err(); err != nil {

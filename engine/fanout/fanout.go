@@ -27,12 +27,16 @@ type Writers struct {
 	memory  memory
 }
 
-// NewWriters returns n writers. Call Run to start them.
-func NewWriters(n int) *Writers {
+// NewWriters returns n writers. Call Run to start them. Each of the first writers uses one of the rings, and closes it when it ends;
+// the others write to each socket with a system call of its own.
+func NewWriters(n int, rings ...Ring) *Writers {
 	ws := &Writers{}
 	for i := range n {
 		w := newWriter(i)
 		w.polling = &ws.polling
+		if i < len(rings) {
+			w.ring = rings[i]
+		}
 		ws.list = append(ws.list, w)
 	}
 	return ws
@@ -81,6 +85,9 @@ type OutboxConfig struct {
 func (ws *Writers) Open(o *Outbox, cfg OutboxConfig) {
 	w := ws.list[ws.opened.Add(1)%uint64(len(ws.list))]
 	o.sink, o.slow, o.limit, o.timeout = cfg.Sink, cfg.Slow, cfg.Bytes, cfg.WriteTimeout
+	if w.ring != nil {
+		o.socket, _ = cfg.Sink.(Socket)
+	}
 	o.queue, o.account = w.queueOf(cfg.Tenant), ws.memory.accountOf(cfg.Tenant)
 	if len(cfg.First) > 0 {
 		o.waiting, o.bytes = append(make([]parcel, 0, 2), parcel{b: cfg.First}), len(cfg.First)

@@ -38,6 +38,7 @@ const (
 // outbox is behind: its own goroutine then waits and writes until the reader has caught up.
 type Outbox struct {
 	sink    Sink
+	socket  Socket       // of sink, for the writer's ring; nil: the ring is not used
 	queue   *tenantQueue // of its tenant, at its writer
 	account *account
 	slow    func() // called once, from any goroutine, when the reader is given up
@@ -240,30 +241,25 @@ func (o *Outbox) End(b []byte) {
 	}
 }
 
-// put writes the frame after all waiting frames. Only the writer calls it. scratch is the
-// writer's buffer; put returns it, possibly grown.
-func (o *Outbox) put(f *wire.Frame, scratch []byte) []byte {
+// put writes the frame after all waiting frames, at the latest with the other writes of b. Only the writer calls it.
+func (o *Outbox) put(f *wire.Frame, b *burst) {
 	p := parcel{o.sink.Bytes(f), f}
 	o.mu.Lock()
 	if o.behind {
 		next := o.admit(p)
 		o.mu.Unlock()
 		o.follow(next)
-		return scratch
+		return
 	}
 	if o.ending {
 		o.mu.Unlock()
-		return scratch
+		return
 	}
-	if len(o.waiting) == 0 {
-		o.mu.Unlock()
-		o.spillOver(o.write(p))
-		return scratch
+	if len(o.waiting) > 0 {
+		p = b.take(o, p.b)
 	}
-	scratch = append(o.take(scratch[:0]), p.b...)
 	o.mu.Unlock()
-	o.spillOver(o.write(parcel{b: scratch}))
-	return scratch
+	b.write(o, p)
 }
 
 // append adds the frame after all waiting frames. Only the writer calls it; it then calls
@@ -276,28 +272,26 @@ func (o *Outbox) append(f *wire.Frame) {
 	o.follow(next)
 }
 
-// flush writes all waiting frames. Only the writer calls it.
-func (o *Outbox) flush(scratch []byte) []byte {
+// flush writes all waiting frames, at the latest with the other writes of b. Only the writer calls it.
+func (o *Outbox) flush(b *burst) {
 	o.mu.Lock()
 	o.queued = false
 	if o.behind || o.finished {
 		o.mu.Unlock()
-		return scratch
+		return
 	}
-	switch len(o.waiting) {
-	case 0:
+	if len(o.waiting) == 0 {
 		o.settle()
-	case 1:
-		p := o.waiting[0]
-		o.forget()
-		o.mu.Unlock()
-		o.spillOver(o.write(p))
-	default:
-		scratch = o.take(scratch[:0])
-		o.mu.Unlock()
-		o.spillOver(o.write(parcel{b: scratch}))
+		return
 	}
-	return scratch
+	p := o.waiting[0]
+	if len(o.waiting) == 1 {
+		o.forget()
+	} else {
+		p = b.take(o, nil)
+	}
+	o.mu.Unlock()
+	b.write(o, p)
 }
 
 // take appends all waiting frames to dst and removes them from the outbox.
@@ -335,6 +329,11 @@ func (o *Outbox) settle() {
 // p is not a frame, the rest is a copy.
 func (o *Outbox) write(p parcel) (rest parcel) {
 	n, err := o.sink.TryWrite(p.b)
+	return o.wrote(p, n, err)
+}
+
+// wrote is write after the socket has accepted n bytes of p, or refused them with err.
+func (o *Outbox) wrote(p parcel, n int, err error) (rest parcel) {
 	o.mu.Lock()
 	switch {
 	case err != nil:

@@ -29,10 +29,18 @@ func newDesk(t *testing.T) *desk {
 	return &desk{t, w, w.queueOf("default")}
 }
 
-// atDesk runs a test with a running writer, which must write everything and end.
+// atDesk runs a test with a running writer, which must write everything and end: once without a ring and once with one.
 func atDesk(t *testing.T, test func(d *desk)) {
+	t.Run("write", func(t *testing.T) { atDeskWith(t, nil, test) })
+	t.Run("ring", func(t *testing.T) { atDeskWith(t, &fanouttest.Ring{}, test) })
+}
+
+func atDeskWith(t *testing.T, ring *fanouttest.Ring, test func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
+		if ring != nil {
+			d.w.ring = ring
+		}
 		ended := make(chan struct{})
 		go func() { d.w.run(); close(ended) }()
 		defer func() { d.w.close(); <-ended }()
@@ -50,6 +58,10 @@ type box struct {
 func (d *desk) box() *box {
 	b := &box{sink: fanouttest.NewSink(wire.Socket)}
 	b.Outbox = &Outbox{sink: b.sink, queue: d.q, account: new(memory).accountOf(d.q.tenant), limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
+	if ring, ok := d.w.ring.(*fanouttest.Ring); ok {
+		ring.Add(b.sink)
+		b.socket = b.sink
+	}
 	return b
 }
 

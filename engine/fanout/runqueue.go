@@ -137,19 +137,20 @@ func (t *turn) take(q *tenantQueue) {
 }
 
 // write sends the messages of the turn.
-func (t *turn) write(scratch []byte) []byte {
+func (t *turn) write(b *burst) {
 	if t.s != nil {
-		scratch = t.s.write(scratch)
+		t.s.write(b)
+		b.flush() // t.outboxes may contain members of the room
 	}
 	for i, o := range t.outboxes {
-		scratch = o.flush(scratch)
+		o.flush(b)
 		t.outboxes[i] = nil
 	}
+	b.flush()
 	for i, e := range t.endings {
 		e.o.End(e.farewell)
 		t.endings[i] = ending{}
 	}
-	return scratch
 }
 
 // end schedules the next turns of the room and of the tenant if they have more work. more

@@ -27,6 +27,7 @@ type writer struct {
 	index   int            // in Writers.list
 	spills  sync.WaitGroup // the goroutines of outboxes that are behind
 	polling *polling       // called between two slices; nil: not called
+	ring    Ring           // nil: each write is a system call
 
 	mu     sync.Mutex
 	wake   sync.Cond
@@ -208,20 +209,18 @@ func (w *writer) letGo(of *tenantQueue) {
 
 // run writes until close is called and no work is left.
 func (w *writer) run() {
-	var (
-		t       turn
-		scratch []byte
-	)
+	var t turn
+	b := burst{ring: w.ring}
 	for w.next(&t) {
-		scratch = t.write(scratch)
+		t.write(&b)
 		if t.end() {
 			w.polling.do()
 		}
-		if cap(scratch) > 4*batchBytes {
-			scratch = nil
-		}
 	}
 	w.spills.Wait()
+	if w.ring != nil {
+		w.ring.Close()
+	}
 }
 
 // next waits for the next turn. It returns false when the writer is closed and has no work
@@ -277,7 +276,7 @@ func sameMembers(a, b []*Receiver) bool {
 }
 
 // write sends the batch to the next slice of its members.
-func (s *backlog) write(scratch []byte) []byte {
+func (s *backlog) write(b *burst) {
 	to := s.batch[0].to
 	end := min(s.next+slice, len(to))
 	if s.next == 0 {
@@ -286,11 +285,11 @@ func (s *backlog) write(scratch []byte) []byte {
 	for i := s.next; i < end; i++ {
 		o := to[i].Outbox
 		if to[i].Gate.state.Load() != open {
-			scratch = s.writeApart(to[i], i, scratch)
+			s.writeApart(to[i], i, b)
 			continue
 		}
 		if s.joint != nil {
-			scratch = o.put(s.joint, scratch)
+			o.put(s.joint, b)
 			continue
 		}
 		for k := range s.batch {
@@ -298,7 +297,7 @@ func (s *backlog) write(scratch []byte) []byte {
 				o.append(f)
 			}
 		}
-		scratch = o.flush(scratch)
+		o.flush(b)
 	}
 	s.next = end
 	if end == len(to) {
@@ -309,20 +308,19 @@ func (s *backlog) write(scratch []byte) []byte {
 		}
 		clear(s.batch)
 	}
-	return scratch
 }
 
 // writeApart sends the batch to member i, whose gate is not open.
-func (s *backlog) writeApart(r *Receiver, i int, scratch []byte) []byte {
+func (s *backlog) writeApart(r *Receiver, i int, b *burst) {
 	if r.Gate.state.Load() == closed {
-		return scratch
+		return
 	}
 	for k := range s.batch {
 		if f := s.batch[k].frameFor(i); f != nil && r.takes(f, s.batch[k].At) {
 			r.Outbox.append(f)
 		}
 	}
-	return r.Outbox.flush(scratch)
+	r.Outbox.flush(b)
 }
 
 // commonFrame returns one frame for all members; nil if members get different frames.

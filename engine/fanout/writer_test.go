@@ -212,17 +212,15 @@ type order struct {
 	log []string
 }
 
-type loggedSink struct {
-	*fanouttest.Sink
-	name  string
-	order *order
-}
-
-func (l loggedSink) TryWrite(p []byte) (int, error) {
-	l.order.mu.Lock()
-	l.order.log = append(l.order.log, l.name)
-	l.order.mu.Unlock()
-	return l.Sink.TryWrite(p)
+// watch records the writes to the sinks of h.
+func (o *order) watch(h *hall, name string) {
+	for _, b := range h.boxes {
+		b.sink.OnWrite(func([]byte) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.log = append(o.log, name)
+		})
+	}
 }
 
 func TestLargeRoomDoesNotHoldUpASmallOne(t *testing.T) {
@@ -230,9 +228,7 @@ func TestLargeRoomDoesNotHoldUpASmallOne(t *testing.T) {
 		var o order
 		large, small := d.hall(20_000), d.hall(2)
 		for name, h := range map[string]*hall{"large": large, "small": small} {
-			for _, b := range h.boxes {
-				b.Outbox.sink = loggedSink{b.sink, name, &o}
-			}
+			o.watch(h, name)
 		}
 		release := d.hold()
 		large.post("to many")
@@ -298,9 +294,7 @@ func (d *desk) served(post func(), halls map[string]*hall) string {
 	d.Helper()
 	var o order
 	for name, h := range halls {
-		for _, b := range h.boxes {
-			b.Outbox.sink = loggedSink{b.sink, name, &o}
-		}
+		o.watch(h, name)
 	}
 	release := d.hold()
 	post()

@@ -176,11 +176,14 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
 		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Moderation: b.sanctions, Review: b.review, Events: n.events, Grace: cfg.Sessions.Grace}
+	if ec.Rings, err = openRings(cfg.HTTP.Writing, log); err != nil {
+		return errors.Join(err, closeRules())
+	}
 	if n.traces != nil {
 		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
 	}
 	if n.engine, err = engine.New(ec); err != nil {
-		return errors.Join(err, closeRules())
+		return errors.Join(err, closeRings(ec.Rings), closeRules())
 	}
 	n.reloader.engine, n.reloader.redactor = n.engine, n.redactor
 	n.api = n.newAPI(cmp.Or(b.operators, rules.Store()))

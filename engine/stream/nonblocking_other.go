@@ -8,4 +8,5 @@ import "net"
 type nonblocking struct{}
 
 func (d *nonblocking) open(*net.TCPConn)            {}
+func (d *nonblocking) descriptor() (int32, bool)    { return 0, false }
 func (d *nonblocking) tryWrite([]byte) (int, error) { return 0, nil }

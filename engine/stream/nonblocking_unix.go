@@ -11,6 +11,7 @@ import (
 // writes nothing.
 type nonblocking struct {
 	raw  syscall.RawConn
+	fd   int32
 	step func(fd uintptr) bool // made once, so that a write allocates nothing
 	p    []byte
 	n    int
@@ -22,6 +23,9 @@ func (d *nonblocking) open(c *net.TCPConn) {
 	if err != nil {
 		return // Write returns the error
 	}
+	if raw.Control(func(fd uintptr) { d.fd = int32(fd) }) != nil {
+		return
+	}
 	d.raw = raw
 	d.step = func(fd uintptr) bool {
 		for {
@@ -32,6 +36,9 @@ func (d *nonblocking) open(c *net.TCPConn) {
 		}
 	}
 }
+
+// descriptor returns the descriptor of the socket. ok is false if tryWrite writes nothing.
+func (d *nonblocking) descriptor() (fd int32, ok bool) { return d.fd, d.raw != nil }
 
 func (d *nonblocking) tryWrite(p []byte) (int, error) {
 	if d.raw == nil || len(p) == 0 {

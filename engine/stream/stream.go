@@ -6,6 +6,7 @@ package stream
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,7 @@ type Stream struct {
 	net.Conn          // TCP or TLS
 	socket   net.Conn // the socket under TLS; without TLS the same as Conn
 	out      nonblocking
+	held     sync.RWMutex // read-locked from Hold to Free; locked before the descriptor is closed
 	waiter   waiter
 	ahead    []byte // bytes that were read before Read asked for them
 	active   atomic.Bool
@@ -99,6 +101,18 @@ func (s *Stream) Active() bool { return s.active.Swap(false) }
 // systems without such a write, it writes nothing.
 func (s *Stream) TryWrite(p []byte) (int, error) { return s.out.tryWrite(p) }
 
+// Hold returns the descriptor of the socket for a write that does not wait, such as [Ring.Send]. It stays valid until Free, which the
+// caller calls soon. ok is false with TLS, on systems without such a write, and if End releases the socket; there is no Free then.
+func (s *Stream) Hold() (fd int32, ok bool) {
+	if fd, ok = s.out.descriptor(); ok {
+		ok = s.held.TryRLock()
+	}
+	return fd, ok
+}
+
+// Free ends the use of the descriptor that Hold has returned.
+func (s *Stream) Free() { s.held.RUnlock() }
+
 // Close ends the writing; call it after the last write. It sends the end of the stream
 // to the client, makes Read return, and wakes a stream that waits until it is readable.
 // It does not wait. End releases the socket.
@@ -134,6 +148,7 @@ func (s *Stream) End() {
 		}
 	}
 	s.waiter.forget() // before its file descriptor can be reused
+	s.held.Lock()     // for good
 	s.Conn.Close()
 }
 

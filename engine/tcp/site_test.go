@@ -16,6 +16,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/enginetest"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/tcp"
 )
@@ -36,9 +37,17 @@ type site struct {
 // option changes the configuration of a site.
 type option func(*engine.Config, *tcp.Server)
 
+// newSite starts a site that writes with io_uring, if that works here.
 func newSite(t *testing.T, options ...option) *site {
 	t.Helper()
-	return startSite(t, listen(t), nil, options)
+	return startSite(t, listen(t), nil, enginetest.Rings(t), options)
+}
+
+// newPlainSite starts a site that writes with a system call for each client, and has a goroutine for each.
+func newPlainSite(t *testing.T, options ...option) *site {
+	t.Helper()
+	each := func(_ *engine.Config, s *tcp.Server) { s.Reading = stream.Goroutines }
+	return startSite(t, listen(t), nil, nil, append(options, each))
 }
 
 // newTLSSite starts a site with a certificate for example.com.
@@ -48,7 +57,7 @@ func newTLSSite(t *testing.T, options ...option) *site {
 	source.StartTLS()
 	defer source.Close()
 	server := &tls.Config{Certificates: source.TLS.Certificates}
-	return startSite(t, tls.NewListener(listen(t), server), &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"}, options)
+	return startSite(t, tls.NewListener(listen(t), server), &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"}, nil, options)
 }
 
 func listen(t *testing.T) net.Listener {
@@ -59,11 +68,11 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []option) *site {
+func startSite(t *testing.T, l net.Listener, clients *tls.Config, rings []fanout.Ring, options []option) *site {
 	t.Helper()
 	server := &tcp.Server{Log: slog.New(slog.DiscardHandler)}
 	e := enginetest.New(t, func(c *engine.Config) {
-		c.Name, c.Limits.VerbsPerSecond = "test", 1e6
+		c.Name, c.Limits.VerbsPerSecond, c.Rings = "test", 1e6, rings
 		for _, o := range options {
 			o(c, server)
 		}
@@ -78,12 +87,11 @@ func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []opti
 	return s
 }
 
-// everywhere runs a test once for each way to wait for clients.
+// everywhere runs a test once for each way to wait for clients and to write to them.
 func everywhere(t *testing.T, test func(s *site), options ...option) {
 	t.Helper()
-	each := func(_ *engine.Config, s *tcp.Server) { s.Reading = stream.Goroutines }
 	t.Run("polled", func(t *testing.T) { test(newSite(t, options...)) })
-	t.Run("a goroutine each", func(t *testing.T) { test(newSite(t, append(options, each)...)) })
+	t.Run("a goroutine each", func(t *testing.T) { test(newPlainSite(t, options...)) })
 	t.Run("TLS", func(t *testing.T) { test(newTLSSite(t, options...)) })
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/enginetest"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
@@ -39,19 +40,26 @@ type site struct {
 // option changes the configuration of a site.
 type option func(*engine.Config, *ws.Config)
 
+// newSite starts a site that writes with io_uring, if that works here.
 func newSite(t testing.TB, options ...option) *site {
-	return startSite(t, (*httptest.Server).Start, options)
+	return startSite(t, (*httptest.Server).Start, enginetest.Rings(t), options)
+}
+
+// newPlainSite starts a site that writes with a system call for each client, and has a goroutine for each.
+func newPlainSite(t testing.TB, options ...option) *site {
+	each := func(_ *engine.Config, c *ws.Config) { c.Reading = stream.Goroutines }
+	return startSite(t, (*httptest.Server).Start, nil, slices.Concat([]option{each}, options))
 }
 
 func newTLSSite(t testing.TB, options ...option) *site {
-	return startSite(t, (*httptest.Server).StartTLS, options)
+	return startSite(t, (*httptest.Server).StartTLS, nil, options)
 }
 
-func startSite(t testing.TB, start func(*httptest.Server), options []option) *site {
+func startSite(t testing.TB, start func(*httptest.Server), rings []fanout.Ring, options []option) *site {
 	t.Helper()
 	wc := ws.Config{Log: slog.New(slog.DiscardHandler), PingInterval: time.Hour}
 	e := enginetest.New(t, func(c *engine.Config) {
-		c.Name, c.Limits.VerbsPerSecond = "test", 1e6
+		c.Name, c.Limits.VerbsPerSecond, c.Rings = "test", 1e6, rings
 		for _, o := range options {
 			o(c, &wc)
 		}
@@ -72,20 +80,18 @@ func startSite(t testing.TB, start func(*httptest.Server), options []option) *si
 	return s
 }
 
-// everywhere runs a test once for each way to wait for clients.
+// everywhere runs a test once for each way to wait for clients and to write to them.
 func everywhere(t *testing.T, test func(s *site), options ...option) {
 	t.Helper()
-	each := func(_ *engine.Config, c *ws.Config) { c.Reading = stream.Goroutines }
 	for _, way := range []struct {
 		name string
 		site func(testing.TB, ...option) *site
-		with []option
 	}{
-		{"polled", newSite, nil},
-		{"a goroutine each", newSite, []option{each}},
-		{"TLS", newTLSSite, nil},
+		{"polled", newSite},
+		{"a goroutine each", newPlainSite},
+		{"TLS", newTLSSite},
 	} {
-		t.Run(way.name, func(t *testing.T) { test(way.site(t, slices.Concat(way.with, options)...)) })
+		t.Run(way.name, func(t *testing.T) { test(way.site(t, options...)) })
 	}
 }
 

@@ -17,6 +17,7 @@ type Sink struct {
 	Dialect wire.Dialect
 	TLS     bool // TryWrite writes nothing, like a TLS connection's
 
+	id     int32 // of a Ring
 	hungUp atomic.Bool
 
 	mu       sync.Mutex

@@ -29,6 +29,7 @@ func main() {
 	runs := flag.Int("runs", 5, "runs of each server, by turns")
 	length := flag.Duration("duration", 4*time.Second, "of each run")
 	only := flag.String("rows", "", "a regular expression: measure only the rows whose names it fits")
+	against := flag.Bool("against-write", false, "compare Moot in the rows that the floor begins with Moot with writing: write")
 	flag.Parse()
 	fits, err := regexp.Compile(*only)
 	fail(err)
@@ -38,6 +39,9 @@ func main() {
 	dir, err := os.MkdirTemp("", "compare")
 	fail(err)
 	c := &comparison{runs: *runs, length: *length, dir: dir, progress: os.Stderr}
+	if *against {
+		c.floor = &written
+	}
 	err = c.compare(ctx, fits, os.Stdout)
 	os.RemoveAll(dir)
 	fail(err)
@@ -55,6 +59,7 @@ type comparison struct {
 	runs     int
 	length   time.Duration // of each run
 	dir      string        // for the built files
+	floor    *server       // in place of the floor; nil: the floor
 	progress io.Writer
 }
 
@@ -69,6 +74,9 @@ func (c *comparison) compare(ctx context.Context, fits *regexp.Regexp, out io.Wr
 	for _, r := range rows() {
 		if !fits.MatchString(r.name) {
 			continue
+		}
+		if c.floor != nil && r.base.name == floor.name {
+			r.base, r.most = *c.floor, 1.02
 		}
 		base, moot, err := c.measure(ctx, r)
 		if err != nil {

@@ -43,6 +43,7 @@ func rows() []row {
 		{"1 room of 1000, 16 on their way", load(1, 1000, 16, 0), floor, moot, cpu, 1.4},
 		{"1 room of 100, 16 on their way", load(1, 100, 16, 0), floor, moot, cpu, 1.5},
 		{"1 room of 1000, one at a time", load(1, 1000, 1, 0), floor, moot, cpu, 1.2},
+		{"1 room of 5000, one at a time", load(1, 5000, 1, 0), floor, moot, cpu, 1.2},
 		{"1 room of 5000, 16 on their way", load(1, 5000, 16, 0), floor, moot, cpu, 2},
 		{"100 rooms of 10, 3000 messages a second", small, floor, moot, cpu, 1.2},
 		{"the same, with blocklist, against Moot without", small, moot, filtered, cpu, 1.06},

@@ -26,6 +26,7 @@ var (
 	moot     = server{name: "Moot", bin: "moot"}
 	filtered = server{name: "Moot with blocklist", bin: "moot", flags: []string{"-c", "filtered.yaml"}}
 	ruled    = server{name: "Moot with rules", bin: "moot", flags: []string{"-c", "ruled.yaml"}}
+	written  = server{name: "Moot with writing: write", bin: "moot", flags: []string{"-c", "written.yaml"}}
 	waiting  = server{name: "Moot with a goroutine for each", bin: "moot", flags: []string{"-c", "waiting.yaml"}}
 )
 
@@ -88,7 +89,8 @@ func (c *comparison) configure() error {
 	}
 	plain := fmt.Sprintf(config, "", strings.Join(rooms, ", "))
 	for name, text := range map[string]string{
-		"config.yaml": plain, "filtered.yaml": plain + blocklist, "ruled.yaml": plain + rules, "waiting.yaml": fmt.Sprintf(config, ", reading: goroutines", strings.Join(rooms, ", ")),
+		"config.yaml": plain, "filtered.yaml": plain + blocklist, "ruled.yaml": plain + rules, "written.yaml": fmt.Sprintf(config, ", writing: write", strings.Join(rooms, ", ")),
+		"waiting.yaml": fmt.Sprintf(config, ", reading: goroutines", strings.Join(rooms, ", ")),
 	} {
 		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o666); err != nil {
 			return err
