@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/hook"
@@ -19,6 +20,20 @@ func (e *Engine) wants(tenant string, kind events.Kind) bool {
 // written waits until the store of events has the event of w; a nil w needs no wait. If ctx ends first, the request goes on,
 // and the dispatcher counts it as late: a crash before the store has the event loses the event.
 func (e *Engine) written(ctx context.Context, w *events.Write) { _ = w.Wait(ctx) }
+
+// leftTime is the time that the end of a membership waits for the store of events.
+const leftTime = 2 * time.Second
+
+// writtenFirst waits until the store has the event of a membership that ends, before the record of the member is removed: if the node dies in
+// between, another one finds the record and makes the same event.
+func (e *Engine) writtenFirst(ctx context.Context, w *events.Write) {
+	if w == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leftTime)
+	defer cancel()
+	e.written(ctx, w)
+}
 
 // memberEvent begins to write the event of a join or a leave; nil: no sink wants it. All nodes that know of the same join or
 // leave give its event the same ID.
@@ -128,4 +143,31 @@ func (e *Engine) amendedEvent(t *tenant, a *amendment) *events.Write {
 		data.User = a.conn.profile.Load().User
 	}
 	return e.events.Begin(t.name, kind, events.NewEvent(events.NewID(), kind, a.room, data.User, data))
+}
+
+// reportEvent takes the event of a report by its newest reporter r; nil: no sink wants it. A reporter who repeats a report makes an event with
+// the same ID.
+func (e *Engine) reportEvent(one *review.Item, r *review.Reporter) *events.Write {
+	if !e.wants(one.Tenant, events.ReportFiled) {
+		return nil
+	}
+	data := reportData(one)
+	data.Reason = r.Reason
+	id := events.IDOf(events.ReportFiled, one.Tenant, one.Room, one.ID+" "+r.Connection, r.At)
+	return e.events.Begin(one.Tenant, events.ReportFiled, events.NewEvent(id, events.ReportFiled, one.Room, one.User, data))
+}
+
+// resolvedEvent takes the event of a report that was decided or has expired; nil: no sink wants it.
+func (e *Engine) resolvedEvent(one *review.Item) *events.Write {
+	if !e.wants(one.Tenant, events.ReportResolved) {
+		return nil
+	}
+	data := reportData(one)
+	data.Outcome, data.Reason, data.By = string(one.Outcome()), one.Decision.Reason, one.Decision.By
+	id := events.IDOf(events.ReportResolved, one.Tenant, one.Room, one.ID, one.Decision.At)
+	return e.events.Begin(one.Tenant, events.ReportResolved, events.NewEvent(id, events.ReportResolved, one.Room, one.User, data))
+}
+
+func reportData(one *review.Item) events.Report {
+	return events.Report{Report: one.ID, Room: one.Room, MessageID: one.MessageID, Connection: one.Connection, User: one.User, Reports: one.Reports}
 }

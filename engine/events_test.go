@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/events"
+	"github.com/mootchat/moot/engine/events/eventstest"
 	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/moderation/memory"
 	"github.com/mootchat/moot/engine/review"
@@ -24,7 +26,17 @@ type eventLog struct {
 	mu  sync.Mutex
 	ids map[string]int // number of events by ID
 	all []string       // kind and data of the events; one for each ID
+	bad []error        // of events that do not match the schema
 }
+
+// schema returns the schema of events.
+var schema = sync.OnceValue(func() *eventstest.Schema {
+	s, err := eventstest.ReadSchema()
+	if err != nil {
+		panic(err)
+	}
+	return s
+})
 
 func (l *eventLog) Wants(tenant string) events.Kinds {
 	if tenant != "default" {
@@ -36,6 +48,14 @@ func (l *eventLog) Wants(tenant string) events.Kinds {
 func (l *eventLog) Begin(tenant string, kind events.Kind, e events.Event) *events.Write {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	r := events.Record{Sink: events.Sink{Tenant: tenant, Name: "log"}, Event: e, Sequence: 1}
+	text, err := r.AppendJSON(nil, 0)
+	if err == nil {
+		err = schema().Check(text)
+	}
+	if err != nil {
+		l.bad = append(l.bad, err)
+	}
 	if l.ids[e.ID]++; l.ids[e.ID] == 1 {
 		var data map[string]any
 		if err := json.Unmarshal(e.Data, &data); err != nil {
@@ -64,6 +84,10 @@ func (l *eventLog) take() []string {
 
 func (l *eventLog) want(w *world, want ...string) {
 	w.Helper()
+	for _, err := range l.bad {
+		w.Errorf("an event does not match the schema: %v", err)
+	}
+	l.bad = nil
 	if got := l.take(); !slices.Equal(got, want) {
 		w.Errorf("the events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -138,6 +162,43 @@ func TestEventsOfHeldAndAmendedMessages(t *testing.T) {
 		log.want(w, `message.retracted {"by":"mia","messageId":"*","room":"r"}`)
 	})
 }
+
+// TestEventsOfReports checks the events of reports and of decisions about them; that a reporter who repeats a report makes an event with the same ID;
+// and that they name no reporter.
+func TestEventsOfReports(t *testing.T) {
+	inWorld(t, func(w *world) {
+		log := &eventLog{kinds: events.Kinds(0).With(events.ReportFiled).With(events.ReportResolved), ids: map[string]int{}}
+		h := w.reporting()
+		n := w.node("one", keepsR, moderated(h.sanctions), func(c *engine.Config) { c.Review, c.Events = h.review, log })
+		ann, bob, eve := n.as("ann").do(roomAdd("r")), n.as("bob").do(roomAdd("r")), n.client().do(roomAdd("r"))
+		id := ann.saysID("r", "darn")
+		bob.heard()
+		eve.heard()
+		bob.says(reportMessage("r", id, `,"reason":"rude"`), isTrue)
+		report := h.all(n, false)[0].ID
+		log.want(w, `report.filed {"connection":"*","messageId":"*","reason":"rude","report":"`+report+`","reports":1,"room":"r","user":"ann"}`)
+		bob.says(reportMessage("r", id, `,"reason":"again"`), isTrue)
+		log.want(w)
+		eve.says(reportMessage("r", id, ""), isTrue)
+		log.want(w, `report.filed {"connection":"*","messageId":"*","report":"`+report+`","reports":2,"room":"r","user":"ann"}`)
+		_, err := n.resolves(report, review.Decision{Action: review.Retract, Reason: "so be it"}, moderation.Sanction{})
+		w.must(err, nil)
+		log.want(w, `report.resolved {"by":"mia","connection":"*","messageId":"*","outcome":"retracted","reason":"so be it","report":"`+report+`","reports":2,"room":"r","user":"ann"}`)
+		if len(log.ids) != 3 || slices.Max(slices.Collect(maps.Values(log.ids))) != 2 {
+			t.Errorf("the events by ID are %v", log.ids)
+		}
+		bob.heard() // the retraction
+		bob.says(reportUser("ann"), isTrue)
+		time.Sleep(31 * 24 * time.Hour)
+		got := log.take()
+		if len(got) != 2 || !strings.HasPrefix(got[0], `report.filed {"report":`) || !strings.Contains(got[1], `"outcome":"expired"`) || strings.Contains(got[1], `"by"`) {
+			t.Errorf("the events of a report that expires are %q", got)
+		}
+	})
+}
+
+// reportUser reports a user.
+func reportUser(user string) string { return report(fmt.Sprintf(`"user":%q`, user)) }
 
 // TestEventsOfARefusal checks that a join, a message or a sanction that is refused makes no event.
 func TestEventsOfARefusal(t *testing.T) {

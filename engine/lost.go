@@ -55,10 +55,10 @@ func (e *Engine) Lost(ctx context.Context, id cluster.RoomID, members []cluster.
 			return // another node gets the members that are still recorded
 		}
 		v := e.decideLeave(ctx, id, decodeProfile(id.Tenant, m), m.JoinedAt, hook.CauseNodeLost)
+		e.writtenFirst(ctx, e.memberEvent(events.MemberLeft, id.Room, decodeProfile(id.Tenant, m), m.JoinedAt, hook.CauseNodeLost))
 		if err := e.cluster.Presence.Remove(ctx, id, m.ID); err != nil && !errors.Is(err, context.Canceled) {
 			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
 		}
-		e.memberEvent(events.MemberLeft, id.Room, decodeProfile(id.Tenant, m), m.JoinedAt, hook.CauseNodeLost)
 		e.applyLeave(ctx, id, m.ID, v)
 	}
 }
@@ -146,7 +146,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	}
 	e.log.Info("a member cannot rejoin its room", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
 	m.Gate.Close()
+	e.writtenFirst(ctx, e.memberEvent(events.MemberLeft, id.Room, c.profile.Load(), m.joinedAt, hook.CauseRemoved))
 	e.endMembership(ctx, m)
-	e.memberEvent(events.MemberLeft, id.Room, c.profile.Load(), m.joinedAt, hook.CauseRemoved)
 	c.sendRemoved(id.Room, e.textFor(err))
 }

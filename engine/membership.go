@@ -280,14 +280,13 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 	if cause != hook.CauseDestroyed {
 		m.Gate.Close()
 	}
+	e.writtenFirst(ctx, e.memberEvent(events.MemberLeft, name, c.profile.Load(), m.joinedAt, cause))
 	e.endMembership(ctx, m)
-	left := e.memberEvent(events.MemberLeft, name, c.profile.Load(), m.joinedAt, cause)
 	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)
 	if cause != hook.CauseRoomLeave {
 		e.applyLater(ctx, c.tenant, later, false)
 		return nil, nil
 	}
-	e.written(ctx, left)
 	return later, nil
 }
 

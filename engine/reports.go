@@ -95,6 +95,11 @@ func (e *Engine) addReport(ctx context.Context, t *tenant, one review.Item) erro
 		e.stats.reports.made.Add(1)
 		e.log.Info("reported", "tenant", t.name, "report", stored.ID, "room", stored.Room, "message", stored.MessageID, "user", stored.User, "reports", stored.Reports)
 	}
+	if i := slices.IndexFunc(stored.Reporters, func(r review.Reporter) bool { return r.Same(&one.Reporters[0]) }); i >= 0 { // else it has too many to list them
+		e.written(ctx, e.reportEvent(&stored, &stored.Reporters[i]))
+	} else if fresh {
+		e.written(ctx, e.reportEvent(&stored, &one.Reporters[0]))
+	}
 	return nil
 }
 

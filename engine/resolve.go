@@ -107,6 +107,7 @@ func (e *Engine) concludeReport(ctx context.Context, t *tenant, one review.Item)
 	outcome := ended.Outcome()
 	e.stats.reports.decided(outcome)
 	e.log.Info("report decided", "tenant", t.name, "report", ended.ID, "room", ended.Room, "message", ended.MessageID, "user", ended.User, "outcome", string(outcome), "by", ended.Decision.By)
+	e.written(ctx, e.resolvedEvent(&ended))
 	e.informReporters(ctx, t, &ended)
 	return ended, nil
 }

@@ -54,8 +54,9 @@ type Host struct {
 	codes     *codes
 	scratches chan *scratch // of deliveries
 	current   atomic.Pointer[Revision]
-	tracer    atomic.Pointer[Tracer] // nil: none
-	revisions sync.WaitGroup         // loaded and not yet closed
+	tracer    atomic.Pointer[Tracer]   // nil: none
+	observer  atomic.Pointer[Observer] // nil: none
+	revisions sync.WaitGroup           // loaded and not yet closed
 	counted   registry
 	accepted  *accepted // nil: starts are not remembered
 	build     func() string

@@ -82,6 +82,24 @@ func (r *ring) collect(to []report.Decision, f *report.DecisionFilter) []report.
 	return to
 }
 
+// Observer receives the decisions of a host when they are made. Its methods are called concurrently, during the calls of chains, and must not
+// wait.
+type Observer interface {
+	// Wants reports whether Decided is to be called for decisions of the tenant.
+	Wants(tenant string) bool
+	// Decided receives a decision about an event. It must not retain ev, nor d.Room, which may be a part of a client's frame.
+	Decided(ev *hook.Event, d report.Decision)
+}
+
+// Observe makes o receive the decisions from now on; nil: nobody does.
+func (h *Host) Observe(o Observer) {
+	if o == nil {
+		h.observer.Store(nil)
+		return
+	}
+	h.observer.Store(&o)
+}
+
 // Decisions returns the recorded decisions that match the filter, the latest first.
 func (h *Host) Decisions(f report.DecisionFilter) []report.Decision {
 	var found []report.Decision
@@ -147,6 +165,9 @@ func (e *entry) recordOutage(ev *hook.Event, d report.Decision, o *outage) {
 	e.generation.counters.ring.add(d, o, cmp.Or(rec.Ring, 256))
 	if rec.Log {
 		e.logDecision(&d)
+	}
+	if o := h.observer.Load(); o != nil && (*o).Wants(ev.Tenant) {
+		(*o).Decided(ev, d)
 	}
 }
 

@@ -210,3 +210,44 @@ func TestARingOfAnotherSizeKeepsTheLatest(t *testing.T) {
 		}
 	}
 }
+
+// observer is an Observer that keeps decisions of tenant t.
+type observer struct {
+	wants bool
+	all   []report.Decision
+	users []string
+}
+
+func (o *observer) Wants(tenant string) bool { return o.wants && tenant == "t" }
+
+func (o *observer) Decided(ev *hook.Event, d report.Decision) {
+	d.Room = strings.Clone(d.Room)
+	o.all, o.users = append(o.all, d), append(o.users, ev.Conn.User)
+}
+
+// TestAnObserverReceivesDecisions checks that an observer receives each decision of the tenants that it wants, and that one that wants none costs
+// no allocation.
+func TestAnObserverReceivesDecisions(t *testing.T) {
+	h, _ := start(t, Config{})
+	o := &observer{wants: true}
+	recorded(t, h, Recording{}, goEntry(`{}`))
+	h.Observe(o)
+	for _, text := range []string{"code 0", "deny my reasons", "rewrite secret"} {
+		decide(h, text)
+	}
+	if len(o.all) != 2 || o.all[0].Verdict != report.Deny || o.all[0].Reason != "my reasons" || o.all[1].Verdict != report.Rewrite || o.all[1].Room != "r" {
+		t.Errorf("the observer has %+v", o.all)
+	}
+	o.wants = false
+	recorded(t, h, Recording{}, Entry{Module: "code-1"})
+	ev := said("x")
+	for range 300 { // the ring is full, and reuses its memory
+		h.Decide(t.Context(), ev)
+	}
+	if n := testing.AllocsPerRun(1000, func() { h.Decide(context.Background(), ev) }); n > 0 {
+		t.Errorf("a decision that the observer does not want costs %v allocations", n)
+	}
+	if len(o.all) != 2 {
+		t.Errorf("the observer has %d decisions", len(o.all))
+	}
+}

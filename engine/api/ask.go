@@ -26,6 +26,7 @@ type question struct {
 	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
 	Usage     *report.UsageQuery     `json:"usage,omitempty"`
 	History   *historyQuery          `json:"history,omitempty"`
+	Erase     *erasure               `json:"erase,omitempty"`
 }
 
 // The number after a name is the version of the answer. A node with another version of the program refuses the question, so
@@ -40,6 +41,7 @@ const (
 	askDecisions = "decisions/3"
 	askHistory   = "history"
 	askDesk      = "desk"
+	askErase     = "erase-events"
 )
 
 // Answer answers a question of another node. It is an engine.Operator.
@@ -72,6 +74,8 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 		return s.history.since(q.History.Span, q.History.Since), nil
 	case q.Ask == askDesk:
 		return s.desks.here(q.Tenants), nil
+	case q.Ask == askErase && q.Erase != nil && s.cfg.Events != nil:
+		return s.cfg.Events.Erase(ctx, q.Erase.Tenant, q.Erase.User)
 	case q.Ask == askReload && s.cfg.Rules != nil:
 		return s.cfg.Rules.Reload(ctx), nil
 	case q.Ask == askRollback && s.cfg.Rules != nil:

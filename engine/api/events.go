@@ -21,6 +21,10 @@ type Events interface {
 	Store() events.Store
 	// Counters returns the numbers of this node.
 	Counters() events.Counters
+	// Usage returns what waits for all sinks.
+	Usage() events.Usage
+	// Erase removes the events and dead letters of a user from the store and from this node, and returns their number.
+	Erase(ctx context.Context, tenant, user string) (int, error)
 	// Test sends an event of the kind test to a sink at once, for the person by. found is false if no such sink is configured.
 	Test(ctx context.Context, sink events.Sink, by string) (result SinkTest, found bool)
 }
@@ -122,9 +126,28 @@ type sinkTest struct{ Body SinkTest }
 func (s *Server) testSink(ctx context.Context, in *InSink) (*sinkTest, error) {
 	result, found := s.cfg.Events.Test(ctx, events.Sink{Tenant: in.Tenant, Name: in.Sink}, by(ctx))
 	if !found {
-		return nil, fault(http.StatusNotFound, CodeNotFound, "tenant %s has no sink %s", in.Tenant, in.Sink)
+		return nil, noSink(*in)
 	}
 	return &sinkTest{result}, nil
+}
+
+func noSink(in InSink) error {
+	return fault(http.StatusNotFound, CodeNotFound, "tenant %s has no sink %s", in.Tenant, in.Sink)
+}
+
+// hasSink returns an error unless the sink is configured, or was and has events or dead letters.
+func (s *Server) hasSink(ctx context.Context, in InSink) error {
+	if slices.Contains(s.cfg.Events.Targets(in.Tenant), in.Sink) {
+		return nil
+	}
+	states, err := s.cfg.Events.Store().States(ctx, in.Tenant)
+	if err != nil {
+		return s.faultOf(err)
+	}
+	if !slices.ContainsFunc(states, func(st events.State) bool { return st.Sink == in.Sink }) {
+		return noSink(in)
+	}
+	return nil
 }
 
 type deadList struct {
@@ -139,6 +162,9 @@ func (s *Server) listDead(ctx context.Context, in *struct {
 	Cursor string `query:"cursor" maxLength:"100" pattern:"^[0-9-]*$" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }) (*deadList, error) {
+	if err := s.hasSink(ctx, in.InSink); err != nil {
+		return nil, err
+	}
 	page, next, err := s.cfg.Events.Store().Dead(ctx, events.Sink{Tenant: in.Tenant, Name: in.Sink}, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, s.faultOf(err)
@@ -157,6 +183,9 @@ func (s *Server) retryDead(ctx context.Context, in *struct {
 	InSink
 	Body Places
 }) (*moved, error) {
+	if err := s.hasSink(ctx, in.InSink); err != nil {
+		return nil, err
+	}
 	n, err := s.cfg.Events.Store().Retry(ctx, events.Sink{Tenant: in.Tenant, Name: in.Sink}, in.Body.Places)
 	return s.moved(ctx, "dead letters retried", in.InSink, n, err)
 }
@@ -165,6 +194,9 @@ func (s *Server) dropDead(ctx context.Context, in *struct {
 	InSink
 	Body Places
 }) (*moved, error) {
+	if err := s.hasSink(ctx, in.InSink); err != nil {
+		return nil, err
+	}
 	n, err := s.cfg.Events.Store().Drop(ctx, events.Sink{Tenant: in.Tenant, Name: in.Sink}, in.Body.Places)
 	return s.moved(ctx, "dead letters dropped", in.InSink, n, err)
 }
@@ -177,13 +209,29 @@ func (s *Server) moved(ctx context.Context, what string, in InSink, n int, err e
 	return &moved{Moved{n}}, nil
 }
 
+// erasure is a user whose events are removed.
+type erasure struct {
+	Tenant string `json:"tenant"`
+	User   string `json:"user"`
+}
+
 func (s *Server) eraseEvents(ctx context.Context, in *struct {
 	InTenant
 	User string `path:"user" maxLength:"256" doc:"The user of a token, percent-encoded."`
 }) (*moved, error) {
-	n, err := s.cfg.Events.Store().Erase(ctx, in.Tenant, in.User)
+	nodes, err := s.cfg.Engine.Nodes(ctx)
 	if err != nil {
 		return nil, s.faultOf(err)
+	}
+	n, q := 0, question{Ask: askErase, Erase: &erasure{in.Tenant, in.User}}
+	for i, r := range each(ctx, s, nodes, askTimeout, q, newReply[int]) { // each node may have events that it has not written yet
+		n += r.value
+		if r.err != nil {
+			err = fault(http.StatusGatewayTimeout, CodeOutcomeUnknown, "node %s may still have events of the user: %v; %d events of other nodes were removed: repeat the request", nodes[i], r.err, n)
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.log.Info("events of a user erased", "tenant", in.Tenant, "user", in.User, "events", n, "by", by(ctx))
 	return &moved{Moved{n}}, nil

@@ -32,6 +32,9 @@ func (r *tour) sinks(tenant string) {
 	r.ask("GET", path, "", 200, `{"sinks":[{"name":"crm","configured":true,"events":0,"bytes":0,"dead":0}]}`)
 	r.ask("POST", path+"/crm/test", "", 200, `{"ok":false,"status":503,"answer":"for admin","error":"the server answered 503","took":`)
 	r.ask("POST", path+"/none/test", "", 404, "has no sink none")
+	r.ask("GET", path+"/none/dead", "", 404, "has no sink none")
+	r.ask("POST", path+"/none/dead/retry", "{}", 404, "has no sink none")
+	r.ask("POST", path+"/none/dead/drop", "{}", 404, "has no sink none")
 	sink := events.Sink{Tenant: tenant, Name: "crm"}
 	var records []events.Record
 	for _, user := range []string{"ann", "bob", "bob", "eve"} {

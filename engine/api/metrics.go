@@ -111,7 +111,7 @@ func (c *collector) node(m sample) {
 	m.amendments("edit", &st.Edits)
 	m.counter("moot_removals_total", "Clients that modules removed from rooms or disconnected.", float64(st.Removals))
 	if c.server.cfg.Events != nil {
-		m.events(c.server.cfg.Events.Counters())
+		m.events(c.server.cfg.Events.Counters(), c.server.cfg.Events.Usage())
 	}
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
 	if closed := c.server.cfg.PendingClosed; closed != nil {
@@ -130,13 +130,21 @@ func (c *collector) node(m sample) {
 	}
 }
 
-func (m sample) events(c events.Counters) {
+func (m sample) events(c events.Counters, u events.Usage) {
 	m.counter("moot_events_written_total", "Events for sinks that were written to the store.", float64(c.Written))
 	m.counter("moot_events_delivered_total", "Events that sinks have accepted.", float64(c.Delivered))
 	m.counter("moot_events_failed_total", "Deliveries to sinks that failed; their events wait.", float64(c.Failed))
 	m.counter("moot_events_rejected_total", "Events that became dead letters because the sink did not accept them.", float64(c.Rejected))
 	m.counter("moot_events_lost_total", "Events that were lost because the store did not take them.", float64(c.Lost))
+	m.counter("moot_events_lost_decisions_total", "Decisions of rules that were lost because the store did not take them in time.", float64(c.LostVolatile))
 	m.counter("moot_events_late_total", "Answers to clients before the store had the event of their request.", float64(c.Late))
+	const dead = "Events that became dead letters on any node, by reason: aged, because they had waited too long, or crowded, because too many waited."
+	m.counter("moot_events_dead_total", dead, float64(u.Aged), "reason", "aged")
+	m.counter("moot_events_dead_total", dead, float64(u.Crowded), "reason", "crowded")
+	m.counter("moot_events_dropped_total", "Events for sinks that were dropped on any node: old dead letters, dead letters beyond the limits, and lost events.", float64(u.Dropped))
+	m.gauge("moot_events_waiting_bytes", "Events that wait for sinks, of all nodes.", float64(u.Bytes))
+	m.gauge("moot_events_dead_bytes", "Dead letters, of all nodes.", float64(u.DeadBytes))
+	m.gauge("moot_events_waiting_age_seconds", "Age of the oldest event that waits for a sink, of all nodes.", ageOf(u.Oldest))
 }
 
 // sample emits the metrics of one scrape.

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/mootchat/moot/engine/events"
 )
@@ -39,9 +41,18 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("heldBytes", own.HeldBytes, node.HeldBytes, own.HeldBytes > node.HeldBytes)
 }
 
-// checkSinks checks the names, the secrets and the addresses of a tenant's sinks.
+// ownHeaders are the names of headers of requests to sinks that the configuration cannot set, in lower case, besides webhook-*.
+var ownHeaders = []string{"connection", "content-length", "content-type", "host", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
+
+// maxSinks is the largest number of sinks of a tenant. An event is stored once for each.
+const maxSinks = 20
+
+// checkSinks checks the number, the names, the secrets and the addresses of a tenant's sinks.
 func (l *load) checkSinks(sinks []EventSink, tenant string) {
 	names := map[string]Pos{}
+	if at := (cursor{path: tenantKey(tenant)}).key("events"); len(sinks) > maxSinks && !l.isBad(at.path) {
+		l.problem(l.pos(at.path), at.path, fmt.Sprintf("has %d sinks: at most %d are possible; let one receiver pass events on", len(sinks), maxSinks))
+	}
 	for i, s := range sinks {
 		at := (cursor{path: tenantKey(tenant)}).key("events").index(i)
 		report := func(at cursor, message string) {
@@ -55,6 +66,14 @@ func (l *load) checkSinks(sinks []EventSink, tenant string) {
 		names[s.Name] = s.Pos
 		if s.Included && strings.HasPrefix(s.URL, "http:") {
 			report(at.key("url"), "does not begin with https://: only the operator's own file may have an http address")
+		}
+		for name, value := range s.Headers {
+			switch at := at.key("headers").key(name); {
+			case slices.Contains(ownHeaders, strings.ToLower(name)), strings.HasPrefix(strings.ToLower(name), "webhook-"):
+				report(at, "is a header that Moot sets itself: remove it")
+			case strings.ContainsFunc(value.Reveal(), func(r rune) bool { return unicode.IsControl(r) && r != '\t' }):
+				report(at, "contains a line break or another control character: a header is one line of text")
+			}
 		}
 		for k, secret := range s.Secrets {
 			if err := events.CheckSecret(secret.Reveal()); err != nil {

@@ -62,6 +62,33 @@ type Message struct {
 	SentAt    int64           `json:"sentAt"`  // ms since 1970
 }
 
+// Report is the data of ReportFiled and ReportResolved. It has neither the text of the message nor the reporters: the server API has them by
+// the id.
+type Report struct {
+	Report     string `json:"report"` // id of the report
+	Room       string `json:"room,omitempty"`
+	MessageID  string `json:"messageId,omitempty"`  // of the reported message; absent: the report is of a user
+	Connection string `json:"connection,omitempty"` // of the author
+	User       string `json:"user,omitempty"`       // the author, or the reported user
+	Reports    int    `json:"reports"`              // number of reporters up to now
+	Reason     string `json:"reason,omitempty"`     // of the reporter; of a resolved report: for the reporters
+	Outcome    string `json:"outcome,omitempty"`    // of a resolved report: dismissed, retracted, sanctioned or expired
+	By         string `json:"by,omitempty"`         // name of the key of the person who resolved it
+}
+
+// Decision is the data of RuleDecided: the answer of one rule to one event of the chat or, at say, for some of the receivers of a message.
+type Decision struct {
+	Hook       string `json:"hook"`
+	Room       string `json:"room,omitempty"`
+	Connection string `json:"connection,omitempty"` // that joins, leaves, says something or acts; absent: none, as at say
+	User       string `json:"user,omitempty"`
+	Rule       string `json:"rule"`                // module@sha#revision
+	Verdict    string `json:"verdict"`             // deny, drop, rewrite, hold or error
+	Reason     string `json:"reason,omitempty"`    // of the rule, or the kind of the error
+	Code       uint32 `json:"code,omitempty"`      // of a deny: a number that the rule defines
+	Receivers  int    `json:"receivers,omitempty"` // at say
+}
+
 // Ping is the data of Test.
 type Ping struct {
 	By string `json:"by,omitempty"` // name of the key that asked for it

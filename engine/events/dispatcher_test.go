@@ -335,20 +335,268 @@ func (c *counting) Append(ctx context.Context, records []events.Record) error {
 	return c.Store.Append(ctx, records)
 }
 
-func BenchmarkEmit(b *testing.B) {
-	d := events.New(events.Config{Store: &memory.Store{}, Send: func(context.Context, *events.Target, []events.Record, uint64) events.Delivery {
-		return events.Delivery{}
-	}})
-	d.Configure([]*events.Target{{Sink: events.Sink{Tenant: "t", Name: "hooks"}, Kinds: events.Default, Batch: 100}})
-	b.RunParallel(func(p *testing.PB) {
-		for p.Next() {
-			e := events.NewEvent(events.NewID(), events.MemberJoined, "lobby", "ann", events.Member{Room: "lobby", Connection: "c", User: "ann"})
-			if err := emit(d, context.Background(), events.MemberJoined, e); err != nil {
-				b.Error(err)
+// BenchmarkWants measures the cost of an event of a tenant without sinks.
+func BenchmarkWants(b *testing.B) {
+	for _, sinks := range []int{0, 10_000} {
+		b.Run(fmt.Sprint("sinks=", sinks), func(b *testing.B) {
+			d := events.New(events.Config{Store: &memory.Store{}})
+			var all []*events.Target
+			for i := range sinks {
+				all = append(all, &events.Target{Sink: events.Sink{Tenant: fmt.Sprint("t", i), Name: "hooks"}, Kinds: events.Default})
 			}
+			d.Configure(all)
+			b.ReportAllocs()
+			for b.Loop() {
+				if d.Wants("other") != 0 {
+					b.Fatal("a tenant without sinks wants events")
+				}
+			}
+		})
+	}
+}
+
+// TestLostEventsAreToldInTheNext checks that events of one tenant that exceed its share do not displace those of another, that decisions are
+// lost first, and that the next event that is delivered says how many the sink has lost.
+func TestLostEventsAreToldInTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &failing{fails: true}
+		var told []uint64
+		d := dispatcher(t, store, func(_ context.Context, to *events.Target, records []events.Record, dropped uint64) events.Delivery {
+			if to.Sink.Tenant == "t" {
+				told = append(told, dropped)
+			}
+			return events.Delivery{}
+		}, "t", "u")
+		begin := func(tenant string, kind events.Kind, bytes int) *events.Write {
+			return d.Begin(tenant, kind, events.NewEvent(events.NewID(), kind, "x", "", strings.Repeat("a", bytes)))
+		}
+		for range 8 {
+			begin("t", events.RoomCreated, 1<<20)
+		}
+		other := begin("u", events.RoomCreated, 1<<20)
+		begin("u", events.RuleDecided, 10)
+		if got := d.Counters(); got.Lost != 5 || got.LostVolatile != 1 {
+			t.Errorf("the counters are %+v, want 5 lost events and 1 lost decision", got)
+		}
+		store.set(false)
+		if err := other.Wait(t.Context()); err != nil {
+			t.Errorf("the event of the other tenant: %v", err)
+		}
+		if err := begin("t", events.RoomCreated, 10).Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !slices.Equal(told, []uint64{0, 0, 0, 5}) && !slices.Equal(told, []uint64{5, 0, 0, 0}) {
+			t.Errorf("the deliveries say that %v events were lost, want 5 once", told)
 		}
 	})
-	if err := d.Close(context.Background()); err != nil {
-		b.Error(err)
+}
+
+// dispatcher returns a running dispatcher of a sink of each tenant, which receives all kinds, until the test ends.
+func dispatcher(t *testing.T, store events.Store, send func(context.Context, *events.Target, []events.Record, uint64) events.Delivery, tenants ...string) *events.Dispatcher {
+	d := events.New(events.Config{Store: store, Send: send, Log: slog.New(slog.DiscardHandler)})
+	var all []*events.Target
+	for _, tenant := range tenants {
+		all = append(all, &events.Target{Sink: events.Sink{Tenant: tenant, Name: "hooks"}, Kinds: events.Default.With(events.RuleDecided)})
+	}
+	d.Configure(all)
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { d.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		run.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := d.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// halved is a store of two partitions, tenants a and others, of which that of a does not answer.
+type halved struct{ memory.Store }
+
+func (*halved) Partition(tenant string) int {
+	if tenant == "a" {
+		return 0
+	}
+	return 1
+}
+
+func (h *halved) Append(ctx context.Context, records []events.Record) error {
+	if slices.ContainsFunc(records, func(r events.Record) bool { return r.Sink.Tenant == "a" }) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return h.Store.Append(ctx, records)
+}
+
+// TestAPartitionThatFailsDelaysNoOther checks that the events of a tenant are written and delivered at once, and once, while the store does not
+// answer for another one.
+func TestAPartitionThatFailsDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		d := events.New(events.Config{Store: &halved{}, Log: slog.New(slog.DiscardHandler), Send: func(context.Context, *events.Target, []events.Record, uint64) events.Delivery {
+			sent++
+			return events.Delivery{}
+		}})
+		d.Configure([]*events.Target{{Sink: events.Sink{Tenant: "a", Name: "hooks"}, Kinds: events.Default}, {Sink: events.Sink{Tenant: "b", Name: "hooks"}, Kinds: events.Default}})
+		d.Begin("a", events.RoomCreated, events.NewEvent(events.NewID(), events.RoomCreated, "x", "", 1))
+		synctest.Wait()
+		began := time.Now()
+		for i := range 3 {
+			if err := d.Begin("b", events.RoomCreated, events.NewEvent(events.NewID(), events.RoomCreated, "x", "", i)).Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		if took := time.Since(began); sent != 3 || took > 0 {
+			t.Errorf("%d events were delivered, after %v", sent, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := d.Close(ctx); err == nil || d.Counters().Lost != 1 {
+			t.Errorf("Close returned %v, and the counters are %+v", err, d.Counters())
+		}
+	})
+}
+
+// TestErasureReachesUnwrittenEvents checks that Erase removes the events of a user that the store has not taken, also those of a try that
+// runs, and no others.
+func TestErasureReachesUnwrittenEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &failing{fails: true}
+		var users []string
+		d := dispatcher(t, store, func(_ context.Context, _ *events.Target, records []events.Record, _ uint64) events.Delivery {
+			users = append(users, records[0].User)
+			return events.Delivery{}
+		}, "t", "u")
+		begin := func(tenant, user string) {
+			d.Begin(tenant, events.MemberJoined, events.NewEvent(events.NewID(), events.MemberJoined, "x", user, events.Member{User: user}))
+		}
+		begin("t", "bob")
+		synctest.Wait() // the first is tried now, and the others are the next batch
+		begin("t", "ann")
+		begin("t", "bob")
+		begin("u", "bob")
+		if n, err := d.Erase(t.Context(), "t", "bob"); n != 2 || err != nil {
+			t.Errorf("%d events were erased, %v", n, err)
+		}
+		store.set(false)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		slices.Sort(users)
+		if !slices.Equal(users, []string{"ann", "bob"}) { // that bob is of tenant u
+			t.Errorf("delivered are the events of %q", users)
+		}
+	})
+}
+
+// TestASinkThatIsDownForDays checks what a sink that is down for two and a half days costs: its events and dead letters stay within the limits,
+// tries become rare, the events of another tenant arrive at once, and the event after the outage tells the number of dropped ones.
+func TestASinkThatIsDownForDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := events.Limits{TenantBytes: 40_000, TotalBytes: 1 << 20, Age: 24 * time.Hour}
+		store := &memory.Store{Limits: limits}
+		var up atomic.Bool
+		var tries, delivered, dropped, other int
+		d := dispatcher(t, store, func(_ context.Context, to *events.Target, records []events.Record, told uint64) events.Delivery {
+			switch {
+			case to.Sink.Tenant == "u":
+				other += len(records)
+				return events.Delivery{}
+			case !up.Load():
+				tries++
+				return events.Delivery{Err: errDown}
+			}
+			delivered += len(records)
+			dropped += int(told)
+			return events.Delivery{}
+		}, "t", "u")
+		emit := func(tenant string) {
+			began := time.Now()
+			e := events.NewEvent(events.NewID(), events.RoomCreated, "x", "", strings.Repeat("a", 100))
+			if err := d.Begin(tenant, events.RoomCreated, e).Wait(t.Context()); err != nil || time.Since(began) > 0 {
+				t.Fatalf("an event took %v, %v", time.Since(began), err)
+			}
+		}
+		const minutes = 60 * 60
+		for i := range minutes {
+			emit("t")
+			emit("u")
+			synctest.Wait()
+			if other != i+1 {
+				t.Fatalf("minute %d: the other tenant has received %d events", i, other)
+			}
+			if u, err := store.Usage(t.Context()); err != nil || u.Bytes > limits.TenantBytes || u.DeadBytes > limits.TenantBytes || time.Since(time.UnixMilli(u.Oldest)) > limits.Age+time.Minute {
+				t.Fatalf("minute %d: the usage is %+v, %v", i, u, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		u, err := store.Usage(t.Context())
+		if err != nil || u.Crowded == 0 || u.Dropped == 0 {
+			t.Errorf("the usage is %+v, %v", u, err)
+		}
+		if tries < 600 || tries > 1000 { // one in about five minutes
+			t.Errorf("%d tries", tries)
+		}
+		up.Store(true)
+		time.Sleep(10 * time.Minute)
+		dead := 0
+		if n, err := store.Retry(t.Context(), events.Sink{Tenant: "t", Name: "hooks"}, nil); err != nil {
+			t.Error(err)
+		} else {
+			dead = n
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if delivered+dropped != minutes || dead == 0 || dropped == 0 {
+			t.Errorf("%d events were delivered, %d of them dead letters, and %d told as dropped; want %d together", delivered, dead, dropped, minutes)
+		}
+	})
+}
+
+// TestEventsThatAreTooOldAreDeadLetters checks the limit of age without that of bytes.
+func TestEventsThatAreTooOldAreDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory.Store{}
+		n := start(t, store, &events.Target{Kinds: events.Default}, func([]events.Record) events.Delivery { return events.Delivery{Err: errDown} })
+		n.emit("x", 1)
+		time.Sleep(23 * time.Hour)
+		n.emit("x", 2)
+		time.Sleep(90 * time.Minute)
+		if u := n.Usage(); u.Aged != 1 || u.Dropped != 0 {
+			t.Errorf("the usage is %+v", u)
+		}
+		dead, _, err := store.Dead(t.Context(), events.Sink{Tenant: "t", Name: "hooks"}, "", 10)
+		if err != nil || len(dead) != 1 || string(dead[0].Data) != "1" || !strings.Contains(dead[0].Error, "in time") {
+			t.Errorf("the dead letters are %+v, %v", dead, err)
+		}
+		time.Sleep(24 * time.Hour)
+		if u := n.Usage(); u.Aged != 2 || u.Dropped != 1 {
+			t.Errorf("a day later the usage is %+v", u)
+		}
+		if log := n.log.String(); strings.Count(log, "have become dead letters") != 2 || strings.Count(log, "events were dropped: sinks") != 1 {
+			t.Errorf("the log is %s", log)
+		}
+	})
+}
+
+// TestEventsThatNobodyWantsAreFree checks that the question whether a sink wants an event allocates nothing, without sinks and with those of other
+// tenants.
+func TestEventsThatNobodyWantsAreFree(t *testing.T) {
+	d := events.New(events.Config{Store: &memory.Store{}})
+	for _, sinks := range [][]*events.Target{nil, {{Sink: events.Sink{Tenant: "t", Name: "hooks"}, Kinds: events.Default}}} {
+		d.Configure(sinks)
+		if n := testing.AllocsPerRun(1000, func() {
+			if d.Wants("other").Has(events.RuleDecided) {
+				t.Error("a tenant without sinks wants events")
+			}
+		}); n > 0 {
+			t.Errorf("with %d sinks a question allocates %v times", len(sinks), n)
+		}
 	}
 }

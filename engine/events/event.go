@@ -28,11 +28,15 @@ const (
 	MessageRetracted             // Amended
 	MessageEdited                // Amended
 	MessagePublished             // Message
+	ReportFiled                  // Report
+	ReportResolved               // Report
+	RuleDecided                  // Decision
 	Test                         // Ping
 	kinds
 )
 
-var names = [kinds]string{"member.joined", "member.left", "room.created", "room.destroyed", "sanction.set", "sanction.removed", "message.held", "message.decided", "message.retracted", "message.edited", "message.published", "test"}
+var names = [kinds]string{"member.joined", "member.left", "room.created", "room.destroyed", "sanction.set", "sanction.removed", "message.held", "message.decided", "message.retracted", "message.edited",
+	"message.published", "report.filed", "report.resolved", "rule.decided", "test"}
 
 // String returns the name of the kind in configuration. Its CloudEvents type is "moot." and the name.
 func (k Kind) String() string { return names[k] }
@@ -49,8 +53,12 @@ func Names() []string { return slices.Clone(names[:Test]) }
 // Kinds is a set of kinds.
 type Kinds uint32
 
-// Default is the set of a sink that selects no kinds: all but MessagePublished.
-const Default = Kinds(1<<Test-1) &^ (1 << MessagePublished)
+// Default is the set of a sink that selects no kinds: all but those that come as often as messages.
+const Default = Kinds(1<<Test-1) &^ (1<<MessagePublished | 1<<RuleDecided)
+
+// Durable reports whether clients are answered only when the store has the event. Events of other kinds are lost first if the
+// store does not answer.
+func (k Kind) Durable() bool { return k != RuleDecided }
 
 // With returns s and k.
 func (s Kinds) With(k Kind) Kinds { return s | 1<<k }
@@ -77,6 +85,8 @@ type Record struct {
 	// is 1. A count that is not used for a day begins at 1 again. Records of a Claim have it.
 	Sequence uint64 `json:"sequence"`
 	Error    string `json:"error,omitempty"` // the reason for which it is a dead letter; "" if it is none
+
+	Lost uint64 `json:"-"` // number of events of the sink that were lost before this one; Append adds it to State.Dropped
 }
 
 // Sink identifies a sink of a tenant.

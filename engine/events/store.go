@@ -12,17 +12,22 @@ import (
 //
 // A sink's events have an order: that of Append. At most one caller has a claim on a sink's oldest events at a time.
 type Store interface {
+	// Partition returns the partition of a tenant: a small number, always the same. A partition may fail while others work, so
+	// callers write the events of different partitions by different calls of Append.
+	Partition(tenant string) int
+
 	// Append adds events in their order, and gives each a Sequence. It neither changes nor retains records. When it returns,
 	// the events are as durable as the store. If the events of the tenant, or of all tenants, exceed Limits, the
 	// sink with most bytes, of the tenant or of all, gives up its oldest events, which become dead letters. If the dead
 	// letters exceed Limits, the sink with most bytes of them loses its oldest ones.
 	Append(ctx context.Context, records []Record) error
 
-	// Due returns up to limit sinks whose events can be claimed now: they have events, no claim, and no time to wait.
+	// Due returns up to limit sinks whose events can be claimed now: they have events, no claim, and no time to wait. After an error it
+	// returns those of the partitions that work.
 	Due(ctx context.Context, limit int) ([]Sink, error)
 
-	// Claim returns the oldest events of a sink, from 1 to limit. It returns nil if the sink has no events or has to wait, or if
-	// another caller has a claim on them. A claim ends with Settle, or after lease. Events that have waited for Limits.Age
+	// Claim returns the oldest events of a sink, from 1 to limit. The data of several have about Limits.ClaimBytes together at
+	// most. It returns nil if the sink has no events or has to wait, or if another caller has a claim on them. A claim ends with Settle, or after lease. Events that have waited for Limits.Age
 	// become dead letters.
 	Claim(ctx context.Context, sink Sink, limit int, lease time.Duration) (*Claim, error)
 
@@ -43,7 +48,24 @@ type Store interface {
 	Drop(ctx context.Context, sink Sink, places []string) (int, error)
 
 	// Erase removes the events and dead letters of a user of the tenant, and returns their number.
+	// It reads all events of the tenant.
 	Erase(ctx context.Context, tenant, user string) (int, error)
+
+	// Usage returns what waits for all sinks. It is called every 15 s.
+	Usage(ctx context.Context) (Usage, error)
+}
+
+// Usage is what waits for all sinks, and how many events have left the store without a delivery. The nodes of a cluster have the same
+// numbers.
+type Usage struct {
+	Bytes     int64 // of the events
+	DeadBytes int64 // of the dead letters
+	Oldest    int64 // since when the oldest event waits, ms since 1970; 0: none waits
+
+	// Numbers that grow, until the store begins anew.
+	Aged    uint64 // events that became dead letters because they had waited for Limits.Age
+	Crowded uint64 // events that became dead letters because too many waited
+	Dropped uint64 // dead letters that were removed because of Limits, and events that nodes could not write
 }
 
 // Taker takes events for the sinks of tenants; [Dispatcher] implements it. Its methods are called concurrently.
@@ -105,6 +127,7 @@ type Limits struct {
 	TenantBytes int64         // of a tenant's events, and as much of its dead letters; 0: 64 MiB
 	TotalBytes  int64         // of all tenants' events, and as much of their dead letters; 0: 1 GiB. On Redis each of 16 partitions has a 16th
 	Age         time.Duration // that an event waits until it becomes a dead letter, and a dead letter until it is dropped; 0: 24 h
+	ClaimBytes  int64         // of the data of a claim with several events; 0: 512 KiB
 }
 
 // WithDefaults returns l with its defaults in place of zeros.
@@ -112,5 +135,6 @@ func (l Limits) WithDefaults() Limits {
 	l.TenantBytes = cmp.Or(l.TenantBytes, 64<<20)
 	l.TotalBytes = cmp.Or(l.TotalBytes, 1<<30)
 	l.Age = cmp.Or(l.Age, 24*time.Hour)
+	l.ClaimBytes = cmp.Or(l.ClaimBytes, 512<<10)
 	return l
 }

@@ -7,8 +7,7 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
-	"math"
-	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,7 @@ import (
 // Write is a number of events that are written together. A nil Write is an event that no sink wants.
 type Write struct {
 	records []Record
-	bytes   int
+	bytes   map[string]int // of the records, by tenant
 	done    chan struct{}  // closed when the store has them, or never will
 	err     error          // set before done is closed
 	late    *atomic.Uint64 // counts ends of Wait before done
@@ -57,8 +56,24 @@ func (w *Write) Wait(ctx context.Context) error {
 	}
 }
 
-// Begin takes an event for the sinks of the tenant that want it. Events are written in the order of the calls. It returns nil if no
-// sink wants the event.
+// Limits of the events that wait for the store, in bytes. Further ones are lost.
+const (
+	maxUnwritten = 16 << 20
+	maxVolatile  = 2 << 20 // of all events, before those that are not durable are lost
+	maxOfTenant  = 4 << 20
+)
+
+// writer writes the events of one partition. Dispatcher.mu guards its fields except rest.
+type writer struct {
+	next    *Write // that collects events while another is written; nil: none
+	running bool   // a goroutine writes batches
+
+	turn chan struct{} // has an element during a try, and during an erasure
+	rest []Record      // of the batch that is written now, in a turn
+}
+
+// Begin takes an event for the sinks of the tenant that want it. Events of a tenant are written in the order of the calls. It returns
+// nil if no sink wants the event.
 func (d *Dispatcher) Begin(tenant string, kind Kind, e Event) *Write {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -68,56 +83,93 @@ func (d *Dispatcher) Begin(tenant string, kind Kind, e Event) *Write {
 			records = append(records, Record{Sink: t.Sink, Event: e})
 		}
 	}
-	size := len(records) * (200 + len(e.Room) + len(e.User) + len(e.Data))
-	switch {
-	case len(records) == 0:
+	if len(records) == 0 {
 		return nil
+	}
+	most := maxUnwritten
+	if !kind.Durable() {
+		most = maxVolatile
+	}
+	size := len(records) * sizeOf(&e)
+	switch {
 	case d.closed:
-		return d.lose(len(records), ErrClosed)
-	case d.bytes+size > maxUnwritten:
-		if !d.losing {
-			d.losing = true
-			d.cfg.Log.Error("events are lost: too many wait for the store, which does not answer")
-		}
-		return d.lose(len(records), ErrFull)
+		return d.lose(kind, records, ErrClosed)
+	case d.bytes+size > most, d.bytesOf[tenant]+size > maxOfTenant:
+		return d.lose(kind, records, ErrFull)
 	}
-	d.bytes += size
-	if d.next == nil {
-		d.next = &Write{done: make(chan struct{}), late: &d.late}
+	for i := range records {
+		r := &records[i]
+		r.Lost = d.missing[r.Sink]
+		delete(d.missing, r.Sink)
 	}
-	w := d.next
+	return d.add(tenant, records, size)
+}
+
+// sizeOf returns about the memory of an event, in bytes.
+func sizeOf(e *Event) int { return 200 + len(e.Room) + len(e.User) + len(e.Data) }
+
+// add adds records to the next batch of the tenant's partition. The lock is held.
+func (d *Dispatcher) add(tenant string, records []Record, size int) *Write {
+	partition := d.cfg.Store.Partition(tenant)
+	p := d.writers[partition]
+	if p == nil {
+		p = &writer{turn: make(chan struct{}, 1)}
+		d.writers[partition] = p
+	}
+	if p.next == nil {
+		p.next = &Write{bytes: map[string]int{}, done: make(chan struct{}), late: &d.late}
+	}
+	w := p.next
 	w.records = append(w.records, records...)
-	w.bytes += size
-	if !d.writing {
-		d.writing = true
-		d.work.Go(d.write)
+	w.bytes[tenant] += size
+	d.bytes += size
+	d.bytesOf[tenant] += size
+	if !p.running {
+		p.running = true
+		d.work.Go(func() { d.write(p) })
 	}
 	return w
 }
 
-// lose counts lost events, and returns their Write.
-func (d *Dispatcher) lose(n int, err error) *Write {
-	d.lost.Add(uint64(n))
+// lose counts lost events, which the next event of each sink tells, and returns their Write. The lock is held.
+func (d *Dispatcher) lose(kind Kind, records []Record, err error) *Write {
+	if !d.losing && !d.closed {
+		d.losing = true
+		d.cfg.Log.Error("events are lost: too many wait for the store, which does not answer", "tenant", records[0].Sink.Tenant, "kind", kind.String())
+	}
+	count := &d.lost
+	if !kind.Durable() {
+		count = &d.lostVolatile
+	}
+	count.Add(uint64(len(records)))
+	for i := range records {
+		d.missing[records[i].Sink]++
+	}
 	lost := &Write{done: make(chan struct{}), err: err}
 	close(lost.done)
 	return lost
 }
 
-// write writes batches until none is left.
-func (d *Dispatcher) write() {
+// write writes the batches of a partition until none is left.
+func (d *Dispatcher) write(p *writer) {
 	for {
 		d.mu.Lock()
-		w := d.next
-		d.next = nil
+		w := p.next
+		p.next = nil
 		if w == nil {
-			d.writing = false
+			p.running = false
 			d.mu.Unlock()
 			return
 		}
 		d.mu.Unlock()
-		w.err = d.writeAll(w.records)
+		w.err = d.writeAll(p, w.records)
 		d.mu.Lock()
-		d.bytes -= w.bytes
+		for tenant, bytes := range w.bytes {
+			d.bytes -= bytes
+			if d.bytesOf[tenant] -= bytes; d.bytesOf[tenant] <= 0 {
+				delete(d.bytesOf, tenant)
+			}
+		}
 		d.losing = d.losing && w.err != nil
 		d.mu.Unlock()
 		close(w.done)
@@ -138,43 +190,76 @@ const (
 
 // writeAll writes events. It tries again until the store takes them or the dispatcher ends. If the outcome of a try is unknown,
 // the events may be written twice, with the same IDs.
-func (d *Dispatcher) writeAll(rest []Record) error {
-	for wait := writeRetry; len(rest) > 0; {
-		some := rest[:min(len(rest), maxWritten)]
-		ctx, cancel := context.WithTimeout(d.ctx, writeTime)
-		err := d.cfg.Store.Append(ctx, some)
-		cancel()
-		if err == nil {
-			d.written.Add(uint64(len(some)))
-			rest, wait = rest[len(some):], writeRetry
-			continue
-		}
-		if d.ctx.Err() != nil {
-			d.lost.Add(uint64(len(rest)))
+func (d *Dispatcher) writeAll(p *writer, all []Record) error {
+	p.turn <- struct{}{}
+	p.rest = all
+	for wait := writeRetry; ; {
+		n, err := d.writeSome(p)
+		left := len(p.rest)
+		<-p.turn
+		d.written.Add(uint64(n))
+		switch {
+		case err == nil && left == 0:
+			return nil
+		case err == nil:
+			wait = writeRetry
+		case d.ctx.Err() != nil:
+			d.lost.Add(uint64(left))
 			return err
+		default:
+			if wait == writeRetry {
+				d.cfg.Log.Warn("events are not written yet", "events", left, "error", err)
+			}
+			select {
+			case <-time.After(wait):
+			case <-d.ctx.Done():
+			}
+			wait = min(2*wait, longWriteRetry)
 		}
-		if wait == writeRetry {
-			d.cfg.Log.Warn("events are not written yet", "events", len(rest), "error", err)
-		}
-		select {
-		case <-time.After(wait):
-		case <-d.ctx.Done():
-		}
-		wait = min(2*wait, longWriteRetry)
+		p.turn <- struct{}{}
 	}
-	return nil
 }
 
-const (
-	firstBackoff = time.Second
-	maxBackoff   = 5 * time.Minute
-	maxAsked     = time.Hour // of the time that a sink asks to wait
-)
+// writeSome tries once to write the first events of p.rest, and returns the number that was written.
+func (d *Dispatcher) writeSome(p *writer) (int, error) {
+	some := p.rest[:min(len(p.rest), maxWritten)]
+	if len(some) == 0 {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, writeTime)
+	defer cancel()
+	if err := d.cfg.Store.Append(ctx, some); err != nil {
+		return 0, err
+	}
+	p.rest = p.rest[len(some):]
+	return len(some), nil
+}
 
-// backoff returns the time until the next delivery, after failures earlier ones and one more. It is about twice as long after
-// each. A sink may ask for a longer time.
-func backoff(failures int, asked time.Duration) time.Duration {
-	wait := time.Duration(math.Min(float64(firstBackoff)*math.Pow(2, float64(failures)), float64(maxBackoff)))
-	wait += time.Duration((mathrand.Float64() - 0.5) * 0.4 * float64(wait))
-	return max(wait, min(asked, maxAsked))
+// Erase removes the events and dead letters of a user from the store, and those that this node has not written yet, and returns their
+// number. An event whose delivery runs may still arrive.
+func (d *Dispatcher) Erase(ctx context.Context, tenant, user string) (int, error) {
+	d.mu.Lock()
+	p := d.writers[d.cfg.Store.Partition(tenant)]
+	d.mu.Unlock()
+	n := 0
+	if p != nil {
+		select {
+		case p.turn <- struct{}{}: // no try runs, which would write an event after the erasure
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		of := func(r Record) bool { return r.Sink.Tenant == tenant && r.User == user }
+		kept := slices.DeleteFunc(slices.Clone(p.rest), of) // the batch keeps its records, of which sinksOf makes a list
+		n, p.rest = len(p.rest)-len(kept), kept
+		d.mu.Lock()
+		if p.next != nil {
+			before := len(p.next.records)
+			p.next.records = slices.DeleteFunc(p.next.records, of)
+			n += before - len(p.next.records)
+		}
+		d.mu.Unlock()
+		<-p.turn
+	}
+	more, err := d.cfg.Store.Erase(ctx, tenant, user)
+	return n + more, err
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mootchat/moot/engine/api"
@@ -13,7 +14,9 @@ import (
 	eventmemory "github.com/mootchat/moot/engine/events/memory"
 	"github.com/mootchat/moot/engine/events/webhook"
 	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // eventLimits returns the limits of the store of events.
@@ -86,6 +89,26 @@ func roomsOf(patterns []string) func(string) bool {
 	return func(room string) bool {
 		return slices.ContainsFunc(all, func(g *glob.Glob) bool { return g.Match(room) })
 	}
+}
+
+// decided makes events of the decisions of rules, for sinks that select them.
+type decided struct{ to *events.Dispatcher }
+
+// Wants implements host.Observer.
+func (d decided) Wants(tenant string) bool { return d.to.Wants(tenant).Has(events.RuleDecided) }
+
+// Decided implements host.Observer. It leaves out plain allows, verdicts of shadows, which are not applied, and the state of breakers.
+func (d decided) Decided(ev *hook.Event, of report.Decision) {
+	switch {
+	case of.Shadow, of.Verdict == report.Allow, of.Verdict == report.Opened, of.Verdict == report.Closed:
+		return
+	}
+	room := strings.Clone(of.Room)
+	data := events.Decision{Hook: of.Hook, Room: room, Rule: of.Module, Verdict: of.Verdict, Reason: of.Reason, Code: of.Code, Receivers: of.Receivers}
+	if ev.Conn != nil {
+		data.Connection, data.User = ev.Conn.ID, ev.Conn.User
+	}
+	d.to.Begin(ev.Tenant, events.RuleDecided, events.NewEvent(events.NewID(), events.RuleDecided, room, data.User, data))
 }
 
 // endEvents is the time in which a node that stops writes its last events and ends deliveries.

@@ -15,7 +15,7 @@ import (
 )
 
 // Limits are the limits of the stores that Run tests.
-var Limits = events.Limits{TenantBytes: 4000, TotalBytes: 64000, Age: time.Hour}
+var Limits = events.Limits{TenantBytes: 4000, TotalBytes: 64000, Age: time.Hour, ClaimBytes: 3400}
 
 // Run runs each test on the empty stores that start returns: two that share their events, such as two nodes of a cluster, or
 // one store twice.
@@ -33,6 +33,9 @@ func Run(t *testing.T, start func(t *testing.T) (a, b events.Store)) {
 		"EventsOfATenantAreBounded":       eventsOfATenantAreBounded,
 		"AFullSinkLeavesRoomForOthers":    aFullSinkLeavesRoomForOthers,
 		"DroppedEventsAreCounted":         droppedEventsAreCounted,
+		"LostEventsAreTold":               lostEventsAreTold,
+		"AClaimIsBounded":                 aClaimIsBounded,
+		"UsageIsThatOfAllSinks":           usageIsThatOfAllSinks,
 		"DueSinksAreListed":               dueSinksAreListed,
 		"AUserIsErased":                   aUserIsErased,
 		"SinksAndTenantsAreSeparate":      sinksAndTenantsAreSeparate,
@@ -390,6 +393,73 @@ func droppedEventsAreCounted(w *world) {
 	w.settle(w.b, c, events.Result{Delivered: 1})
 	if c = w.claim(w.a, 1); c.Dropped != 0 {
 		w.Errorf("after a delivery the claim says that %d events were dropped", c.Dropped)
+	}
+}
+
+// lostEventsAreTold checks that the claim after an event says how many were lost before it, and that the usage counts them.
+func lostEventsAreTold(w *world) {
+	before := w.usage()
+	after := event(hooks, "1", "x")
+	after.Lost = 7
+	w.append(w.a, after, event(hooks, "2", "x"))
+	c := w.must(w.b, 1, "1")
+	if c.Dropped != 7 || w.state().Dropped != 7 {
+		w.Errorf("the claim says that %d events were dropped and the state %d, want 7", c.Dropped, w.state().Dropped)
+	}
+	w.settle(w.b, c, events.Result{Delivered: 1})
+	if c = w.must(w.a, 1, "2"); c.Dropped != 0 {
+		w.Errorf("the next claim says that %d events were dropped", c.Dropped)
+	}
+	if n := w.usage().Dropped - before.Dropped; n != 7 {
+		w.Errorf("the usage says that %d events were dropped", n)
+	}
+}
+
+// aClaimIsBounded checks that a claim of several events has at most about Limits.ClaimBytes of data, and that a larger event is a claim of its
+// own.
+func aClaimIsBounded(w *world) {
+	sized := func(id string, bytes int64) events.Record {
+		r := event(hooks, id, "x")
+		r.Data = []byte(`"` + strings.Repeat("a", int(bytes)) + `"`)
+		return r
+	}
+	w.append(w.a, sized("0", Limits.ClaimBytes+100))
+	w.settle(w.b, w.must(w.b, 9, "0"), events.Result{Delivered: 1})
+	w.append(w.a, sized("1", Limits.ClaimBytes/2+10), sized("2", Limits.ClaimBytes/2+10))
+	if !w.settle(w.b, w.must(w.b, 9, "1"), events.Result{Delivered: 1}) {
+		w.Error("one more event is due, and Settle does not say so")
+	}
+	w.must(w.b, 9, "2")
+}
+
+func (w *world) usage() events.Usage {
+	w.Helper()
+	u, err := w.b.Usage(w.ctx)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return u
+}
+
+// usageIsThatOfAllSinks checks the bytes, the age and the counts of the usage.
+func usageIsThatOfAllSinks(w *world) {
+	before := w.usage()
+	if before.Bytes != 0 || before.DeadBytes != 0 || before.Oldest != 0 {
+		w.Fatalf("the usage of an empty store is %+v", before)
+	}
+	other := events.Sink{Tenant: "u", Name: "hooks"}
+	began := time.Now().Add(-time.Second).UnixMilli()
+	w.append(w.a, event(hooks, "1", "x"), event(other, "2", "x"))
+	if u := w.usage(); u.Bytes == 0 || u.DeadBytes != 0 || u.Oldest < began || u.Crowded != before.Crowded {
+		w.Errorf("the usage of two events is %+v", u)
+	}
+	for i := range 12 {
+		w.append(w.a, large(fmt.Sprint("large", i)))
+	}
+	s := w.state()
+	u := w.usage()
+	if want := uint64(13 - s.Events); u.Crowded-before.Crowded != want || u.Dropped-before.Dropped != s.Dropped || s.Dropped == 0 || u.DeadBytes == 0 || u.Aged != before.Aged {
+		w.Errorf("the usage is %+v, and the state %+v", u, s)
 	}
 }
 

@@ -18,12 +18,20 @@ type Store struct {
 
 	mu      sync.Mutex
 	sinks   map[events.Sink]*sink
-	tenants map[string]*usage
+	tenants map[string]*tenant
 	total   usage
 	places  uint64 // the last place
 
+	aged, crowded, dropped uint64 // see events.Usage
+
 	counts  [2]map[counter]uint64 // of events, today and the day before
 	rotated time.Time             // when today began
+}
+
+// tenant is a tenant with events or dead letters.
+type tenant struct {
+	usage usage
+	sinks map[events.Sink]*sink
 }
 
 // usage has the bytes of events and of dead letters.
@@ -63,6 +71,9 @@ func sizeOf(r *events.Record) int64 {
 	return int64(overhead + len(r.ID) + len(r.Kind) + len(r.Room) + len(r.User) + len(r.Data) + len(r.Error))
 }
 
+// Partition implements [events.Store].
+func (s *Store) Partition(string) int { return 0 }
+
 // Append implements [events.Store].
 func (s *Store) Append(ctx context.Context, records []events.Record) error {
 	if err := ctx.Err(); err != nil {
@@ -73,7 +84,11 @@ func (s *Store) Append(ctx context.Context, records []events.Record) error {
 	now := time.Now()
 	for _, r := range records {
 		r.Sequence = s.count(counter{r.Sink, r.Room}, now)
-		s.add(s.sink(r.Sink), letter{place: s.place(), size: sizeOf(&r), since: now.UnixMilli(), Record: r})
+		k := s.sink(r.Sink)
+		k.dropped += r.Lost
+		s.dropped += r.Lost
+		r.Lost = 0
+		s.add(k, letter{place: s.place(), size: sizeOf(&r), since: now.UnixMilli(), Record: r})
 	}
 	return nil
 }
@@ -98,16 +113,19 @@ func (s *Store) count(of counter, now time.Time) uint64 {
 
 func (s *Store) sink(id events.Sink) *sink {
 	if s.sinks == nil {
-		s.sinks, s.tenants = map[events.Sink]*sink{}, map[string]*usage{}
+		s.sinks, s.tenants = map[events.Sink]*sink{}, map[string]*tenant{}
 	}
 	k := s.sinks[id]
-	if k == nil {
-		k = &sink{}
-		s.sinks[id] = k
+	if k != nil {
+		return k
 	}
-	if s.tenants[id.Tenant] == nil {
-		s.tenants[id.Tenant] = &usage{}
+	t := s.tenants[id.Tenant]
+	if t == nil {
+		t = &tenant{sinks: map[events.Sink]*sink{}}
+		s.tenants[id.Tenant] = t
 	}
+	k = &sink{}
+	s.sinks[id], t.sinks[id] = k, k
 	return k
 }
 
@@ -121,6 +139,7 @@ func (s *Store) add(k *sink, l letter) {
 			return
 		}
 		s.kill(full, 0, "too many events waited")
+		s.crowded++
 	}
 }
 
@@ -138,28 +157,35 @@ func (s *Store) kill(k *sink, i int, why string) {
 		}
 		s.drop(full, 0)
 		full.dropped++
+		s.dropped++
 	}
 }
 
 // use adds bytes of events and of dead letters.
 func (s *Store) use(id events.Sink, k *sink, events, dead int64) {
-	for _, of := range []*usage{&k.usage, s.tenants[id.Tenant], &s.total} {
+	for _, of := range []*usage{&k.usage, &s.tenants[id.Tenant].usage, &s.total} {
 		of.events += events
 		of.dead += dead
 	}
 }
 
 // fullest returns the sink that has to give up its oldest event: the one with most bytes, of the tenant if that has too many, or
-// of all if all together have. It returns nil if there are not too many. A sink that is down therefore does not take the place of
-// others.
-func (s *Store) fullest(tenant string, bytes func(*usage) int64) (full *sink) {
-	limits := s.Limits.WithDefaults()
-	all := bytes(&s.total) > limits.TotalBytes
-	if !all && bytes(s.tenants[tenant]) <= limits.TenantBytes {
+// of the tenant with most if all together have. It returns nil if there are not too many. A sink that is down therefore does not
+// take the place of others.
+func (s *Store) fullest(name string, bytes func(*usage) int64) (full *sink) {
+	limits, t := s.Limits.WithDefaults(), s.tenants[name]
+	switch {
+	case bytes(&s.total) > limits.TotalBytes:
+		for _, other := range s.tenants {
+			if bytes(&other.usage) > bytes(&t.usage) {
+				t = other
+			}
+		}
+	case bytes(&t.usage) <= limits.TenantBytes:
 		return nil
 	}
-	for id, k := range s.sinks {
-		if (all || id.Tenant == tenant) && bytes(&k.usage) > 0 && (full == nil || bytes(&k.usage) > bytes(&full.usage)) {
+	for _, k := range t.sinks {
+		if bytes(&k.usage) > 0 && (full == nil || bytes(&k.usage) > bytes(&full.usage)) {
 			full = k
 		}
 	}
@@ -196,10 +222,12 @@ func (s *Store) expire(k *sink, now time.Time) {
 	before := now.Add(-s.Limits.WithDefaults().Age).UnixMilli()
 	for len(k.events) > 0 && k.events[0].since <= before {
 		s.kill(k, 0, "the sink did not accept the event in time")
+		s.aged++
 	}
 	for len(k.dead) > 0 && k.dead[0].since <= before {
 		s.drop(k, 0)
 		k.dropped++
+		s.dropped++
 	}
 }
 
@@ -209,8 +237,10 @@ func (s *Store) forget(id events.Sink) {
 	if k == nil || len(k.events)+len(k.dead) > 0 || k.dropped > 0 {
 		return
 	}
+	t := s.tenants[id.Tenant]
 	delete(s.sinks, id)
-	if of := s.tenants[id.Tenant]; *of == (usage{}) {
+	delete(t.sinks, id)
+	if len(t.sinks) == 0 {
 		delete(s.tenants, id.Tenant)
 	}
 }
@@ -252,7 +282,11 @@ func (s *Store) Claim(ctx context.Context, id events.Sink, limit int, lease time
 	}
 	k.token, k.until = s.place(), now.Add(lease)
 	c := &events.Claim{Sink: id, Token: strconv.FormatUint(k.token, 10), Failures: k.failures, Dropped: k.dropped}
-	for _, l := range k.events[:min(limit, len(k.events))] {
+	size, most := 0, s.Limits.WithDefaults().ClaimBytes
+	for i, l := range k.events[:min(limit, len(k.events))] {
+		if size += len(l.Data); i > 0 && int64(size) > most {
+			break
+		}
 		c.Records = append(c.Records, l.Record)
 		c.Places = append(c.Places, strconv.FormatUint(l.place, 10))
 	}
@@ -296,14 +330,32 @@ func (s *Store) Settle(ctx context.Context, c *events.Claim, result events.Resul
 	return more, nil
 }
 
+// ofTenant returns the sinks of a tenant that have events or dead letters, or have to report dropped ones.
+func (s *Store) ofTenant(name string) map[events.Sink]*sink {
+	if t := s.tenants[name]; t != nil {
+		return t.sinks
+	}
+	return nil
+}
+
+// Usage implements [events.Store]. It costs O(number of sinks with events or dead letters).
+func (s *Store) Usage(ctx context.Context) (events.Usage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := events.Usage{Bytes: s.total.events, DeadBytes: s.total.dead, Aged: s.aged, Crowded: s.crowded, Dropped: s.dropped}
+	for _, k := range s.sinks {
+		if len(k.events) > 0 && (u.Oldest == 0 || k.events[0].since < u.Oldest) {
+			u.Oldest = k.events[0].since
+		}
+	}
+	return u, ctx.Err()
+}
+
 // States implements [events.Store].
 func (s *Store) States(ctx context.Context, tenant string) (all []events.State, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, k := range s.sinks {
-		if id.Tenant != tenant {
-			continue
-		}
+	for id, k := range s.ofTenant(tenant) {
 		st := events.State{Sink: id.Name, Events: len(k.events), Dead: len(k.dead), Dropped: k.dropped, Failures: k.failures, Error: k.err}
 		st.Bytes = k.usage.events
 		if len(k.events) > 0 {
@@ -384,10 +436,7 @@ func (s *Store) Erase(ctx context.Context, tenant, user string) (n int, err erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, k := range s.sinks {
-		if id.Tenant != tenant {
-			continue
-		}
+	for id, k := range s.ofTenant(tenant) {
 		for i := len(k.events) - 1; i >= 0; i-- {
 			if k.events[i].User == user {
 				s.take(k, i)

@@ -20,6 +20,8 @@ local function count(kind, tenant, sink, n)
   redis.call('HINCRBY', base .. ':u', kind, n)
   redis.call('HINCRBY', base .. ':s:' .. tenant .. '/' .. sink, kind == 'e' and 'bytes' or 'dead', n)
 end
+-- tally counts events that leave the store without a delivery: aged, crowded or dropped.
+local function tally(what, n) redis.call('HINCRBY', base .. ':u', what, n) end
 local function used(kind) return tonumber(redis.call('HGET', base .. ':u', kind) or '0') end
 local function put(kind, tenant, sink, entry)
   redis.call('XADD', base .. ':' .. kind .. ':' .. tenant .. '/' .. sink, '*', unpack(entry))
@@ -62,6 +64,7 @@ end
 local function drop(tenant, sink, id)
   take('d', tenant, sink, id)
   redis.call('HINCRBY', base .. ':s:' .. tenant .. '/' .. sink, 'dropped', 1)
+  tally('dropped', 1)
 end
 local function kill(tenant, sink, id, why, ofTenant, total)
   local entry = take('e', tenant, sink, id)
@@ -107,17 +110,18 @@ local function bound(tenant, ofTenant, total, age)
     local oldest = t and first('e', t, s)
     if not oldest then return end
     kill(t, s, oldest, 'too many events waited', ofTenant, total)
+    tally('crowded', 1)
     if redis.call('EXISTS', base .. ':e:' .. t .. '/' .. s) == 0 then schedule(t, s, now, age) end
   end
 end
 `
 
 // appendScript adds events, and returns the number of calls of this node in the partition.
-// ARGV base node age ofTenant total, and for each event: tenant sink room user data
+// ARGV base node age ofTenant total, and for each event: tenant sink room user lost data
 var appendScript = redis.NewScript(luaCommon + luaBound + `
 local age, ofTenant, total = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-for i = 6, #ARGV, 5 do
-  local tenant, sink, room, user, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+for i = 6, #ARGV, 6 do
+  local tenant, sink, room, user, lost, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local name = tenant .. '/' .. sink
   local counter = base .. ':n:' .. name .. '/' .. room
   local n = redis.call('INCR', counter)
@@ -127,6 +131,10 @@ for i = 6, #ARGV, 5 do
   local waits = redis.call('EXISTS', base .. ':e:' .. name) == 1
   put('e', tenant, sink, {'r', data, 'n', text(n), 'u', user})
   if not waits then redis.call('ZADD', KEYS[1], text(now), name) end
+  if lost ~= '0' then
+    redis.call('HINCRBY', base .. ':s:' .. name, 'dropped', lost)
+    tally('dropped', lost)
+  end
   bound(tenant, ofTenant, total, age)
 end
 local calls = redis.call('INCR', base .. ':w:' .. ARGV[2])
@@ -134,7 +142,7 @@ redis.call('PEXPIRE', base .. ':w:' .. ARGV[2], 86400000)
 return calls`)
 
 // claimScript returns nil, or the failures, the dropped events, and the place and the fields of each event.
-// ARGV base tenant sink token limit lease age ofTenant total
+// ARGV base tenant sink token limit lease age ofTenant total bytes
 var claimScript = redis.NewScript(luaCommon + `
 local tenant, sink, token = ARGV[2], ARGV[3], ARGV[4]
 local age, ofTenant, total = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -144,6 +152,7 @@ local due = redis.call('ZSCORE', KEYS[1], name)
 if not due or tonumber(due) > now then return nil end
 for _, entry in ipairs(redis.call('XRANGE', base .. ':e:' .. name, '-', text(now - age), 'COUNT', 100)) do
   kill(tenant, sink, entry[1], 'the sink did not accept the event in time', ofTenant, total)
+  tally('aged', 1)
 end
 for _, entry in ipairs(redis.call('XRANGE', base .. ':d:' .. name, '-', text(now - age), 'COUNT', 100)) do drop(tenant, sink, entry[1]) end
 local found = redis.call('XRANGE', base .. ':e:' .. name, '-', '+', 'COUNT', ARGV[5])
@@ -154,7 +163,10 @@ end
 redis.call('HSET', state, 'token', token)
 redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[6])), name)
 local out = {redis.call('HGET', state, 'failures') or '0', redis.call('HGET', state, 'dropped') or '0'}
-for _, entry in ipairs(found) do
+local bytes = 0
+for i, entry in ipairs(found) do
+  bytes = bytes + #entry[2][2]
+  if i > 1 and bytes > tonumber(ARGV[10]) then break end
   out[#out + 1] = entry[1]
   out[#out + 1] = entry[2]
 end
@@ -192,6 +204,17 @@ for _, sink in ipairs(redis.call('SMEMBERS', base .. ':t:' .. tenant)) do
     s[2] or '0', s[3] or '0', s[4] or '', s[5] or '0'}
 end
 return out`)
+
+// usageScript returns bytes of events, bytes of dead letters, the place of the oldest event, and the counts aged, crowded and dropped.
+// ARGV base most: the number of sinks that it reads
+var usageScript = redis.NewScript(luaCommon + `
+local oldest = '0'
+for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[2]) - 1)) do
+  local id = first('e', name:match('^[^/]*'), name:match('/(.*)$'))
+  if id and (oldest == '0' or since(id) < since(oldest)) then oldest = id end
+end
+local u = redis.call('HMGET', base .. ':u', 'e', 'd', 'aged', 'crowded', 'dropped')
+return {u[1] or '0', u[2] or '0', oldest, u[3] or '0', u[4] or '0', u[5] or '0'}`)
 
 // moveScript retries dead letters (1) or drops them (0), and returns their number.
 // ARGV base tenant sink retry max age ofTenant total, and their places; without places the oldest ones

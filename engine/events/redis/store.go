@@ -5,7 +5,7 @@
 // seven days if events were dropped:
 //
 //	moot:{ev:P}:due                   sorted set: TENANT/SINK -> when it is due, ms by Redis' clock
-//	moot:{ev:P}:u                     hash: bytes of events (e/TENANT, e) and of dead letters (d/TENANT, d)
+//	moot:{ev:P}:u                     hash: bytes of events (e/TENANT, e) and of dead letters (d/TENANT, d); aged, crowded, dropped
 //	moot:{ev:P}:t:TENANT              set: names of the sinks
 //	moot:{ev:P}:e:TENANT/SINK         stream of events: r (JSON), n (sequence), u (user)
 //	moot:{ev:P}:d:TENANT/SINK         stream of dead letters, with e (the reason)
@@ -65,6 +65,9 @@ func New(client redis.UniversalClient, prefix string, log *slog.Logger) *Store {
 	return s
 }
 
+// Partition implements [events.Store].
+func (s *Store) Partition(tenant string) int { return partitionOf(tenant) }
+
 func partitionOf(tenant string) int { return int(crc32.ChecksumIEEE([]byte(tenant)) % partitions) }
 
 func (s *Store) base(partition int) string { return fmt.Sprintf("%s:{ev:%d}", s.prefix, partition) }
@@ -123,7 +126,7 @@ func (s *Store) appendTo(ctx context.Context, partition int, records []events.Re
 		if err != nil {
 			return err
 		}
-		args = append(args, r.Sink.Tenant, r.Sink.Name, r.Room, r.User, string(data))
+		args = append(args, r.Sink.Tenant, r.Sink.Name, r.Room, r.User, r.Lost, string(data))
 	}
 	cmd, waited := s.Wait.Run(ctx, s.client, appendScript, []string{base + ":due"}, args...)
 	if cmd == nil {
@@ -163,30 +166,49 @@ func (s *Store) Due(ctx context.Context, limit int) (due []events.Sink, err erro
 			calls[p] = pipe.Get(ctx, s.base(p)+":w:"+s.node)
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, err
+	_, failed := pipe.Exec(ctx)
+	if errors.Is(failed, redis.Nil) {
+		failed = nil
+	}
+	if now.Err() != nil {
+		return nil, failed
 	}
 	for p := range partitions {
-		if calls[p] != nil && number(calls[p].Val()) < s.calls(p) {
+		if names[p].Err() != nil { // its server does not answer; those of other partitions may
+			failed = names[p].Err()
+			continue
+		}
+		if calls[p] != nil && (calls[p].Err() == nil || errors.Is(calls[p].Err(), redis.Nil)) && number(calls[p].Val()) < s.calls(p) {
 			if err := s.inTurn(ctx, p, func() error { return s.restore(ctx, p) }); err != nil {
-				return nil, err
+				failed = err
 			}
 		}
-		for _, z := range names[p].Val() {
-			name, _ := z.Member.(string)
+	}
+	for i := range limit { // the first of each partition, then the second: many sinks of one partition do not delay those of others
+		more := false
+		for p := range partitions {
+			all := names[p].Val()
+			if i >= len(all) || int64(all[i].Score) > now.Val().UnixMilli() {
+				continue
+			}
+			more = true
+			name, _ := all[i].Member.(string)
 			tenant, sink, found := strings.Cut(name, "/")
-			if found && len(due) < limit && int64(z.Score) <= now.Val().UnixMilli() {
+			if found && len(due) < limit {
 				due = append(due, events.Sink{Tenant: tenant, Name: sink})
 			}
 		}
+		if !more {
+			break
+		}
 	}
-	return due, nil
+	return due, failed
 }
 
 // Claim implements [events.Store].
 func (s *Store) Claim(ctx context.Context, sink events.Sink, limit int, lease time.Duration) (*events.Claim, error) {
 	token := rand.Text()
-	answer, err := s.call(ctx, claimScript, partitionOf(sink.Tenant), append([]any{sink.Tenant, sink.Name, token, limit, lease.Milliseconds()}, s.limits()...)...).Slice()
+	answer, err := s.call(ctx, claimScript, partitionOf(sink.Tenant), append([]any{sink.Tenant, sink.Name, token, limit, lease.Milliseconds()}, append(s.limits(), s.Limits.WithDefaults().ClaimBytes)...)...).Slice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -281,6 +303,37 @@ func (s *Store) States(ctx context.Context, tenant string) (all []events.State, 
 	}
 	slices.SortFunc(all, func(a, b events.State) int { return strings.Compare(a.Sink, b.Sink) })
 	return all, nil
+}
+
+// mostRead is the number of sinks of a partition of which Usage reads the oldest event.
+const mostRead = 1000
+
+// Usage implements [events.Store]. It is one script for each partition.
+func (s *Store) Usage(ctx context.Context) (u events.Usage, err error) {
+	var all errgroup.Group
+	var answers [partitions][]any
+	for p := range partitions {
+		all.Go(func() (err error) {
+			answers[p], err = s.call(ctx, usageScript, p, mostRead).Slice()
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return u, err
+	}
+	for _, a := range answers {
+		if len(a) != 6 {
+			return u, fmt.Errorf("redis answered %d values for the usage, want 6", len(a))
+		}
+		u.Bytes, u.DeadBytes = u.Bytes+number(a[0]), u.DeadBytes+number(a[1])
+		place, _ := a[2].(string)
+		at, _, _ := strings.Cut(place, "-")
+		if since := number(at); since > 0 && (u.Oldest == 0 || since < u.Oldest) {
+			u.Oldest = since
+		}
+		u.Aged, u.Crowded, u.Dropped = u.Aged+uint64(number(a[3])), u.Crowded+uint64(number(a[4])), u.Dropped+uint64(number(a[5]))
+	}
+	return u, nil
 }
 
 // Dead implements [events.Store].

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -29,6 +30,23 @@ func (s *Store) States(ctx context.Context, tenant string) (all []events.State, 
 	return all, s.file.Explain(err)
 }
 
+// Usage implements [events.Store]. It costs O(number of sinks with events or dead letters). Aged, Crowded and Dropped are those since New.
+func (s *Store) Usage(ctx context.Context) (u events.Usage, err error) {
+	if err := s.file.Enter(ctx); err != nil {
+		return u, err
+	}
+	defer s.file.Leave()
+	u.Aged, u.Crowded, u.Dropped = s.aged, s.crowded, s.dropped
+	u.Bytes, err = s.number(sqlUsed, "", 0)
+	if err == nil {
+		u.DeadBytes, err = s.number(sqlUsed, "", 1)
+	}
+	if err == nil {
+		u.Oldest, err = s.number(sqlOldest)
+	}
+	return u, s.file.Explain(err)
+}
+
 // Dead implements [events.Store].
 func (s *Store) Dead(ctx context.Context, sink events.Sink, cursor string, limit int) (page []events.Letter, next string, err error) {
 	after, _ := strconv.ParseInt(cursor, 10, 64) // "" is 0
@@ -36,7 +54,7 @@ func (s *Store) Dead(ctx context.Context, sink events.Sink, cursor string, limit
 		return nil, "", err
 	}
 	defer s.file.Leave()
-	page, err = s.letters(sink, 1, after, limit+1)
+	page, err = s.letters(sink, 1, after, limit+1, math.MaxInt)
 	if len(page) > limit {
 		page = page[:limit]
 		next = page[limit-1].Place
@@ -92,7 +110,7 @@ func (s *Store) move(ctx context.Context, sink events.Sink, places []string, f f
 // chosen returns the dead letters at places, in order; if places is empty, the oldest ones.
 func (s *Store) chosen(sink events.Sink, places []string) (all []events.Letter, err error) {
 	if len(places) == 0 {
-		return s.letters(sink, 1, 0, events.MaxMoved)
+		return s.letters(sink, 1, 0, events.MaxMoved, math.MaxInt)
 	}
 	var numbers []int64
 	for _, place := range places {
@@ -102,7 +120,7 @@ func (s *Store) chosen(sink events.Sink, places []string) (all []events.Letter, 
 	}
 	slices.Sort(numbers)
 	for _, n := range slices.Compact(numbers)[:min(len(slices.Compact(numbers)), events.MaxMoved)] {
-		one, err := s.letters(sink, 1, n-1, 1)
+		one, err := s.letters(sink, 1, n-1, 1, math.MaxInt)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -20,6 +21,8 @@ type Store struct {
 	file   *datafile.File // its turn guards the fields below
 	claims map[events.Sink]claim
 	tokens uint64 // the last token
+
+	aged, crowded, dropped uint64 // see events.Usage
 }
 
 // claim is a claim. It ends with the process.
@@ -40,6 +43,9 @@ func (s *Store) change(ctx context.Context, f func() error) error {
 	return s.file.Change(f)
 }
 
+// Partition implements [events.Store].
+func (s *Store) Partition(string) int { return 0 }
+
 // Append implements [events.Store].
 func (s *Store) Append(ctx context.Context, records []events.Record) error {
 	return s.change(ctx, func() error {
@@ -52,6 +58,11 @@ func (s *Store) Append(ctx context.Context, records []events.Record) error {
 			}
 			if err := s.insert(r, sequence, now.UnixMilli()); err != nil {
 				return err
+			}
+			if r.Lost > 0 {
+				if err := s.countDropped(r.Sink, r.Lost); err != nil {
+					return err
+				}
 			}
 		}
 		return s.file.Run(sqlSweepCounts, nil, now.Add(-countFor).UnixMilli())
@@ -80,6 +91,7 @@ func (s *Store) insert(r *events.Record, sequence, now int64) error {
 		if failed != nil || number == 0 {
 			return failed
 		}
+		s.crowded++
 		err = s.kill(full, number, "too many events waited", now)
 	}
 	return err
@@ -109,15 +121,18 @@ func (s *Store) fullest(tenant string, dead int) (full events.Sink, number int64
 	if err != nil {
 		return full, 0, err
 	}
+	full.Tenant = tenant
+	text := func(to *string) func(*sqlite3.Stmt) error {
+		return func(row *sqlite3.Stmt) error { *to = row.ColumnText(0); return nil }
+	}
 	if all > limits.TotalBytes {
-		tenant = ""
+		err = s.file.Run(sqlFullestTenant, text(&full.Tenant), dead)
 	} else if own, err := s.number(sqlUsed, tenant, dead); err != nil || own <= limits.TenantBytes {
 		return full, 0, err
 	}
-	err = s.file.Run(sqlFullest, func(row *sqlite3.Stmt) error {
-		full = events.Sink{Tenant: row.ColumnText(0), Name: row.ColumnText(1)}
-		return nil
-	}, dead, tenant)
+	if err == nil {
+		err = s.file.Run(sqlFullest, text(&full.Name), dead, full.Tenant)
+	}
 	if err == nil {
 		number, err = s.number(sqlFirst, full.Tenant, full.Name, dead)
 	}
@@ -152,7 +167,13 @@ func (s *Store) drop(of events.Sink, number int64) error {
 	if _, err := s.take(of, number, 1); err != nil {
 		return err
 	}
-	return s.file.Run(sqlDropped, nil, of.Tenant, of.Name)
+	return s.countDropped(of, 1)
+}
+
+// countDropped counts events of a sink that are not delivered and no longer in the store.
+func (s *Store) countDropped(of events.Sink, n uint64) error {
+	s.dropped += n
+	return s.file.Run(sqlDropped, nil, of.Tenant, of.Name, int64(n))
 }
 
 // take removes an event (0) or a dead letter (1), and reports whether it was there.
@@ -175,6 +196,7 @@ func (s *Store) expire(of events.Sink, now time.Time) error {
 		for _, number := range old {
 			err := error(nil)
 			if dead == 0 {
+				s.aged++
 				err = s.kill(of, number, "the sink did not accept the event in time", now.UnixMilli())
 			} else {
 				err = s.drop(of, number)
@@ -238,7 +260,7 @@ func (s *Store) Claim(ctx context.Context, sink events.Sink, limit int, lease ti
 		}, sink.Tenant, sink.Name); err != nil || next > now.UnixMilli() {
 			return err
 		}
-		letters, err := s.letters(sink, 0, 0, limit)
+		letters, err := s.letters(sink, 0, 0, limit, int(s.Limits.WithDefaults().ClaimBytes))
 		if err != nil || len(letters) == 0 {
 			return err
 		}
@@ -254,14 +276,23 @@ func (s *Store) Claim(ctx context.Context, sink events.Sink, limit int, lease ti
 	return c, err
 }
 
-// letters returns events (0) or dead letters (1) of a sink after a place.
-func (s *Store) letters(sink events.Sink, dead int, after int64, limit int) (all []events.Letter, err error) {
+// errEnough ends a query that has read enough rows.
+var errEnough = errors.New("enough")
+
+// letters returns events (0) or dead letters (1) of a sink after a place: at most limit, whose data have at most bytes unless it is one.
+func (s *Store) letters(sink events.Sink, dead int, after int64, limit, bytes int) (all []events.Letter, err error) {
 	err = s.file.Run(sqlLetters, func(row *sqlite3.Stmt) error {
 		r := events.Record{Sink: sink, Sequence: uint64(row.ColumnInt64(7)), Error: row.ColumnText(8), Event: events.Event{
 			ID: row.ColumnText(1), Kind: row.ColumnText(2), Room: row.ColumnText(3), User: row.ColumnText(4), At: row.ColumnInt64(5), Data: []byte(row.ColumnText(6))}}
+		if bytes -= len(r.Data); bytes < 0 && len(all) > 0 {
+			return errEnough
+		}
 		all = append(all, events.Letter{Place: strconv.FormatInt(row.ColumnInt64(0), 10), Record: r})
 		return nil
 	}, sink.Tenant, sink.Name, dead, after, limit)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return all, err
 }
 

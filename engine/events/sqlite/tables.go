@@ -12,10 +12,11 @@ WHERE tenant = ?1 AND sink = ?2 AND dead = ?3 AND number > ?4 ORDER BY number LI
 	sqlErase = `DELETE FROM events WHERE tenant = ?1 AND user = ?2 RETURNING sink, dead, size`
 
 	// the row of tenant '' and sink '' has the bytes of all
-	sqlUse     = `INSERT INTO event_usage (tenant, sink, dead, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes`
-	sqlUnused  = `DELETE FROM event_usage WHERE bytes <= 0`
-	sqlUsed    = `SELECT coalesce(sum(bytes), 0) FROM event_usage WHERE tenant = ?1 AND dead = ?2`
-	sqlFullest = `SELECT tenant, sink FROM event_usage WHERE dead = ?1 AND tenant != '' AND (tenant = ?2 OR ?2 = '') ORDER BY bytes DESC LIMIT 1`
+	sqlUse           = `INSERT INTO event_usage (tenant, sink, dead, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes`
+	sqlUnused        = `DELETE FROM event_usage WHERE bytes <= 0`
+	sqlUsed          = `SELECT coalesce(sum(bytes), 0) FROM event_usage WHERE tenant = ?1 AND dead = ?2`
+	sqlFullestTenant = `SELECT tenant FROM event_usage WHERE dead = ?1 AND tenant != '' GROUP BY tenant ORDER BY sum(bytes) DESC LIMIT 1`
+	sqlFullest       = `SELECT sink FROM event_usage WHERE dead = ?1 AND tenant = ?2 ORDER BY bytes DESC LIMIT 1`
 
 	// a count that was not used since ?5 begins again
 	sqlCount = `INSERT INTO event_counts (tenant, sink, room, n, last) VALUES (?1, ?2, ?3, 1, ?4)
@@ -23,7 +24,7 @@ ON CONFLICT DO UPDATE SET n = CASE WHEN last <= ?5 THEN 1 ELSE n + 1 END, last =
 	sqlSweepCounts = `DELETE FROM event_counts WHERE rowid IN (SELECT rowid FROM event_counts WHERE last <= ?1 LIMIT 100)`
 
 	sqlState   = `SELECT failures, dropped, next FROM event_sinks WHERE tenant = ?1 AND sink = ?2`
-	sqlDropped = `INSERT INTO event_sinks (tenant, sink, dropped) VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE SET dropped = dropped + 1`
+	sqlDropped = `INSERT INTO event_sinks (tenant, sink, dropped) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET dropped = dropped + excluded.dropped`
 	sqlTold    = `UPDATE event_sinks SET dropped = max(0, dropped - ?3) WHERE tenant = ?1 AND sink = ?2`
 	sqlFailed  = `INSERT INTO event_sinks (tenant, sink, failures, error, next) VALUES (?1, ?2, 1, ?3, ?4)
 ON CONFLICT DO UPDATE SET failures = failures + 1, error = excluded.error, next = excluded.next`
@@ -35,6 +36,8 @@ ON CONFLICT DO UPDATE SET failures = failures + 1, error = excluded.error, next 
 	sqlSink     = `INSERT INTO event_sinks (tenant, sink) VALUES (?1, ?2) ON CONFLICT DO NOTHING`
 	sqlDue      = `SELECT tenant, sink FROM event_sinks s WHERE next <= ?1 AND EXISTS (SELECT 1 FROM events e WHERE e.tenant = s.tenant AND e.sink = s.sink AND e.dead = 0)`
 	sqlOldSinks = `SELECT DISTINCT tenant, sink FROM events WHERE dead = 1 AND since <= ?1 LIMIT 100`
+
+	sqlOldest = `SELECT min((SELECT since FROM events e WHERE e.tenant = s.tenant AND e.sink = s.sink AND e.dead = 0 ORDER BY number LIMIT 1)) FROM event_sinks s`
 
 	sqlStates = `SELECT n.sink, coalesce(sum(e.dead = 0), 0), coalesce(sum(iif(e.dead = 0, e.size, 0)), 0), coalesce(min(iif(e.dead = 0, e.since, NULL)), 0), coalesce(sum(e.dead), 0),
 coalesce(s.failures, 0), coalesce(s.dropped, 0), coalesce(s.error, ''), coalesce(s.next, 0)

@@ -121,20 +121,42 @@ func (s *Sender) Post(ctx context.Context, records []events.Record, dropped uint
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // with all of the body, the connection can be used again
-	answer := Answer{response.StatusCode, strings.ToValidUTF8(string(body), "\uFFFD"), time.Since(began)}
+	answer := Answer{response.StatusCode, s.secretsHidden(strings.ToValidUTF8(string(body), "\uFFFD")), time.Since(began)}
 	got := events.Delivery{Wait: retryAfter(response.Header.Get("Retry-After"))}
+	status := strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", http.StatusText(response.StatusCode))) // the server's own text may be anything
 	switch code := response.StatusCode; {
 	case code >= 200 && code < 300 && err != nil:
-		got.Err = fmt.Errorf("the answer %s broke off: %w", response.Status, err)
+		got.Err = fmt.Errorf("the answer %s broke off: %w", status, err)
 	case code >= 200 && code < 300:
 		return answer, events.Delivery{}
 	case code >= 300 && code < 400:
-		got.Err = fmt.Errorf("the server answered %s: redirects are not followed, set the address that it leads to", response.Status)
+		got.Err = fmt.Errorf("the server answered %s: redirects are not followed, set the address that it leads to", status)
 	default:
-		got.Err = fmt.Errorf("the server answered %s", response.Status)
+		got.Err = fmt.Errorf("the server answered %s", status)
 		got.Rejected = slices.Contains([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity}, code)
 	}
 	return answer, got
+}
+
+// minHidden is the length of the shortest word that secretsHidden replaces.
+const minHidden = 8
+
+// secretsHidden returns the text of an answer without the secrets and the words of the headers: a server may return what it has received.
+func (s *Sender) secretsHidden(text string) string {
+	hide := func(word string) {
+		if len(word) >= minHidden {
+			text = strings.ReplaceAll(text, word, "[hidden]")
+		}
+	}
+	for _, secret := range s.cfg.Secrets {
+		hide(strings.TrimPrefix(secret, "whsec_"))
+	}
+	for _, value := range s.cfg.Headers {
+		for word := range strings.FieldsSeq(value) {
+			hide(word)
+		}
+	}
+	return text
 }
 
 func (s *Sender) request(ctx context.Context, records []events.Record, dropped uint64) (*http.Request, error) {

@@ -3,6 +3,7 @@ package webhook
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -156,13 +157,41 @@ func TestAnswers(t *testing.T) {
 		"a bomb": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(make([]byte, 1<<20))
 		}},
+		"endless": {answer: func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		}},
+		"endless before the answer": {answer: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			defer conn.Close()
+			for {
+				if _, err := io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nlink: "+strings.Repeat("a", 4<<10)+"\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		}, err: "header"},
+		"not HTTP": {answer: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_, _ = io.WriteString(conn, "SMTP ready\r\n")
+			_ = conn.Close()
+		}, err: "malformed"},
+		"a text of its own": {answer: func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 500 %s\r\ncontent-length: 0\r\n\r\n", r.Header.Get("Authorization"))
+			_ = conn.Close()
+		}, err: "the server answered 500 Internal Server Error"},
 		"large header": {answer: header(200, "X", strings.Repeat("a", 128<<10)), err: "header"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, roots := serve(t, test.answer)
-			s := sender(t, Config{URL: address, Roots: roots})
+			s := sender(t, Config{URL: address, Roots: roots, Headers: map[string]string{"Authorization": "Bearer top-secret"}})
 			got := s.Send(t.Context(), []events.Record{record("x")}, 0)
 			switch {
+			case got.Err != nil && strings.Contains(got.Err.Error(), "top-secret"):
+				t.Errorf("the error has a secret: %v", got.Err)
 			case test.err == "" && got.Err != nil, test.err != "" && (got.Err == nil || !strings.Contains(got.Err.Error(), test.err)):
 				t.Errorf("the error is %v, want %q", got.Err, test.err)
 			case got.Rejected != test.rejected || got.Wait != test.wait:
@@ -207,6 +236,47 @@ func TestNoAnswerEndsInTime(t *testing.T) {
 	defer cancel()
 	if got := s.Send(ctx, []events.Record{record("x")}, 0); got.Err == nil || !strings.Contains(got.Err.Error(), "no answer within") {
 		t.Errorf("the error is %v", got.Err)
+	}
+}
+
+// TestWrongTLS checks that a server that cannot prove that it is the configured one receives nothing.
+func TestWrongTLS(t *testing.T) {
+	received := 0
+	address, roots := serve(t, func(http.ResponseWriter, *http.Request) { received++ })
+	old := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { received++ }))
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	old.StartTLS()
+	t.Cleanup(old.Close)
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { received++ }))
+	t.Cleanup(plain.Close)
+	for name, test := range map[string]struct {
+		cfg Config
+		err string
+	}{
+		"an unknown authority": {Config{URL: address}, "unknown authority"},
+		"another name":         {Config{URL: strings.Replace(address, "127.0.0.1", "localhost", 1), Roots: roots}, "certificate is valid for"},
+		"an old version":       {Config{URL: old.URL, Roots: roots}, "protocol version"},
+		"no TLS":               {Config{URL: strings.Replace(plain.URL, "http:", "https:", 1), Roots: roots}, "HTTP response to HTTPS client"},
+	} {
+		got := sender(t, test.cfg).Send(t.Context(), []events.Record{record("x")}, 0)
+		if got.Err == nil || got.Rejected || !strings.Contains(got.Err.Error(), test.err) {
+			t.Errorf("%s: the result is %+v, want %q", name, got, test.err)
+		}
+	}
+	if received > 0 {
+		t.Errorf("%d requests arrived", received)
+	}
+}
+
+// TestAnAnswerShowsNoSecret checks that the answer of a server that returns what it has received has no header value and no secret of the sink.
+func TestAnAnswerShowsNoSecret(t *testing.T) {
+	address, roots := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s %s %s", r.Header.Get("Authorization"), r.Header.Get("X-Short"), secret)
+	})
+	s := sender(t, Config{URL: address, Roots: roots, Secrets: []string{secret}, Headers: map[string]string{"Authorization": "Bearer top-secret-token", "X-Short": "eu"}})
+	answer, got := s.Post(t.Context(), []events.Record{record("x")}, 0)
+	if got.Err != nil || answer.Body != "Bearer [hidden] eu whsec_[hidden]" {
+		t.Errorf("the answer is %q, %v", answer.Body, got.Err)
 	}
 }
 
