@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
 .NOTPARALLEL:
-.PHONY: run moot guests sdk builtin check-builtin check test race lint fuzz bench soak chaos torture torture-events toolchains redis tools release clean
+.PHONY: run moot guests sdk builtin check-builtin check test race lint fuzz bench soak chaos torture torture_events toolchains redis tools release clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -132,7 +132,7 @@ torture: redis
 	TORTURE=$(TORTURE) go test -tags chaos -count=1 -timeout 0 -run '^TestTorture$$' -v ./engine/cluster/redis
 
 # The same for events: every one that was answered is counted at two receivers, one of which fails in every way.
-torture-events: redis
+torture_events: redis
 	TORTURE=$(TORTURE) go test -tags chaos -count=1 -timeout 0 -run '^TestEventsTorture$$' -v ./engine/node
 
 # The compilers of the SDKs, and the npm packages of the lock files.

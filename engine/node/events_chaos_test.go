@@ -24,7 +24,7 @@ import (
 
 // TestEventsTorture runs rounds of random faults against nodes, their stores and the receivers of their events, and counts at two
 // receivers each durable event of a request that was answered. TORTURE is the duration (one round of each deployment if it is not set), TORTURE_SEED
-// the seed of the first round. A failed round prints its seed and its faults. `make torture-events` runs the test.
+// the seed of the first round. A failed round prints its seed and its faults. `make torture_events` runs the test.
 func TestEventsTorture(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("TORTURE"))
 	first, _ := strconv.Atoi(os.Getenv("TORTURE_DEPLOYMENT")) // the deployment of the first round: 0, 1 or 2
