@@ -12,18 +12,21 @@ import (
 )
 
 // A failover loses writes that no replica had. A node counts its calls of Append in each partition, both in its memory and in
-// Redis. If the count in Redis is lower, the last calls are lost, and the node repeats those of the last 15 s.
+// Redis. If the count in Redis is lower, the last calls are lost, and the node owes Redis their events: it writes them again. Until a node has
+// noticed a loss, Redis takes no further call from it, so that no call whose answer was lost can hide the difference.
 
-// restoreFor is the age up to which a failover may lose a write.
+// restoreFor is the age that a write may have, at the last contact with the master before a failover, if the failover loses it.
 const restoreFor = 15 * time.Second
 
-// maxRecent is the number of calls that a node keeps for a partition.
-const maxRecent = 1000
+// maxRecent is the number of bytes of the calls that a node keeps for a partition.
+const maxRecent = 4 << 20
 
 // recent are the last calls in a partition.
 type recent struct {
 	calls int64 // the last count in Redis
 	last  []appended
+	bytes int             // of last
+	owed  []events.Record // that Redis has lost, and that are not written again yet
 }
 
 // appended is a call of Append.
@@ -31,86 +34,109 @@ type appended struct {
 	call    int64
 	at      time.Time
 	records []events.Record
+	bytes   int
 }
 
-// appended notes a call, which Redis has counted, and returns the records of calls that Redis has lost before it.
-func (s *Store) appended(partition int, calls int64, records []events.Record) (lost []events.Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := &s.recent[partition]
-	if calls != r.calls+1 && calls <= r.calls {
-		lost = r.lostFrom(calls)
+// note notes a call that Redis has counted.
+func (r *recent) note(calls int64, records []events.Record) {
+	one := appended{call: calls, at: time.Now(), records: slices.Clone(records)}
+	for i := range records {
+		one.bytes += 200 + len(records[i].Data)
 	}
-	r.calls = calls
-	r.forget()
-	r.last = append(r.last, appended{calls, time.Now(), slices.Clone(records)})
-	if len(r.last) > maxRecent {
-		r.last = slices.Delete(r.last, 0, len(r.last)-maxRecent)
-	}
-	return lost
+	r.calls, r.last, r.bytes = calls, append(r.last, one), r.bytes+one.bytes
+	r.confirm()
 }
 
-// lostFrom removes the calls with that count and later ones, and returns their records.
-func (r *recent) lostFrom(call int64) (lost []events.Record) {
-	r.forget()
-	r.last = slices.DeleteFunc(r.last, func(a appended) bool {
-		if a.call >= call {
-			lost = append(lost, a.records...)
-		}
-		return a.call >= call
-	})
-	return lost
-}
-
-// forget removes calls that Redis cannot lose any more.
-func (r *recent) forget() {
-	for len(r.last) > 0 && time.Since(r.last[0].at) > restoreFor {
+// confirm notes that Redis has all calls now. It forgets those that a failover cannot lose any more.
+func (r *recent) confirm() {
+	for len(r.last) > 1 && r.bytes > maxRecent || len(r.last) > 0 && time.Since(r.last[0].at) > restoreFor {
+		r.bytes -= r.last[0].bytes
 		r.last[0] = appended{}
 		r.last = r.last[1:]
 	}
 }
 
-func (s *Store) hasRecent(partition int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := &s.recent[partition]
-	r.forget()
-	return len(r.last) > 0
+// lose notes that Redis has the first calls only. It returns the number of events that it owes Redis for the others.
+func (r *recent) lose(calls int64) int {
+	before := len(r.owed)
+	r.last = slices.DeleteFunc(r.last, func(a appended) bool {
+		if a.call > calls {
+			r.owed = append(r.owed, a.records...)
+			r.bytes -= a.bytes
+		}
+		return a.call > calls
+	})
+	r.calls = calls
+	return len(r.owed) - before
 }
 
-// calls returns the number of calls that Redis has counted.
-func (s *Store) calls(partition int) int64 {
+// with calls f with the last calls of a partition.
+func (s *Store) with(partition int, f func(r *recent)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.recent[partition].calls
+	f(&s.recent[partition])
+}
+
+// toCheck returns the number of calls that Redis should have, and whether a failover may have lost some, or events are owed.
+func (s *Store) toCheck(partition int) (calls int64, may bool) {
+	s.with(partition, func(r *recent) { calls, may = r.calls, len(r.last)+len(r.owed) > 0 })
+	return calls, may
+}
+
+// lost notes that Redis has only that number of calls, and logs it.
+func (s *Store) lost(partition int, calls int64) {
+	s.with(partition, func(r *recent) {
+		if n := r.lose(calls); n > 0 {
+			s.log.Info("events that Redis had lost are written again", "events", n)
+		}
+	})
 }
 
 // restore repeats the calls that Redis has lost, in a turn of the partition.
 func (s *Store) restore(ctx context.Context, partition int) error {
-	calls, err := s.client.Get(ctx, s.base(partition)+":w:"+s.node).Int64()
+	has, err := s.client.Get(ctx, s.base(partition)+":w:"+s.node).Int64()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
-	s.mu.Lock()
-	r := &s.recent[partition]
-	var lost []events.Record
-	if calls < r.calls {
-		lost, r.calls = r.lostFrom(calls+1), calls
+	if calls, _ := s.toCheck(partition); has < calls {
+		s.lost(partition, has)
+	} else {
+		s.with(partition, (*recent).confirm)
 	}
-	s.mu.Unlock()
-	if len(lost) == 0 {
-		return nil
-	}
-	s.log.Info("events that Redis had lost are written again", "events", len(lost))
-	return s.appendTo(ctx, partition, lost)
+	return s.repay(ctx, partition)
 }
+
+// repay writes the events that the node owes Redis, in a turn of the partition.
+func (s *Store) repay(ctx context.Context, partition int) error {
+	for {
+		var some []events.Record
+		s.with(partition, func(r *recent) { some = slices.Clone(r.owed[:min(len(r.owed), maxRepaid)]) })
+		if len(some) == 0 {
+			return nil
+		}
+		if err := s.write(ctx, partition, some); err != nil {
+			return err // they are owed until a call succeeds
+		}
+		s.with(partition, func(r *recent) {
+			if r.owed = slices.DeleteFunc(r.owed, func(e events.Record) bool {
+				return slices.ContainsFunc(some, func(w events.Record) bool { return w.ID == e.ID && w.Sink == e.Sink })
+			}); len(r.owed) == 0 {
+				r.owed = nil
+			}
+		})
+	}
+}
+
+// maxRepaid is the number of events that one call of repay writes.
+const maxRepaid = 500
 
 // eraseRecent removes the events of a user.
 func (s *Store) eraseRecent(tenant, user string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := &s.recent[partitionOf(tenant)]
-	for i := range r.last {
-		r.last[i].records = slices.DeleteFunc(r.last[i].records, func(e events.Record) bool { return e.Sink.Tenant == tenant && e.User == user })
-	}
+	of := func(e events.Record) bool { return e.Sink.Tenant == tenant && e.User == user }
+	s.with(partitionOf(tenant), func(r *recent) {
+		for i := range r.last {
+			r.last[i].records = slices.DeleteFunc(r.last[i].records, of)
+		}
+		r.owed = slices.DeleteFunc(r.owed, of)
+	})
 }

@@ -116,11 +116,14 @@ local function bound(tenant, ofTenant, total, age)
 end
 `
 
-// appendScript adds events, and returns the number of calls of this node in the partition.
-// ARGV base node age ofTenant total, and for each event: tenant sink room user lost data
+// appendScript adds events, and returns the number of calls of this node in the partition. If Redis has counted fewer calls than the node,
+// a failover has lost some: it adds nothing, and returns minus the count.
+// ARGV base node calls age ofTenant total, and for each event: tenant sink room user lost data
 var appendScript = redis.NewScript(luaCommon + luaBound + `
-local age, ofTenant, total = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-for i = 6, #ARGV, 6 do
+local age, ofTenant, total = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local counted = tonumber(redis.call('GET', base .. ':w:' .. ARGV[2]) or '0')
+if counted < tonumber(ARGV[3]) then return -counted end
+for i = 7, #ARGV, 6 do
   local tenant, sink, room, user, lost, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local name = tenant .. '/' .. sink
   local counter = base .. ':n:' .. name .. '/' .. room

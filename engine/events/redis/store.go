@@ -116,10 +116,21 @@ func (s *Store) inTurn(ctx context.Context, partition int, f func() error) error
 	return f()
 }
 
-// appendTo adds events in a turn of the partition, and then adds the events that Redis has lost again.
+// appendTo adds events in a turn of the partition, and then those that Redis has lost.
 func (s *Store) appendTo(ctx context.Context, partition int, records []events.Record) error {
+	if err := s.write(ctx, partition, records); err != nil {
+		return err
+	}
+	if err := s.repay(ctx, partition); err != nil { // Due tries again
+		s.log.Debug("events that Redis had lost are not written yet", "error", err)
+	}
+	return nil
+}
+
+// write adds events in a turn of the partition.
+func (s *Store) write(ctx context.Context, partition int, records []events.Record) error {
 	base := s.base(partition)
-	args := append([]any{base, s.node}, s.limits()...)
+	args := append([]any{base, s.node, int64(0)}, s.limits()...)
 	for i := range records {
 		r := &records[i]
 		data, err := json.Marshal(r.Event)
@@ -128,22 +139,22 @@ func (s *Store) appendTo(ctx context.Context, partition int, records []events.Re
 		}
 		args = append(args, r.Sink.Tenant, r.Sink.Name, r.Room, r.User, r.Lost, string(data))
 	}
-	cmd, waited := s.Wait.Run(ctx, s.client, appendScript, []string{base + ":due"}, args...)
-	if cmd == nil {
-		return unknown(waited)
-	}
-	calls, err := cmd.Int64()
-	if err != nil {
-		return unknown(err)
-	}
-	lost := s.appended(partition, calls, records)
-	if len(lost) > 0 {
-		s.log.Info("events that Redis had lost are written again", "events", len(lost))
-		if err := s.appendTo(ctx, partition, lost); err != nil {
-			return err
+	for {
+		args[2], _ = s.toCheck(partition)
+		cmd, waited := s.Wait.Run(ctx, s.client, appendScript, []string{base + ":due"}, args...)
+		if cmd == nil {
+			return unknown(waited)
 		}
+		calls, err := cmd.Int64()
+		if err != nil {
+			return unknown(err)
+		}
+		if calls > 0 {
+			s.with(partition, func(r *recent) { r.note(calls, records) })
+			return unknown(waited)
+		}
+		s.lost(partition, -calls)
 	}
-	return unknown(waited)
 }
 
 // unknown returns the error of a change whose outcome is unknown; nil for nil.
@@ -162,7 +173,7 @@ func (s *Store) Due(ctx context.Context, limit int) (due []events.Sink, err erro
 	var calls [partitions]*redis.StringCmd
 	for p := range partitions {
 		names[p] = pipe.ZRangeWithScores(ctx, s.base(p)+":due", 0, int64(max(limit, 1))-1)
-		if s.hasRecent(p) {
+		if _, may := s.toCheck(p); may {
 			calls[p] = pipe.Get(ctx, s.base(p)+":w:"+s.node)
 		}
 	}
@@ -178,8 +189,8 @@ func (s *Store) Due(ctx context.Context, limit int) (due []events.Sink, err erro
 			failed = names[p].Err()
 			continue
 		}
-		if calls[p] != nil && (calls[p].Err() == nil || errors.Is(calls[p].Err(), redis.Nil)) && number(calls[p].Val()) < s.calls(p) {
-			if err := s.inTurn(ctx, p, func() error { return s.restore(ctx, p) }); err != nil {
+		if calls[p] != nil {
+			if err := s.inTurn(ctx, p, func() error { return s.check(ctx, p, calls[p]) }); err != nil {
 				failed = err
 			}
 		}
@@ -203,6 +214,20 @@ func (s *Store) Due(ctx context.Context, limit int) (due []events.Sink, err erro
 		}
 	}
 	return due, failed
+}
+
+// check writes events again that Redis has lost, in a turn of the partition. counted is the number of calls that Redis had before the turn.
+func (s *Store) check(ctx context.Context, partition int, counted *redis.StringCmd) error {
+	var owes bool
+	s.with(partition, func(r *recent) {
+		if owes = len(r.owed) > 0 || number(counted.Val()) < r.calls; !owes && counted.Err() == nil {
+			r.confirm()
+		}
+	})
+	if !owes {
+		return nil
+	}
+	return s.restore(ctx, partition)
 }
 
 // Claim implements [events.Store].
