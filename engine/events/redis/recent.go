@@ -11,9 +11,10 @@ import (
 	"github.com/mootchat/moot/engine/events"
 )
 
-// A failover loses writes that no replica had. A node counts its calls of Append in each partition, both in its memory and in
-// Redis. If the count in Redis is lower, the last calls are lost, and the node owes Redis their events: it writes them again. Until a node has
-// noticed a loss, Redis takes no further call from it, so that no call whose answer was lost can hide the difference.
+// A failover loses writes that no replica had. A node numbers its calls of Append in each partition, and Redis has the number of the last
+// one. If Redis has a lower number than the node, the last calls are lost, and the node owes Redis their events: it writes them again. Until a node has
+// noticed a loss, Redis takes no further call from it, so that no call whose answer was lost can hide the difference. Numbers never begin anew: a
+// master that has died may start empty, and take calls, before it is a replica and loses them.
 
 // restoreFor is the age that a write may have, at the last contact with the master before a failover, if the failover loses it.
 const restoreFor = 15 * time.Second
@@ -23,7 +24,8 @@ const maxRecent = 4 << 20
 
 // recent are the last calls in a partition.
 type recent struct {
-	calls int64 // the last count in Redis
+	call  int64 // the number of the last call
+	calls int64 // the number of the last call that Redis has
 	last  []appended
 	bytes int             // of last
 	owed  []events.Record // that Redis has lost, and that are not written again yet
@@ -37,13 +39,13 @@ type appended struct {
 	bytes   int
 }
 
-// note notes a call that Redis has counted.
-func (r *recent) note(calls int64, records []events.Record) {
-	one := appended{call: calls, at: time.Now(), records: slices.Clone(records)}
+// note notes a call that Redis has.
+func (r *recent) note(call int64, records []events.Record) {
+	one := appended{call: call, at: time.Now(), records: slices.Clone(records)}
 	for i := range records {
 		one.bytes += 200 + len(records[i].Data)
 	}
-	r.calls, r.last, r.bytes = calls, append(r.last, one), r.bytes+one.bytes
+	r.calls, r.last, r.bytes = call, append(r.last, one), r.bytes+one.bytes
 	r.confirm()
 }
 
@@ -56,7 +58,7 @@ func (r *recent) confirm() {
 	}
 }
 
-// lose notes that Redis has the first calls only. It returns the number of events that it owes Redis for the others.
+// lose notes that Redis has the calls up to that number only. It returns the number of events that it owes Redis for the others.
 func (r *recent) lose(calls int64) int {
 	before := len(r.owed)
 	r.last = slices.DeleteFunc(r.last, func(a appended) bool {
@@ -77,13 +79,19 @@ func (s *Store) with(partition int, f func(r *recent)) {
 	f(&s.recent[partition])
 }
 
-// toCheck returns the number of calls that Redis should have, and whether a failover may have lost some, or events are owed.
+// next returns the number for a call, and that of the last call that Redis should have.
+func (s *Store) next(partition int) (call, calls int64) {
+	s.with(partition, func(r *recent) { r.call++; call, calls = r.call, r.calls })
+	return call, calls
+}
+
+// toCheck returns the number of the last call that Redis should have, and whether a failover may have lost some, or events are owed.
 func (s *Store) toCheck(partition int) (calls int64, may bool) {
 	s.with(partition, func(r *recent) { calls, may = r.calls, len(r.last)+len(r.owed) > 0 })
 	return calls, may
 }
 
-// lost notes that Redis has only that number of calls, and logs it.
+// lost notes that Redis has the calls up to that number only, and logs it.
 func (s *Store) lost(partition int, calls int64) {
 	s.with(partition, func(r *recent) {
 		if n := r.lose(calls); n > 0 {

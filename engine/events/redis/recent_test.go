@@ -89,7 +89,7 @@ func TestLostEventsAreOwedUntilTheyAreWritten(t *testing.T) {
 	}
 	client.FlushAll(ctx)
 	for range 2 { // calls whose answers are lost
-		if n, err := s.call(ctx, appendScript, p, append([]any{s.node, 3}, s.limits()...)...).Int64(); n != 0 || err != nil {
+		if n, err := s.call(ctx, appendScript, p, append([]any{s.node, 4, 3}, s.limits()...)...).Int64(); n != 0 || err != nil {
 			t.Fatalf("the script returns %d, %v", n, err)
 		}
 	}
@@ -106,8 +106,8 @@ func TestLostEventsAreOwedUntilTheyAreWritten(t *testing.T) {
 	if err != nil || c == nil || len(c.Records) != 3 {
 		t.Errorf("the claim is %+v, %v", c, err)
 	}
-	if calls, may := s.toCheck(p); calls != 1 || !may || len(s.recent[p].owed) > 0 {
-		t.Errorf("the node has counted %d calls, and owes %d events", calls, len(s.recent[p].owed))
+	if calls, may := s.toCheck(p); calls < 4 || !may || len(s.recent[p].owed) > 0 {
+		t.Errorf("the node has made %d calls, and owes %d events", calls, len(s.recent[p].owed))
 	}
 }
 
@@ -135,4 +135,33 @@ func TestCallsAreKeptUntilAContact(t *testing.T) {
 			t.Errorf("%d calls of %d bytes are kept 16 s later", len(r.last), r.bytes)
 		}
 	})
+}
+
+// TestCallsThatAnEmptyMasterTookAreRepeated checks that a node writes events again that a restarted master took, without its data, before it became a
+// replica of the one that has the data.
+func TestCallsThatAnEmptyMasterTookAreRepeated(t *testing.T) {
+	ctx, sink := t.Context(), events.Sink{Tenant: "t", Name: "hooks"}
+	master, empty := redistest.Start(t).Client(), redistest.Start(t).Client()
+	defer master.Close()
+	defer empty.Close()
+	s := New(master, "moot", nil)
+	appendAt := func(at *redis.Client, id string) {
+		t.Helper()
+		s.client = at
+		if err := s.Append(ctx, []events.Record{{Sink: sink, Event: events.Event{ID: id, Kind: "test", At: 1, Data: []byte("{}")}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5 {
+		appendAt(master, fmt.Sprint("before", i))
+	}
+	appendAt(empty, "between")
+	appendAt(master, "after")
+	c, err := s.Claim(ctx, sink, 100, 1)
+	if err != nil || c == nil {
+		t.Fatal(c, err)
+	}
+	if !slices.ContainsFunc(c.Records, func(r events.Record) bool { return r.ID == "between" }) {
+		t.Errorf("the event that the empty master took is lost; there are %+v", c.Records)
+	}
 }

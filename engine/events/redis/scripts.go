@@ -116,14 +116,14 @@ local function bound(tenant, ofTenant, total, age)
 end
 `
 
-// appendScript adds events, and returns the number of calls of this node in the partition. If Redis has counted fewer calls than the node,
-// a failover has lost some: it adds nothing, and returns minus the count.
-// ARGV base node calls age ofTenant total, and for each event: tenant sink room user lost data
+// appendScript adds events, and returns the number of the call. If Redis has an earlier number than calls, a failover has lost some: it adds
+// nothing, and returns minus the number that it has.
+// ARGV base node call calls age ofTenant total, and for each event: tenant sink room user lost data
 var appendScript = redis.NewScript(luaCommon + luaBound + `
-local age, ofTenant, total = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local age, ofTenant, total = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local counted = tonumber(redis.call('GET', base .. ':w:' .. ARGV[2]) or '0')
-if counted < tonumber(ARGV[3]) then return -counted end
-for i = 7, #ARGV, 6 do
+if counted < tonumber(ARGV[4]) then return -counted end
+for i = 8, #ARGV, 6 do
   local tenant, sink, room, user, lost, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local name = tenant .. '/' .. sink
   local counter = base .. ':n:' .. name .. '/' .. room
@@ -140,9 +140,8 @@ for i = 7, #ARGV, 6 do
   end
   bound(tenant, ofTenant, total, age)
 end
-local calls = redis.call('INCR', base .. ':w:' .. ARGV[2])
-redis.call('PEXPIRE', base .. ':w:' .. ARGV[2], 86400000)
-return calls`)
+redis.call('SET', base .. ':w:' .. ARGV[2], ARGV[3], 'PX', 86400000)
+return tonumber(ARGV[3])`)
 
 // claimScript returns nil, or the failures, the dropped events, and the place and the fields of each event.
 // ARGV base tenant sink token limit lease age ofTenant total bytes

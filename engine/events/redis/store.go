@@ -11,7 +11,7 @@
 //	moot:{ev:P}:d:TENANT/SINK         stream of dead letters, with e (the reason)
 //	moot:{ev:P}:s:TENANT/SINK         hash: bytes, token of the claim, failures, error, next, dropped
 //	moot:{ev:P}:n:TENANT/SINK/ROOM    number of events, for a day after the last
-//	moot:{ev:P}:w:NODE                number of calls of Append of a node, for a day after the last
+//	moot:{ev:P}:w:NODE                number of the last call of Append of a node, for a day
 package redis
 
 import (
@@ -130,7 +130,7 @@ func (s *Store) appendTo(ctx context.Context, partition int, records []events.Re
 // write adds events in a turn of the partition.
 func (s *Store) write(ctx context.Context, partition int, records []events.Record) error {
 	base := s.base(partition)
-	args := append([]any{base, s.node, int64(0)}, s.limits()...)
+	args := append([]any{base, s.node, int64(0), int64(0)}, s.limits()...)
 	for i := range records {
 		r := &records[i]
 		data, err := json.Marshal(r.Event)
@@ -140,7 +140,7 @@ func (s *Store) write(ctx context.Context, partition int, records []events.Recor
 		args = append(args, r.Sink.Tenant, r.Sink.Name, r.Room, r.User, r.Lost, string(data))
 	}
 	for {
-		args[2], _ = s.toCheck(partition)
+		args[2], args[3] = s.next(partition)
 		cmd, waited := s.Wait.Run(ctx, s.client, appendScript, []string{base + ":due"}, args...)
 		if cmd == nil {
 			return unknown(waited)
@@ -216,7 +216,7 @@ func (s *Store) Due(ctx context.Context, limit int) (due []events.Sink, err erro
 	return due, failed
 }
 
-// check writes events again that Redis has lost, in a turn of the partition. counted is the number of calls that Redis had before the turn.
+// check writes events again that Redis has lost, in a turn of the partition. counted is the number that Redis had before the turn.
 func (s *Store) check(ctx context.Context, partition int, counted *redis.StringCmd) error {
 	var owes bool
 	s.with(partition, func(r *recent) {
