@@ -158,10 +158,7 @@ func BenchmarkBreaker(b *testing.B) {
 	c := New(Limits{})
 	defer c.Close()
 	s := c.tenant("acme")
-	made, err := s.service("score", key{}, Spec{URL: "http://127.0.0.1:1/"})
-	if err != nil {
-		b.Fatal(err)
-	}
+	made := s.service("score", key{}, Spec{URL: "http://127.0.0.1:1/"})
 	b.ReportAllocs()
 	for b.Loop() {
 		breaker := made.breakerOf()

@@ -86,7 +86,7 @@ func (s *service) guardOf(networks []netip.Prefix) *dial.Guard {
 	if s.guard == nil || !slices.Equal(s.guard.Networks, networks) {
 		s.guard = &dial.Guard{Networks: networks}
 		if !s.spec.Restricted {
-			s.guard.Host = s.url.Hostname()
+			s.guard.Host = s.inCommon().url.Hostname()
 		}
 	}
 	return s.guard
@@ -109,7 +109,7 @@ func (t *tenant) dialTLS(ctx context.Context, network, address string) (net.Conn
 	}
 	ctx, cancel := context.WithDeadline(ctx, of.until)
 	defer cancel()
-	c := tls.Client(plain, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: of.service.spec.Roots, ServerName: of.service.url.Hostname(), NextProtos: []string{"http/1.1"}})
+	c := tls.Client(plain, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: of.service.spec.Roots, ServerName: of.service.inCommon().url.Hostname(), NextProtos: []string{"http/1.1"}})
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = plain.Close()
 		return nil, handshakeError{err}

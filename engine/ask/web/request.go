@@ -16,13 +16,13 @@ const agent = "moot"
 
 // headerOf returns the header of all requests. A header Idempotency-Key without a value is not sent: net/http repeats such a request if a
 // connection that was used before has ended meanwhile.
-func headerOf(spec Spec) http.Header {
+func headerOf(method string, fields []headerField) http.Header {
 	h := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "Idempotency-Key": nil}
-	if spec.Method == http.MethodGet {
+	if method == http.MethodGet {
 		h.Del("Content-Type")
 	}
-	for name, value := range spec.Headers {
-		h.Set(name, value)
+	for _, f := range fields {
+		h.Set(f.name, f.value)
 	}
 	h.Set("User-Agent", agent)
 	h.Set("Accept-Encoding", "identity")
@@ -31,7 +31,8 @@ func headerOf(spec Spec) http.Header {
 
 // send sends a request, and reads the answer. The error is an *ask.Failure or *ask.BusyError.
 func (s *service) send(ctx context.Context, body []byte) (ask.Answer, error) {
-	request := (&http.Request{Method: s.spec.Method, URL: s.url, Host: s.url.Host, Header: s.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	common := s.inCommon()
+	request := (&http.Request{Method: s.spec.Method, URL: common.url, Host: common.url.Host, Header: common.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Close: s.tenant.crowded()}).WithContext(dialing(ctx, s))
 	if s.spec.Method != http.MethodGet && len(body) > 0 {
 		body = bytes.Clone(body) // net/http may read it after RoundTrip has returned
@@ -66,7 +67,7 @@ func (s *service) read(r *http.Response) (ask.Answer, error) {
 	if len(text) > ask.MaxAnswer {
 		return ask.Answer{}, bad("the answer has more than %d bytes", ask.MaxAnswer)
 	}
-	for _, secret := range s.secrets {
+	for _, secret := range s.inCommon().secrets {
 		if bytes.Contains(text, secret) {
 			return ask.Answer{}, bad("the answer contains a value of the headers of the ask, which the rule must not see")
 		}

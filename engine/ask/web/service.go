@@ -22,34 +22,58 @@ import (
 
 // service implements [ask.Service].
 type service struct {
+	key      key
 	tenant   *tenant
-	spec     Spec
-	url      *url.URL
-	header   http.Header // shared by all requests, which do not change it
-	secrets  [][]byte    // values of headers that no answer may contain
+	spec     Spec // without Headers
+	headers  []headerField
 	counters *counters
-	requests atomic.Int64 // under way
-	rate     *rate.Limiter
-	breaker  atomic.Pointer[breaker] // nil: no request was sent
+	requests atomic.Int64            // under way
+	rate     *rate.Limiter           // nil: no limit of its own
+	common   atomic.Pointer[common]  // nil: no request was sent
+	breaker  atomic.Pointer[breaker] // nil: no question was put
 
 	mu      sync.Mutex
 	guard   *dial.Guard // nil: no connection was made
 	flights map[question]*flight
 }
 
-func newService(t *tenant, spec Spec, c *counters) (*service, error) {
-	u, err := url.Parse(spec.URL)
-	if err != nil { // spec.key has checked it
-		return nil, errors.New("the url is not valid")
-	}
-	s := &service{tenant: t, spec: spec, url: u, counters: c, header: headerOf(spec)}
-	for _, value := range spec.Headers {
-		s.secrets = append(s.secrets, partsOf(value)...)
+// headerField is a header of the configuration.
+type headerField struct{ name, value string }
+
+// common is what all requests to a service have in common. They do not change it.
+type common struct {
+	url     *url.URL
+	header  http.Header
+	secrets [][]byte // values of headers that no answer may contain
+}
+
+func newService(k key, t *tenant, spec Spec, c *counters) *service {
+	s := &service{key: k, tenant: t, spec: spec, counters: c}
+	s.spec.Headers = nil
+	for name, value := range spec.Headers {
+		s.headers = append(s.headers, headerField{name, value})
 	}
 	if spec.Rate > 0 {
 		s.rate = limiter(spec.Rate)
 	}
-	return s, nil
+	return s
+}
+
+// inCommon returns what requests have in common, which the first request makes.
+func (s *service) inCommon() *common {
+	if c := s.common.Load(); c != nil {
+		return c
+	}
+	u, err := url.Parse(s.spec.URL)
+	if err != nil { // spec.key has checked it
+		u = new(url.URL)
+	}
+	c := &common{url: u, header: headerOf(s.spec.Method, s.headers)}
+	for _, h := range s.headers {
+		c.secrets = append(c.secrets, partsOf(h.value)...)
+	}
+	s.common.CompareAndSwap(nil, c)
+	return s.common.Load()
 }
 
 // Ask implements [ask.Service].

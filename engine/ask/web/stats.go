@@ -11,6 +11,7 @@ import (
 
 // counters count the asks of one name in a tenant.
 type counters struct {
+	name     string
 	waiting  atomic.Int64
 	requests atomic.Uint64
 	cached   atomic.Uint64
@@ -62,8 +63,8 @@ func (t *tenant) stats() (all []Stats) {
 			open[s.counters]++
 		}
 	}
-	for name, c := range t.counters {
-		s := Stats{Tenant: t.name, Name: name, Waiting: c.waiting.Load(), Requests: c.requests.Load(), Cached: c.cached.Load(), Refused: c.refused.Load(), Open: open[c], Failed: map[ask.Kind]uint64{}}
+	for _, c := range t.counters {
+		s := Stats{Tenant: t.name, Name: c.name, Waiting: c.waiting.Load(), Requests: c.requests.Load(), Cached: c.cached.Load(), Refused: c.refused.Load(), Open: open[c], Failed: map[ask.Kind]uint64{}}
 		for i, kind := range ask.Kinds() {
 			if n := c.failed[i].Load(); n > 0 {
 				s.Failed[kind] = n

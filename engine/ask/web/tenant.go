@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +24,10 @@ type tenant struct {
 	cache    cache
 
 	mu        sync.Mutex
-	services  map[key]*service
-	counters  map[string]*counters // by the name of the ask
-	transport *http.Transport      // nil: no request was sent
-	networks  []netip.Prefix       // for which transport was made
+	services  []*service
+	counters  []*counters
+	transport *http.Transport // nil: no request was sent
+	networks  []netip.Prefix  // for which transport was made
 }
 
 func newTenant(c *Client, name string) *tenant {
@@ -41,23 +42,19 @@ func limiter(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(2*perSecond)))
 }
 
-func (t *tenant) service(name string, k key, spec Spec) (*service, error) {
+func (t *tenant) service(name string, k key, spec Spec) *service {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.services[k]; s != nil {
-		return s, nil
+	if i := slices.IndexFunc(t.services, func(s *service) bool { return s.key == k }); i >= 0 {
+		return t.services[i]
 	}
-	if t.services == nil {
-		t.services, t.counters = map[key]*service{}, map[string]*counters{}
+	i := slices.IndexFunc(t.counters, func(c *counters) bool { return c.name == name })
+	if i < 0 {
+		i, t.counters = len(t.counters), append(t.counters, &counters{name: name})
 	}
-	if t.counters[name] == nil {
-		t.counters[name] = new(counters)
-	}
-	s, err := newService(t, spec, t.counters[name])
-	if err == nil {
-		t.services[k] = s
-	}
-	return s, err
+	s := newService(k, t, spec, t.counters[i])
+	t.services = append(t.services, s)
+	return s
 }
 
 // use puts limits into use, and forgets all services but these.
@@ -72,26 +69,16 @@ func (t *tenant) use(l TenantLimits, services []ask.Service) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, s := range t.services {
-		if !used[s] {
-			delete(t.services, k)
-			t.cache.drop(s)
+	counted := make(map[*counters]bool, len(services))
+	t.services = slices.DeleteFunc(t.services, func(s *service) bool {
+		if used[s] {
+			counted[s.counters] = true
+			return false
 		}
-	}
-	t.prune()
-}
-
-// prune forgets the counters of asks that no service has. The caller holds t.mu.
-func (t *tenant) prune() {
-	used := make(map[*counters]bool, len(t.services))
-	for _, s := range t.services {
-		used[s.counters] = true
-	}
-	for name, c := range t.counters {
-		if !used[c] {
-			delete(t.counters, name)
-		}
-	}
+		t.cache.drop(s)
+		return true
+	})
+	t.counters = slices.DeleteFunc(t.counters, func(c *counters) bool { return !counted[c] })
 }
 
 // forget closes unused connections and empties the cache.
@@ -99,8 +86,7 @@ func (t *tenant) forget() {
 	t.cache.clear()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	clear(t.services)
-	clear(t.counters)
+	t.services, t.counters = nil, nil
 	if t.transport != nil {
 		t.transport.CloseIdleConnections()
 	}

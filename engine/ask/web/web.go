@@ -73,7 +73,7 @@ func (c *Client) Service(tenant, module, name string, spec Spec) (ask.Service, e
 	if err != nil {
 		return nil, err
 	}
-	return c.tenant(tenant).service(name, key, spec)
+	return c.tenant(tenant).service(name, key, spec), nil
 }
 
 func (c *Client) tenant(name string) *tenant {
