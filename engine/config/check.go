@@ -16,6 +16,7 @@ import (
 
 	"oras.land/oras-go/v2/registry"
 
+	"github.com/mootchat/moot/engine/ask"
 	"github.com/mootchat/moot/engine/events"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/guests/builtin"
@@ -40,6 +41,13 @@ func check(rule, text string) error {
 		return checkAddress(text)
 	case "capability":
 		return checkCapability(text)
+	case "ask":
+		return require(ask.ValidName(text), "is not a valid name of an ask: use 1 to 64 characters of A-Z, a-z, 0-9, _, . and -")
+	case "askURL":
+		if err := ask.CheckURL(text); err != nil {
+			return fmt.Errorf("is not a valid address of a service: %w", err)
+		}
+		return nil
 	case "builtin":
 		return require(text == "" || slices.Contains(builtin.Names(), text), "is not a ready-made rule: use "+either(builtin.Names()))
 	case "delimiter":

@@ -193,6 +193,11 @@ type Limits struct {
 	Rooms               int           `yaml:"rooms" default:"10000" min:"0" max:"10000000"`                           // of one tenant; 0 = no limit
 	HeldMessages        int           `yaml:"heldMessages" default:"10000" min:"1" max:"1000000"`                     // of one tenant that wait for a decision
 	HeldBytes           ByteSize      `yaml:"heldBytes" default:"64MiB" min:"64KiB" max:"64GiB"`                      // of these messages
+	AskRequests         int           `yaml:"askRequests" default:"64" min:"1" max:"10000"`                           // of the asks of one tenant, at once
+	AskTotalRequests    int           `yaml:"askTotalRequests" default:"1024" min:"2" max:"100000"`                   // of the asks of all tenants, at once; a tenant may have as many as are left for all others
+	AsksPerSecond       int           `yaml:"asksPerSecond" default:"500" min:"1" max:"1000000"`                      // requests of the asks of one tenant; the burst is twice that
+	AskCacheBytes       ByteSize      `yaml:"askCacheBytes" default:"1MiB" min:"64KiB" max:"1GiB"`                    // of the answers that the asks of one tenant keep
+	AskCacheTotalBytes  ByteSize      `yaml:"askCacheTotalBytes" default:"64MiB" min:"128KiB" max:"64GiB"`            // the same, of all tenants; a tenant may use as much as is left for all others
 	EventBytes          ByteSize      `yaml:"eventBytes" default:"64MiB" min:"1MiB" max:"64GiB" restart:"true"`       // of the events of a tenant that wait for its sinks; the same again for its dead letters
 	EventTotalBytes     ByteSize      `yaml:"eventTotalBytes" default:"1GiB" min:"1MiB" max:"1024GiB" restart:"true"` // the same, of all tenants
 	EventAge            time.Duration `yaml:"eventAge" default:"24h" min:"1m" max:"720h" restart:"true"`              // time after which an event that waits becomes a dead letter, and after which a dead letter is removed
@@ -323,6 +328,9 @@ type TenantLimits struct {
 	ModuleCPU           Share    `yaml:"moduleCPU" default:"0" min:"0" max:"1"`
 	OutboxBytes         ByteSize `yaml:"outboxBytes" default:"0" min:"0" max:"1GiB"`
 	HistoryBytes        ByteSize `yaml:"historyBytes" default:"0" min:"0" max:"1GiB"`
+	AskRequests         int      `yaml:"askRequests" default:"0" min:"0" max:"10000"`
+	AsksPerSecond       int      `yaml:"asksPerSecond" default:"0" min:"0" max:"1000000"`
+	AskCacheBytes       ByteSize `yaml:"askCacheBytes" default:"0" min:"0" max:"1GiB"`
 
 	// Of held messages, on all nodes. The reports of members have the same limits again, except HeldPerAuthor and HeldFor.
 	HeldMessages  int           `yaml:"heldMessages" default:"0" min:"1" max:"1000000"`    // that wait for a decision
@@ -361,10 +369,26 @@ type Entry struct {
 	Breaker   Breaker         `yaml:"breaker"`
 	Grants    []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, sanctions, members, identity, amend, properties:NAME,...
 	Mode      string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
-	Config    json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
-	Shown     json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
-	lists     [32]byte        `yaml:"-"`      // digest of the files of ${lines:...} and ${json:...} in Config; zero = none
-	written   *yaml.Node      `yaml:"-"`      // Config as written, until [Config.Forget]; see PosOf
+	Asks      map[string]Ask  `yaml:"asks" key:"ask"` // the services of the module's asks, by name
+	NoAsks    bool            `yaml:"-"`              // asks: false. The module, a shadow, asks nothing
+	Config    json.RawMessage `yaml:"config"`         // any YAML, as JSON with sorted keys; nil = not given
+	Shown     json.RawMessage `yaml:"-"`              // Config with ${...} as written, for display; nil = Config has none
+	lists     [32]byte        `yaml:"-"`              // digest of the files of ${lines:...} and ${json:...} in Config; zero = none
+	written   *yaml.Node      `yaml:"-"`              // Config as written, until [Config.Forget]; see PosOf
+}
+
+// Ask is a service that answers the questions of a module under one name.
+type Ask struct {
+	Pos         Pos               `yaml:"-"`
+	Included    bool              `yaml:"-"`                                              // set in an included file
+	URL         string            `yaml:"url" check:"askURL" required:"true"`             // https; in the operator's own file also http
+	Method      string            `yaml:"method" default:"POST" oneof:"POST PUT GET"`     // a GET has no body
+	Headers     map[string]Secret `yaml:"headers" key:"header"`                           // sent with each request
+	Timeout     time.Duration     `yaml:"timeout" default:"1s" min:"10ms" max:"10s"`      // of a question with its answer
+	Cache       time.Duration     `yaml:"cache" default:"0s" min:"0s" max:"24h"`          // for which the answer to a body is used again; 0 = each question is a request
+	OnError     string            `yaml:"onError" default:"deny" oneof:"deny allow hold"` // hold only at onSayReceive
+	Concurrency int               `yaml:"concurrency" default:"16" min:"1" max:"10000"`   // requests at once
+	PerSecond   int               `yaml:"perSecond" default:"0" min:"0" max:"1000000"`    // requests; the burst is twice that; 0 = the limit of the tenant
 }
 
 // Breaker configures when the breaker of an entry opens and closes.

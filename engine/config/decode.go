@@ -206,6 +206,11 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
 			d.problem(d.place(p.line), at.key(p.key).path, unknownKey(t, p.key))
 			continue
 		}
+		if entry, ok := v.Addr().Interface().(*Entry); ok && p.key == "asks" && isFalse(p.value) {
+			d.places[p.at.key(p.key).path] = d.place(p.line)
+			entry.Asks, entry.NoAsks = nil, true
+			continue
+		}
 		d.value(p.value, v.Field(i), p.at.key(p.key), t.Field(i).Tag)
 	}
 	for i := range t.NumField() {

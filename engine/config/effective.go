@@ -53,7 +53,10 @@ func (e *effective) add(v reflect.Value, at cursor) {
 			v = reflect.ValueOf(entry)
 		}
 		for i := range t.NumField() {
-			if key := t.Field(i).Tag.Get("yaml"); key != "-" {
+			key := t.Field(i).Tag.Get("yaml")
+			if entry, ok := v.Interface().(Entry); ok && key == "asks" && entry.NoAsks {
+				e.set(at.key(key).path, "false", false)
+			} else if key != "-" {
 				e.add(v.Field(i), at.key(key))
 			}
 		}

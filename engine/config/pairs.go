@@ -71,6 +71,11 @@ func (d *decoder) merged(n *yaml.Node, at cursor) (pairs []pair) {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
+// isFalse reports whether a node is the value false.
+func isFalse(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" && n.Value == "false"
+}
+
 // isText reports whether a scalar is text. A date is text: no setting has a type for dates.
 func isText(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!str" || n.ShortTag() == "!!timestamp")

@@ -105,7 +105,7 @@ func visibilityOf(v reflect.Value, tag reflect.StructTag) visibility {
 		return visibility{}
 	}
 	switch tag.Get("check") {
-	case "", "url", "source", "oci", "jwks":
+	case "", "askURL", "jwks", "oci", "sink", "source", "url":
 		return visibility{logged: v.Kind() != reflect.String || tag.Get("oneof") != ""}
 	}
 	return visibility{logged: true}

@@ -82,7 +82,7 @@ func (s *digester) fields(v reflect.Value) {
 		v = reflect.ValueOf(e)
 	}
 	for i := range v.NumField() {
-		if s.secrets || v.Type().Field(i).Tag.Get("yaml") != "-" {
+		if f := v.Type().Field(i); s.secrets || f.Tag.Get("yaml") != "-" || f.Name == "NoAsks" {
 			s.add(v.Field(i))
 		}
 	}

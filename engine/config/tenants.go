@@ -15,6 +15,7 @@ func (l *load) checkTenant(c *Config, name string) {
 	t := c.Tenants[name]
 	l.checkJWT(t.Auth.JWT, name)
 	l.checkSinks(t.Events, name)
+	l.checkAsks(t.Chain, name)
 	least := func(key string, own, node fmt.Stringer, more bool) {
 		if !more {
 			return
@@ -39,6 +40,9 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("rooms", count(own.Rooms), count(node.Rooms), node.Rooms > 0 && own.Rooms > node.Rooms)
 	least("heldMessages", count(own.HeldMessages), count(node.HeldMessages), own.HeldMessages > node.HeldMessages)
 	least("heldBytes", own.HeldBytes, node.HeldBytes, own.HeldBytes > node.HeldBytes)
+	least("askRequests", count(own.AskRequests), count(node.AskRequests), own.AskRequests > node.AskRequests)
+	least("asksPerSecond", count(own.AsksPerSecond), count(node.AsksPerSecond), own.AsksPerSecond > node.AsksPerSecond)
+	least("askCacheBytes", own.AskCacheBytes, node.AskCacheBytes, own.AskCacheBytes > node.AskCacheBytes)
 }
 
 // ownHeaders are the names of headers of requests to sinks that the configuration cannot set, in lower case, besides webhook-*.

@@ -30,7 +30,7 @@ func (n *Node) newAPI(store store.Store) *api.Server {
 		Engine: n.engine, Rules: n.reloader, Decisions: n.rules, Version: n.source.Version, Keys: n.apiKeys(n.reloader.current.Load().Admin), Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: n.rules, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
-		Trials: trials{now: n.reloader.current.Load, known: n.reloader.modulesOf, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(), Events: sinks{n.events},
+		Trials: trials{now: n.reloader.current.Load, known: n.reloader.modulesOf, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(), Events: sinks{n.events}, Asks: asks{n.reloader.from.asks},
 		AcceptFailures: func() uint64 { return n.descriptors.Failed() }, PendingClosed: func() uint64 { return n.pending.Closed() },
 		Checks: []api.Check{{Name: "shutdown", Ready: n.notStopping}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
 			{Name: "restart", Ready: n.reloader.restarted, Advisory: true}},

@@ -49,7 +49,12 @@ func (l *loading) makePart(ctx context.Context, name string) {
 		l.fail(fault{tenant: name, match: t.Match, lines: []string{err.Error()}})
 		return
 	}
-	l.parts[name] = &part{cpu: cpu, settings: settings, rules: tenantRules(name, t, cpu)}
+	rules, err := tenantRules(name, t, cpu, l.from.asks)
+	if err != nil {
+		l.fail(fault{tenant: name, match: t.Match, lines: []string{err.Error()}})
+		return
+	}
+	l.parts[name] = &part{cpu: cpu, settings: settings, rules: rules}
 }
 
 // hide adds values that logs must not show.

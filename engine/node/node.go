@@ -169,12 +169,17 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	}
 	n.rules = rules
 	loaded.logFaults(log)
+	loaded.useAsks(from.asks)
 	n.reloader = newReloader(ctx, n.source, loader, loaded, rules, n.keys, from, log, n.level)
 	n.events = newDispatcher(b.events, log)
 	useSinks(n.events, loaded.cfg, log)
 	rules.Observe(decided{n.events})
 	n.reloader.useSinks = func(cfg *config.Config) { useSinks(n.events, cfg, log) }
-	closeRules := func() error { n.reloader.close(); return rules.Close() }
+	closeRules := func() error {
+		n.reloader.close()
+		defer from.asks.Close()
+		return rules.Close()
+	}
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
 		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Moderation: b.sanctions, Review: b.review, Events: n.events, Grace: cfg.Sessions.Grace}
 	if ec.Rings, err = openRings(cfg.HTTP.Writing, log); err != nil {

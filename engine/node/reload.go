@@ -205,6 +205,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 	r.keys.Permit(next.cfg.Limits.Networks())
 	r.keys.Use(ctx, keySetsOf(next.cfg))
 	r.useSinks(next.cfg)
+	next.useAsks(r.from.asks)
 	setLevel(r.level, next.cfg.Log.Level)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/mootchat/moot/engine/ask/web"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
@@ -119,18 +120,24 @@ func (l *loading) addModules(all map[string]bool, t config.Tenant) map[string]bo
 }
 
 // tenantRules returns the chain of a tenant.
-func tenantRules(name string, t config.Tenant, cpu config.Share) host.Tenant {
+func tenantRules(name string, t config.Tenant, cpu config.Share, client *web.Client) (host.Tenant, error) {
 	rules := host.Tenant{Name: name, CPU: cpu.Fraction(), Sum: t.Sum}
 	for i, e := range t.Chain {
-		rules.Chain = append(rules.Chain, entryOf(e, fmt.Sprintf("%s: tenants.%s.chain[%d]", e.Pos, name, i)))
+		at := fmt.Sprintf("tenants.%s.chain[%d]", name, i)
+		entry := entryOf(e, fmt.Sprintf("%s: %s", e.Pos, at))
+		var err error
+		if entry.Asks, err = asksOf(client, name, at, e); err != nil {
+			return rules, err
+		}
+		rules.Chain = append(rules.Chain, entry)
 	}
-	return rules
+	return rules, nil
 }
 
 func entryOf(e config.Entry, where string) host.Entry {
 	entry := host.Entry{
 		Module: e.Module, Where: where, Rooms: e.Rooms, Priority: e.Priority, Timeout: e.Timeout,
-		Memory: int64(e.Memory), Grants: e.Grants, Config: e.Config, Shown: e.Shown,
+		Memory: int64(e.Memory), Grants: e.Grants, Config: e.Config, Shown: e.Shown, NoAsks: e.NoAsks,
 	}
 	b := e.Breaker
 	entry.Breaker = host.Breaker{Ratio: b.Ratio.Fraction(), Minimum: b.Minimum, Window: b.Window, Cooldown: b.Cooldown, Probes: b.Probes}

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	askweb "github.com/mootchat/moot/engine/ask/web"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/fetch"
@@ -39,6 +40,7 @@ type sources struct {
 	web     *fetch.Fetcher
 	cache   *diskcache.Cache
 	scripts *script.Compiler
+	asks    *askweb.Client
 	log     *slog.Logger
 
 	mu   sync.Mutex            // a load that was given up may still read
@@ -55,7 +57,7 @@ type readModule struct {
 func newSources(cache config.Path, log *slog.Logger) *sources {
 	kept := OpenCache(cache, log)
 	return &sources{web: fetch.New(fetch.Config{Max: host.MaxModule, Cache: kept}), cache: kept,
-		scripts: script.New(script.Config{Command: script.Self(), Cache: kept}), log: log}
+		scripts: script.New(script.Config{Command: script.Self(), Cache: kept}), asks: askweb.New(askweb.Limits{}), log: log}
 }
 
 // moduleOf returns a module that is read or fetched when it is opened, unless ctx has ended.
