@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,6 +20,7 @@ type serveCommand struct {
 
 // Run runs a server until ctx ends. It then drains the clients and returns. SIGHUP makes the server reload.
 func (c *serveCommand) Run(ctx context.Context, t terminal) error {
+	log.SetOutput(io.Discard) // net/http logs there what a server sends unasked, which may contain secrets; the node has a log of its own
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -181,19 +181,25 @@ func (c *counting) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// TestALateConnectionEndsWithItsQuestion checks that a service that does not answer the TLS handshake, or an address that never connects, holds
-// nothing after the time of the question.
+// TestALateConnectionEndsWithItsQuestion checks that a service that does not answer the TLS handshake, or does not read a question, holds nothing
+// after the time of the question.
 func TestALateConnectionEndsWithItsQuestion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, p := connected(t, Limits{}, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-		s := c.must(t, "acme", "score", Spec{URL: "https://service.example.com/", Timeout: 300 * time.Millisecond})
-		if _, err := s.Ask(t.Context(), nil); kindOf(err) != ask.Timeout {
-			t.Errorf("got %v", err)
-		}
-		synctest.Wait()
-		if n := c.conns.Load(); n != 0 || p.current.Load() != 0 {
-			t.Errorf("%d connections are open", n)
-		}
-		p.end(c)
-	})
+	for address, handle := range map[string]func(*pipes) func(net.Conn){
+		"https://service.example.com/": func(*pipes) func(net.Conn) { return func(c net.Conn) { _, _ = io.Copy(io.Discard, c) } },
+		"http://service.example.com/":  func(p *pipes) func(net.Conn) { return func(net.Conn) { <-p.ctx.Done() } },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := connected(t, Limits{}, nil)
+			p.handle = handle(p)
+			s := c.must(t, "acme", "score", Spec{URL: address, Timeout: 300 * time.Millisecond})
+			if _, err := s.Ask(t.Context(), make([]byte, ask.MaxBody)); kindOf(err) != ask.Timeout {
+				t.Errorf("%s: %v", address, err)
+			}
+			synctest.Wait()
+			if n := c.conns.Load(); n != 0 || c.requests.Load() != 0 {
+				t.Errorf("%s: %d connections are open", address, n)
+			}
+			p.end(c)
+		})
+	}
 }

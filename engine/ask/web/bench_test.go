@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -167,5 +169,38 @@ func BenchmarkBreaker(b *testing.B) {
 			b.Fatal(err)
 		}
 		done(nil)
+	}
+}
+
+// BenchmarkDown asks services that are down a hundred times a second, and measures the time until their breakers are open.
+func BenchmarkDown(b *testing.B) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it accepts connections and does not answer
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer silent.Close()
+	for name, address := range map[string]string{"refuses": "http://127.0.0.1:1/", "hangs": "http://" + silent.Addr().String() + "/"} {
+		b.Run(name, func(b *testing.B) {
+			var took time.Duration
+			for b.Loop() {
+				c := New(Limits{})
+				made, err := c.Service("acme", "toxic", "score", Spec{URL: address, Timeout: 500 * time.Millisecond})
+				if err != nil {
+					b.Fatal(err)
+				}
+				var all sync.WaitGroup
+				began, tick := time.Now(), time.NewTicker(10*time.Millisecond)
+				for !made.(*service).open() {
+					all.Go(func() { _, _ = made.Ask(b.Context(), nil) })
+					<-tick.C
+				}
+				took += time.Since(began)
+				tick.Stop()
+				all.Wait()
+				c.Close()
+			}
+			b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms-until-open")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }

@@ -68,7 +68,7 @@ func (t *tenant) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	connect := t.client.connect
 	if connect == nil {
-		connect = of.service.guardOf(t.client.limits.Load().Networks).DialContext
+		connect = of.service.guardOf(hostOf(address), t.client.limits.Load().Networks).DialContext
 	}
 	c, err := connect(ctx, network, address)
 	if err != nil {
@@ -78,15 +78,21 @@ func (t *tenant) dial(ctx context.Context, network, address string) (net.Conn, e
 	return &conn{Conn: c, ended: sync.OnceFunc(ended)}, nil
 }
 
+// hostOf returns the host of an address to dial: for a name with letters beyond ASCII, its ASCII form.
+func hostOf(address string) string {
+	host, _, _ := net.SplitHostPort(address) // net/http has made it
+	return host
+}
+
 // guardOf returns the guard of the service's connections. It remembers how internal the first address of a host was that the operator chose: a
 // name that leads to a more internal one later is refused.
-func (s *service) guardOf(networks []netip.Prefix) *dial.Guard {
+func (s *service) guardOf(host string, networks []netip.Prefix) *dial.Guard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.guard == nil || !slices.Equal(s.guard.Networks, networks) {
 		s.guard = &dial.Guard{Networks: networks}
 		if !s.spec.Restricted {
-			s.guard.Host = s.inCommon().url.Hostname()
+			s.guard.Host = host
 		}
 	}
 	return s.guard
@@ -109,7 +115,7 @@ func (t *tenant) dialTLS(ctx context.Context, network, address string) (net.Conn
 	}
 	ctx, cancel := context.WithDeadline(ctx, of.until)
 	defer cancel()
-	c := tls.Client(plain, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: of.service.spec.Roots, ServerName: of.service.inCommon().url.Hostname(), NextProtos: []string{"http/1.1"}})
+	c := tls.Client(plain, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: of.service.spec.Roots, ServerName: hostOf(address), NextProtos: []string{"http/1.1"}})
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = plain.Close()
 		return nil, handshakeError{err}

@@ -72,8 +72,8 @@ func TestAHostOfTheOperatorDoesNotBecomeMoreInternal(t *testing.T) {
 	if _, err := s.Ask(t.Context(), nil); err != nil {
 		t.Errorf("an address of the operator: %v", err)
 	}
-	g := s.guardOf(nil)
-	if g != s.guardOf(nil) || g.Host != "127.0.0.1" {
+	g := s.guardOf("127.0.0.1", nil)
+	if g != s.guardOf("127.0.0.1", nil) || g.Host != "127.0.0.1" {
 		t.Error("each connection has another guard: it does not remember the first address")
 	}
 }
