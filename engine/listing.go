@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,8 +35,8 @@ const (
 )
 
 // Connections returns a page of the tenant's connections, node by node. A connection that exists from the first page to the last is on one of
-// them, unless its node is in Lost. A page takes at most 3 s, however many nodes do not
-// answer.
+// them, unless its node is in Lost. The nodes take at most 3 s, however many of them do not answer. The last pages of the
+// connections of a user have the user's parked sessions, without a node; the cost grows with the number of all parked sessions.
 func (e *Engine) Connections(ctx context.Context, tenant string, q ConnectionQuery) (page ConnectionPage, err error) {
 	if _, err := e.tenant(tenant); err != nil {
 		return page, err
@@ -57,9 +58,17 @@ func (e *Engine) Connections(ctx context.Context, tenant string, q ConnectionQue
 		}
 		return c
 	})
+	if rest := limit - len(page.Connections); err == nil && q.User != "" && rest > 0 {
+		if first != parkedNode {
+			last = ""
+		}
+		var parked []ConnectionInfo
+		parked, err = e.parkedOfUser(ctx, tenant, q.User, last, rest)
+		page.Connections = append(page.Connections, parked...)
+	}
 	if n := len(page.Connections); n == limit { // there may be more on this node or another one
 		last := page.Connections[n-1]
-		page.Cursor = last.Node + "/" + last.ID
+		page.Cursor = cmp.Or(last.Node, parkedNode) + "/" + last.ID
 	}
 	return page, err
 }

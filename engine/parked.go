@@ -50,10 +50,14 @@ func keyOf(secret string) string {
 }
 
 // park parks the session of a connection that is away and claimed. It ends the memberships
-// on this node without running the leave chain. After an error the caller must end them.
+// on this node without running the leave chain. After an error the caller must end them: ErrNoSession if
+// the server API has closed the connections of the user.
 func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) error {
 	if e.cluster.Sessions == nil {
 		return fmt.Errorf("park a session: %w", cluster.ErrUnavailable)
+	}
+	if c.tenant.closed.include(c.profile.Load()) {
+		return cluster.ErrNoSession
 	}
 	moving, cancel := e.completing(ctx, c.tenant)
 	defer cancel()
@@ -65,10 +69,17 @@ func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) err
 	}
 	// Parking can fail, so it comes first. If this node dies before its members are
 	// removed, other nodes run leave for them, and a client that resumes joins again.
-	if err := e.cluster.Sessions.Park(ctx, keyOf(c.session.secret), b, ttl); err != nil {
+	key := keyOf(c.session.secret)
+	if err := e.cluster.Sessions.Park(ctx, key, b, ttl); err != nil {
 		e.log.Debug("a session was not parked", "connection", c.ID(), "error", err)
 		c.stay(moved)
 		return err
+	}
+	if c.tenant.closed.include(c.profile.Load()) { // since the check above
+		if _, err := e.cluster.Sessions.Take(ctx, key); err == nil {
+			c.stay(moved)
+			return cluster.ErrNoSession
+		}
 	}
 	for _, m := range moved {
 		e.detach(ctx, m)

@@ -62,6 +62,9 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	if err := c.refusedBy(moderation.Ban, ""); err != nil { // the session may have brought the user
 		return result{}, Close{Code: CloseBanned.Code, Reason: err.Error()}
 	}
+	if c.tenant.closed.include(c.profile.Load()) {
+		return result{}, CloseRemoved
+	}
 	data, err := json.Marshal(answer)
 	return result{data: data, after: func(ctx context.Context) {
 		for _, f := range after {

@@ -159,7 +159,8 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 	if len(ev.Message.Text) > maxMessage {
 		return a, errTooLarge
 	}
-	if s.conn != nil && s.conn.sanctioned() { // the chain may have taken long, or have named another room
+	sanctioned := s.conn != nil && s.conn.sanctioned() // now: the chain may have taken long, or have named another room
+	if sanctioned {
 		if err := s.silenced(ev.Room); err != nil {
 			return a, err
 		}
@@ -168,7 +169,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		held, err := e.hold(ctx, t, &s, &ev, &v, r.id.Room, a.id)
 		return accepted{held: held}, err
 	}
-	if s.conn != nil && s.conn.sanctioned() {
+	if sanctioned {
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
 			a.effects = e.moderate(t, unnoticed(ev.Conn, v.Effects))
 			return a, e.sayShadowed(ctx, t, payloadOf(&ev, a.id, s.user(&ev, &settings)), ev.Conn, shadow)

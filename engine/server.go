@@ -306,9 +306,16 @@ func (e *Engine) RemoveMember(ctx context.Context, id cluster.RoomID, connection
 	return e.onConnection(ctx, id.Tenant, connection, call{Do: callLeave, Room: id.Room})
 }
 
-// Disconnect closes a connection with the reason "removed by the server".
+// Disconnect closes a connection with the reason "removed by the server", or ends its parked session.
 func (e *Engine) Disconnect(ctx context.Context, tenant, id string) error {
-	return e.onConnection(ctx, tenant, id, call{Do: callClose})
+	err := e.onConnection(ctx, tenant, id, call{Do: callClose})
+	if errors.Is(err, ErrNoConnection) {
+		n, failed := e.endParkedOf(ctx, func(o parkedOwner) bool { return o.Tenant == tenant && o.ID == id })
+		if n > 0 || failed != nil {
+			return failed
+		}
+	}
+	return err
 }
 
 func sortProperties(p []hook.NamedProperty) {

@@ -93,6 +93,7 @@ type tenant struct {
 	pages     pageTurns                      // to encode
 	reads     pageTurns                      // to read from the backend
 	keys      atomic.Int64                   // idempotency keys of its connections
+	closed    closedUsers
 
 	mu        sync.Mutex
 	rooms     map[string]*room

@@ -13,9 +13,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A user is known by the token of a connection. Each node has an index of its own connections by
+// A user is known by the token of a connection, or a module has named it. Each node has an index of its own connections by
 // user, and an operation on a user asks all nodes that have a lease. Thus a connection with a user
-// costs the cluster nothing, and the connections of a node that died are gone with its lease.
+// costs the cluster nothing, and the connections of a node that died are gone with its lease. No node holds parked
+// sessions; see parkedusers.go.
 
 // userTime is the time in which all nodes must answer a call about a user.
 const userTime = 3 * time.Second
@@ -58,7 +59,7 @@ func (e *Engine) connectionsOfUser(t *tenant, user string) []*Connection {
 
 // UserStatus is a user of a tenant who has connections.
 type UserStatus struct {
-	Connections []ConnectionInfo // without properties; at most 200
+	Connections []ConnectionInfo // without properties; at most 200; parked sessions come last and have no node
 	More        bool             // there are further connections
 	Rooms       []string         // of Connections, sorted
 	Lost        []string         // nodes that did not answer; their connections are missing
@@ -82,7 +83,7 @@ func (e *Engine) User(ctx context.Context, tenant, user string) (s UserStatus, e
 
 // Reached is the result of an operation on the connections of a user.
 type Reached struct {
-	Connections int      `json:"connections" doc:"The number of connections that the operation reached."`
+	Connections int      `json:"connections" doc:"The number of connections that the operation reached. A close also counts sessions that could be resumed."`
 	Lost        []string `json:"unreachable,omitempty" doc:"Nodes that did not answer, or run a version without users: it is unknown whether they have reached connections of the user."`
 }
 
@@ -95,10 +96,19 @@ func (e *Engine) SendToUser(ctx context.Context, tenant, user string, value json
 	return e.onUser(ctx, tenant, call{Do: callSendUser, User: user, Value: value})
 }
 
-// DisconnectUser closes all connections of a user with the reason "removed by the server", and
-// ends the sessions that can be resumed on a node.
+// DisconnectUser closes all connections of a user with the reason "removed by the server", and ends all sessions of the user,
+// also those that no node holds and those that move between nodes at that moment. After an error some sessions may
+// still be resumed.
 func (e *Engine) DisconnectUser(ctx context.Context, tenant, user string) (Reached, error) {
-	return e.onUser(ctx, tenant, call{Do: callCloseUser, User: user})
+	all, err := e.onUser(ctx, tenant, call{Do: callCloseUser, User: user})
+	if err != nil || user == "" {
+		return all, err
+	}
+	n, err := e.endParkedOf(ctx, func(o parkedOwner) bool { return o.Tenant == tenant && o.Profile.User == user })
+	if all.Connections += n; err != nil {
+		err = fmt.Errorf("not all sessions of the user were ended, try again: %w", err)
+	}
+	return all, err
 }
 
 // onUser sends a call about a user to all nodes at once and adds up their answers.
@@ -138,6 +148,9 @@ func (e *Engine) onUser(ctx context.Context, tenant string, c call) (all Reached
 // answerUser carries out a call about a user for the connections of this node. It returns the
 // number of connections that the call reached.
 func (e *Engine) answerUser(t *tenant, c call) (json.RawMessage, error) {
+	if c.Do == callCloseUser {
+		t.closed.add(c.User)
+	}
 	n := 0
 	for _, conn := range e.connectionsOfUser(t, c.User) {
 		if c.Do == callCloseUser {

@@ -30,14 +30,14 @@ func (s *Server) connectionOperations() {
 	const all, one = tenantPath + "/connections", tenantPath + "/connections/{connection}"
 	huma.Register(s.api, s.list("listConnections", all, "List the connections of a tenant on all nodes"), s.listConnections)
 	huma.Register(s.api, s.operation("getConnection", http.MethodGet, one, 200, "Get a connection of any node"), s.getConnection)
-	huma.Register(s.api, s.operation("disconnect", http.MethodDelete, one, 204, "Close a connection; its client does not reconnect by itself"), s.disconnect)
+	huma.Register(s.api, s.operation("disconnect", http.MethodDelete, one, 204, "Close a connection and end its session; its client does not reconnect by itself"), s.disconnect)
 	huma.Register(s.api, s.operation("setProperties", http.MethodPatch, one+"/properties", 204, "Set properties of a connection, all or none"), s.setProperties)
 	huma.Register(s.api, s.operation("sendMessage", http.MethodPost, one+"/messages", 204, "Send a message to one connection"), s.sendMessage)
 }
 
 func (s *Server) listConnections(ctx context.Context, in *struct {
 	InTenant
-	User   string `query:"user" maxLength:"256" doc:"Only the connections of this user."`
+	User   string `query:"user" maxLength:"256" doc:"Only the connections of this user. Sessions that can be resumed and that no node holds come last, with an empty node."`
 	Cursor string `query:"cursor" maxLength:"128" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"100"`
 }) (*connectionList, error) {

@@ -20,7 +20,7 @@ type inUser struct {
 
 // user is a user of a tenant.
 type user struct {
-	Connections []engine.ConnectionInfo `json:"connections" doc:"On all nodes, without properties; at most 200."`
+	Connections []engine.ConnectionInfo `json:"connections" doc:"On all nodes, without properties; at most 200. Sessions that can be resumed and that no node holds come last, with an empty node."`
 	More        bool                    `json:"more,omitempty" doc:"There are further connections: list them with connections?user=."`
 	Rooms       []string                `json:"rooms" doc:"The rooms of these connections, sorted."`
 	Sanctions   []Sanction              `json:"sanctions" doc:"Of the user, not of addresses; at most 1000."`
@@ -40,7 +40,7 @@ func (s *Server) userOperations() {
 		"that the user has now are found. No rule is asked: the texts are those before the hook say."
 	huma.Register(s.api, messages, s.listUserMessages)
 	huma.Register(s.api, s.operation("sendToUser", http.MethodPost, one+"/messages", 200, "Send a message to all connections of a user"), s.sendToUser)
-	huma.Register(s.api, s.operation("disconnectUser", http.MethodDelete, one+"/connections", 200, "Close all connections of a user; the clients do not reconnect by themselves"), s.disconnectUser)
+	huma.Register(s.api, s.operation("disconnectUser", http.MethodDelete, one+"/connections", 200, "Close all connections of a user and end the sessions that could be resumed; the clients do not reconnect by themselves"), s.disconnectUser)
 }
 
 func (s *Server) getUser(ctx context.Context, in *inUser) (*oneUser, error) {

@@ -16,7 +16,7 @@ import (
 type userCommand struct {
 	Show  userShowCommand  `cmd:"" help:"Show the connections, rooms and sanctions of a user."`
 	Send  userSendCommand  `cmd:"" help:"Send a message to all connections of a user."`
-	Close userCloseCommand `cmd:"" help:"Close all connections of a user; the clients do not reconnect by themselves."`
+	Close userCloseCommand `cmd:"" help:"Close all connections of a user and end their sessions; the clients do not reconnect by themselves."`
 }
 
 // userFlags name a user of a tenant.
