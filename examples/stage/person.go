@@ -108,12 +108,25 @@ func (p *Person) Hears(text string) error {
 	return nil
 }
 
+// HearsFrom is like Hears, for a message of a user in a room that names users.
+func (p *Person) HearsFrom(user, text string) error {
+	if err := p.await(func(m client.Message) bool { return m.User == user && m.Text() == text }); err != nil {
+		return fmt.Errorf("%s should hear %q from %s: %w", p.Name, text, user, err)
+	}
+	fmt.Printf("%s hears from %s: %s\n", p.Name, user, text)
+	return nil
+}
+
 // Await waits for a message that fits.
 func (p *Person) Await(good func(text string) bool) error {
+	return p.await(func(m client.Message) bool { return good(m.Text()) })
+}
+
+func (p *Person) await(good func(client.Message) bool) error {
 	for {
 		select {
 		case m := <-p.heard:
-			if good(m.Text()) {
+			if good(m) {
 				return nil
 			}
 		case <-p.ctx.Done():
@@ -128,4 +141,10 @@ func (p *Person) Await(good func(text string) bool) error {
 func (p *Person) Members(room string) (int, error) {
 	r, err := p.client.View(p.ctx, room, client.Page{})
 	return r.MembersCount, err
+}
+
+// Users returns the users in a room that names users, with the number of their connections there.
+func (p *Person) Users(room string) (map[string]int, error) {
+	r, err := p.client.View(p.ctx, room, client.Page{})
+	return r.Users, err
 }
