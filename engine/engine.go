@@ -24,6 +24,7 @@
 //	keys.mu
 //	backlog.mu, sanctions.mu
 //	parkedBans.mu
+//	closedUsers.mu
 //	room.mu
 //	sessions.mu
 //	pendingNotices.mu
