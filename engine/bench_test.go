@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -170,6 +172,52 @@ func TestDeliveryAllocatesNothingForAMember(t *testing.T) {
 			if allocs[1] > allocs[0]+10 {
 				t.Errorf("%.0f allocations for 10 members, %.0f for 1000", allocs[0], allocs[1])
 			}
+		})
+	}
+}
+
+// BenchmarkSayBesideQuestions measures the say of a member while others of the room wait for services outside, which take two
+// seconds: "p99-ns" is the time that 99 of 100 says take at most.
+func BenchmarkSayBesideQuestions(b *testing.B) {
+	for _, waiting := range []int{0, 100} {
+		b.Run(fmt.Sprint(waiting, " waiting"), func(b *testing.B) {
+			h := newHall(b)
+			defer h.stop()
+			h.enter(b, waiting+1)
+			h.mw.On(hook.OnSayReceive, func(ctx context.Context, ev *hook.Event) hook.Verdict {
+				if ev.Message.Text == line {
+					return hook.Verdict{}
+				}
+				ev.Waiter.BeginWait()
+				defer ev.Waiter.EndWait()
+				select {
+				case <-time.After(2 * time.Second):
+				case <-ctx.Done():
+				}
+				return hook.Verdict{Waited: 2 * time.Second}
+			})
+			say := func(c *engine.Connection, text string) {
+				c.Do(context.Background(), wire.Request{Verb: "say", Room: "r", RoomGiven: true, Text: text, ID: json.RawMessage("1")})
+			}
+			var asking sync.WaitGroup
+			var over atomic.Bool
+			for _, c := range h.members[1:] {
+				asking.Go(func() {
+					for !over.Load() {
+						say(c, "slow")
+					}
+				})
+			}
+			var took []time.Duration
+			for b.Loop() {
+				begun := time.Now()
+				say(h.members[0], line)
+				took = append(took, time.Since(begun))
+			}
+			over.Store(true)
+			asking.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
 		})
 	}
 }

@@ -135,18 +135,26 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		if err := e.stillIn(ctx, r, s.conn, ev.JoinedAt); err != nil {
 			return a, err
 		}
+	}
+	moved := ev.Room != r.id.Room
+	if moved || v.Waited > 0 {
 		settings = t.settings(ev.Room)
 	}
-	if ev.Room != r.id.Room {
-		settings = t.settings(ev.Room)
+	if moved {
 		e.nameMessage(&ev, &settings)
 	}
+	return e.applyVerdict(ctx, t, r, &s, &ev, &v, &settings)
+}
+
+// applyVerdict publishes a message, holds it or refuses it. settings are those of its room. The caller has its turn in the queue
+// of r, in which the message was said.
+func (e *Engine) applyVerdict(ctx context.Context, t *tenant, r *room, s *outgoing, ev *hook.Event, v *hook.Verdict, settings *RoomSettings) (a accepted, err error) {
 	a.id = ev.MessageID
 	if v.Outcome == hook.Dropped {
 		return a, nil
 	}
 	if v.Outcome != hook.Held {
-		if err := refusal(&v); err != nil {
+		if err := refusal(v); err != nil {
 			return a, err
 		}
 	}
@@ -166,21 +174,21 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		}
 	}
 	if v.Outcome == hook.Held {
-		held, err := e.hold(ctx, t, &s, &ev, &v, r.id.Room, a.id)
+		held, err := e.hold(ctx, t, s, ev, v, r.id.Room, a.id)
 		return accepted{held: held}, err
 	}
 	if sanctioned {
 		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
 			a.effects = e.moderate(t, unnoticed(ev.Conn, v.Effects))
-			return a, e.sayShadowed(ctx, t, payloadOf(&ev, a.id, s.user(&ev, &settings)), ev.Conn, shadow)
+			return a, e.sayShadowed(ctx, t, payloadOf(ev, a.id, s.user(ev, settings)), ev.Conn, shadow)
 		}
 	}
-	p := payloadOf(&ev, a.id, s.user(&ev, &settings))
+	p := payloadOf(ev, a.id, s.user(ev, settings))
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), p)
 	if err := e.cluster.Broker.Publish(ctx, to, payload, settings.Retention); err != nil {
 		return a, err
 	}
-	a.event = e.messageEvent(&ev, p)
+	a.event = e.messageEvent(ev, p)
 	e.stats.messages.Add(1)
 	t.messages.Add(1)
 	a.effects = e.moderate(t, v.Effects) // before the next message of the queue is checked

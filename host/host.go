@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/ask"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/report"
@@ -34,6 +35,10 @@ type Config struct {
 	VerifyResets bool             // each instance is marked before a reset and compared with its image afterwards; a difference is logged as an error; for tests
 	Account      *Account         // account that pays for all modules, in place of Memory and Cache; nil: one of its own
 	Abort        <-chan struct{}  // when closed, calls end as if their time were up; nil: never
+
+	// Asking is called before a service outside is asked, with the name of the ask. It returns the ctx of the question, and a
+	// function that is called with the result; for traces. nil: no call.
+	Asking func(ctx context.Context, tenant, name string) (asking context.Context, end func(ask.Answer, error))
 
 	// Refueled is called during a call, on its goroutine, each time a guest has used up a slice of fuel; for measurements.
 	// nil: no call.

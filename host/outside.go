@@ -111,7 +111,12 @@ func (r *run) put(e *entry, q *question) (a ask.Answer, took time.Duration, err 
 	begun := now()
 	ctx, cancel := context.WithTimeout(r.ctx, ask.MaxTime+time.Second) // the service has a time limit of its own
 	defer cancel()
+	end := func(ask.Answer, error) {}
+	if asking := e.generation.host.cfg.Asking; asking != nil {
+		ctx, end = asking(ctx, r.ev.Tenant, q.name)
+	}
 	a, err = service.Ask(ctx, q.body)
+	end(a, err)
 	return a, time.Duration(now() - begun), err
 }
 
@@ -244,7 +249,7 @@ func (d *declared) checkAsks(exports func(string) bool) error {
 		return errors.New("its manifest declares asks, but it has none of the hooks connect, join, onSayReceive and action")
 	}
 	for i, name := range d.asks {
-		if !validAsk(name) {
+		if !ask.ValidName(name) {
 			return fmt.Errorf("its manifest declares the ask %.80q: a name has 1 to %d letters, digits and _.-", name, abi.MaxAskName)
 		}
 		if slices.Contains(d.asks[:i], name) {
@@ -252,12 +257,6 @@ func (d *declared) checkAsks(exports func(string) bool) error {
 		}
 	}
 	return nil
-}
-
-func validAsk(name string) bool {
-	return name != "" && len(name) <= abi.MaxAskName && !strings.ContainsFunc(name, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_.-", c)
-	})
 }
 
 // maxShadowAsks limits the questions of one module of one tenant in shadow mode that wait for an answer at a time. Further ones are

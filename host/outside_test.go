@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 	"github.com/mootchat/moot/host/report"
+	"github.com/mootchat/moot/host/store"
 )
 
 // asking adds a module that asks the service "score" with the body { "n": 1 } and the state "state" at every hook. Its on_answer
@@ -364,5 +366,145 @@ func TestAsksThatAreRefusedAtALoad(t *testing.T) {
 		if got := problems(t, rulesFor(c.entry)); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s, want %s", c.entry.Module, got, c.want)
 		}
+	}
+}
+
+// await waits for a number of decisions, and returns them.
+func await(h *Host, n int) []report.Decision {
+	for len(h.Decisions(report.DecisionFilter{})) < n {
+		runtime.Gosched()
+	}
+	return h.Decisions(report.DecisionFilter{})
+}
+
+// TestAShadowAsksAfterTheVerdict checks that nobody waits for a shadow, and that its decision follows when the service has answered.
+func TestAShadowAsksAfterTheVerdict(t *testing.T) {
+	g, w := newGated(), new(waiter)
+	h, _ := start(t, Config{}, shadow(asker("", g, HoldOnError)), at(0, "number-9"))
+	ev := said("x")
+	ev.Waiter = w
+	if v := h.Decide(context.Background(), ev); v.Outcome != hook.Denied || v.Waited != 0 || w.begun != 0 {
+		t.Errorf("%+v, %+v", v, w)
+	}
+	<-g.asked
+	g.answer <- "7" // it asks again
+	<-g.asked
+	g.answer <- "0"
+	d := slices.DeleteFunc(await(h, 2), func(d report.Decision) bool { return !d.Shadow })[0]
+	if d.Verdict != report.Allow || d.Done != report.Deny || len(d.Asks) != 2 || d.Asks[1].Status != 200 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestShadowsHaveABudgetOfQuestions checks how many questions of a shadow wait at a time, and that they end with the host.
+func TestShadowsHaveABudgetOfQuestions(t *testing.T) {
+	g := newGated()
+	h, _ := start(t, Config{}, shadow(asker("", g, DenyOnError)))
+	for range maxShadowAsks + 4 {
+		decide(h, "x")
+	}
+	for range maxShadowAsks {
+		<-g.asked
+	}
+	if n := h.Stats()[0].Errors["ask"]; n != 4 || len(g.asked) != 0 {
+		t.Errorf("%d questions are counted as not put, %d more were put", n, len(g.asked))
+	}
+	g.answer <- "1"
+	await(h, 1)
+}
+
+func TestAShadowThatMayNotAsk(t *testing.T) {
+	entry := shadow(asker("", nil, DenyOnError))
+	entry.Asks, entry.NoAsks = nil, true
+	h, _ := start(t, Config{}, entry)
+	seen := new(tracer)
+	h.Trace(seen)
+	decide(h, "x")
+	list := h.Decisions(report.DecisionFilter{})
+	if len(list) != 1 || list[0].Verdict != report.Asked || list[0].Done != report.Allow || len(seen.traces) != 1 || seen.traces[0].Answer.Verdict != abi.Ask {
+		t.Errorf("%+v, %d traces", list, len(seen.traces))
+	}
+	if s := h.Stats()[0]; s.Allowed != 0 || s.Calls != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestOneTraceHasAllCallsOfAnEvent checks the trace of an event with two questions, of one without an answer, and of one that
+// nobody waits for.
+func TestOneTraceHasAllCallsOfAnEvent(t *testing.T) {
+	for name, c := range map[string]struct {
+		service ask.Service
+		verdict int32
+		kind    string
+		asks    []AskCall
+	}{
+		"two questions": {answers("7", "1"), abi.Deny, "", []AskCall{{Name: "score", Body: []byte(`{"n":1}`), Status: 201, Answer: []byte("7")}, {Name: "score", Body: []byte(`{"n":1}`), Status: 201, Answer: []byte("1")}}},
+		"a failure":     {fails(&ask.Failure{Kind: ask.Status}), 0, "ask", []AskCall{{Name: "score", Body: []byte(`{"n":1}`), Failure: ask.Status}}},
+		"busy":          {fails(&ask.BusyError{Wait: time.Second}), 0, "ask", []AskCall{{Name: "score", Body: []byte(`{"n":1}`), Busy: time.Second}}},
+	} {
+		h, _ := start(t, Config{}, asker("", c.service, AllowOnError))
+		seen := new(tracer)
+		h.Trace(seen)
+		decide(h, "x")
+		if len(seen.traces) != 1 {
+			t.Fatalf("%s: %d traces", name, len(seen.traces))
+		}
+		got := seen.traces[0]
+		if got.Answer.Verdict != c.verdict || got.Kind != c.kind || !reflect.DeepEqual(got.Asks, c.asks) || got.Event.Message.Text != "x" || got.Fuel == 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	ctx, end := context.WithCancel(context.Background())
+	h, _ := start(t, Config{}, asker("", serve(func(context.Context, []byte) (ask.Answer, error) { end(); return ask.Answer{}, ctx.Err() }), AllowOnError))
+	seen := new(tracer)
+	h.Trace(seen)
+	if h.Decide(ctx, said("x")); len(seen.traces) != 0 {
+		t.Errorf("a question that nobody waits for has %d traces", len(seen.traces))
+	}
+}
+
+// TestEffectsBeforeAnAnswerAreDiscarded checks a module that stores a value and emits a message in each call: the value stays, and
+// only the message of the last call is emitted.
+func TestEffectsBeforeAnAnswerAreDiscarded(t *testing.T) {
+	m := blank()
+	add := m.Import(abi.ImportModule, abi.ImportKVAdd, "i32 i32 i64 i64 i32 -> i32")
+	emit := m.Import(abi.ImportModule, abi.ImportEmit, "i32 i32 i32 i32 i32 -> i32")
+	m.Data(8, []byte("key"))
+	does := asm.I32(8) + asm.I32(3) + asm.I64(1) + asm.I64(0) + asm.I32(16) + asm.Call(add) + asm.Drop +
+		asm.I32(abi.EmitText|abi.EmitToRoom) + asm.I32(8) + asm.I32(3) + asm.I32(8) + asm.I32(3) + asm.Call(emit) + asm.Drop
+	m.Data(100, []byte("score"))
+	m.Custom(abi.ManifestSection, []byte(`{"asks": ["score"], "capabilities": ["kv", "emit"]}`))
+	m.Func("on_say_receive", "i32 -> i32", does+put(abi.ResultAsk, 100)+put(abi.ResultAsk+4, 5)+asm.I32(abi.Ask))
+	m.Func(abi.ExportAnswer, "i32 -> i32", does+asm.I32(abi.Allow))
+	speak(m)
+	entry := asker("", answers("0"), DenyOnError)
+	entry.Grants = []string{"kv", "emit"}
+	h, log := start(t, Config{})
+	swap(t, h, rulesOf(m.Wasm(), entry))
+	v, _ := decide(h, "x")
+	stored := h.Store().Cached(store.Key{Tenant: "t", Module: "made", Name: "key"})
+	if v.Outcome != hook.Allowed || len(v.Effects) != 1 || v.Effects[0].Emit == nil || string(stored) != "2" {
+		t.Errorf("%+v, stored %q\n%s", v, stored, log)
+	}
+}
+
+// TestAReloadKeepsTheBreakerOfAnEntryThatAsks checks that entries are compared by the definitions of their services, which are in use.
+func TestAReloadKeepsTheBreakerOfAnEntryThatAsks(t *testing.T) {
+	breakerOf := func(h *Host) *breaker { return h.current.Load().tenants["t"].entries[0].breaker }
+	entry := func(definition string) Entry {
+		e := asker("", newGated(), DenyOnError)
+		e.Asks["score"] = Ask{Service: newGated(), Definition: definition}
+		return e
+	}
+	h, _ := start(t, Config{}, entry("a"))
+	was := breakerOf(h)
+	id := h.Revision()
+	swap(t, h, rulesFor(entry("a")))
+	if breakerOf(h) != was || h.Revision() != id {
+		t.Error("a reload without a change makes the entry a new one")
+	}
+	swap(t, h, rulesFor(entry("b")))
+	if breakerOf(h) == was || h.Revision() == id {
+		t.Error("an entry with another service has the old breaker, or the old revision")
 	}
 }

@@ -20,7 +20,7 @@ var allowedImports = map[string][]string{
 	"engine/auth":                {"engine", "engine/dial", "engine/files", "engine/hook"},
 	"engine/fetch":               {"engine/dial"},
 	"engine/listen":              {"engine/files"},
-	"engine/telemetry":           {"engine", "engine/cluster", "engine/dial", "engine/histogram", "engine/hook", "engine/wire"},
+	"engine/telemetry":           {"engine", "engine/ask", "engine/cluster", "engine/dial", "engine/histogram", "engine/hook", "engine/wire"},
 	"engine/ws":                  {"engine", "engine/listen", "engine/stream", "engine/wire"},
 	"engine/tcp":                 {"engine", "engine/listen", "engine/stream", "engine/wire"},
 	"sdk/go/moottest":            {"sdk/go"},

@@ -54,7 +54,7 @@ type loaded struct {
 // returned configuration before it closes the host. The error is a ConfigError if the operator's part or all
 // tenants cannot be used.
 func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store store.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
-	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store})
+	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store, Asking: from.asking})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -151,6 +151,9 @@ func (n *Node) start(ctx context.Context) error {
 	defer closeTraces(ctx, n.traces, n.log)
 	defer n.shutdown.track("cluster")()
 	from := newSources(cfg.Cache, n.log)
+	if n.traces != nil {
+		from.asking = n.traces.Ask
+	}
 	b, err := n.openBackend(ctx, from.cache)
 	if err != nil {
 		return redacted(cfg, err)

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	outside "github.com/mootchat/moot/engine/ask"
 	askweb "github.com/mootchat/moot/engine/ask/web"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/diskcache"
@@ -42,6 +43,7 @@ type sources struct {
 	scripts *script.Compiler
 	asks    *askweb.Client
 	log     *slog.Logger
+	asking  func(ctx context.Context, tenant, name string) (context.Context, func(outside.Answer, error)) // see host.Config
 
 	mu   sync.Mutex            // a load that was given up may still read
 	read map[string]readModule // files of modules, by path

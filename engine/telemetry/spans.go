@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/ask"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
@@ -26,6 +27,9 @@ const (
 	keyModule     = attribute.Key("moot.module") // the module that denied, dropped or failed
 	keyMembers    = attribute.Key("moot.members")
 	keyBytes      = attribute.Key("moot.bytes")
+	keyAsk        = attribute.Key("moot.ask") // the name of an ask
+	keyCached     = attribute.Key("moot.cached")
+	keyStatus     = attribute.Key("http.response.status_code")
 )
 
 // maxAttribute limits an attribute, in bytes, because a client chooses the room name
@@ -112,6 +116,31 @@ func about(span trace.Span, ev *hook.Event) {
 	}
 	if ev.Action != "" {
 		span.SetAttributes(keyAction.String(ev.Action))
+	}
+}
+
+// Ask begins the span of a question of a rule to a service outside. end is called with the result.
+func (t *Traces) Ask(ctx context.Context, tenant, name string) (asking context.Context, end func(ask.Answer, error)) {
+	ctx, span := t.tracer.Start(ctx, "ask", trace.WithSpanKind(trace.SpanKindClient))
+	return ctx, func(a ask.Answer, err error) {
+		defer span.End()
+		if !span.IsRecording() {
+			return
+		}
+		span.SetAttributes(keyTenant.String(tenant), keyAsk.String(name))
+		if err == nil {
+			span.SetAttributes(keyStatus.Int(a.Status), keyCached.Bool(a.Cached))
+			return
+		}
+		outcome := "ended" // the client has gone, or the time of its request is over
+		if _, busy := errors.AsType[*ask.BusyError](err); busy {
+			outcome = "busy"
+		}
+		if f, ok := errors.AsType[*ask.Failure](err); ok {
+			outcome = string(f.Kind)
+			span.SetStatus(codes.Error, outcome)
+		}
+		span.SetAttributes(keyOutcome.String(outcome))
 	}
 }
 

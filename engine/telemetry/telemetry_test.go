@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/ask"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/enginetest"
@@ -160,6 +162,42 @@ func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 	if header.Get("Authorization") != "Bearer key" || c.Paths()[0] != "/v1/traces" {
 		t.Errorf("requests for %v with %v", c.Paths(), header)
 	}
+	if log.String() != "" {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// TestAsksAreTraced checks the spans of questions to services outside: children of the chain's, with the result and no text.
+func TestAsksAreTraced(t *testing.T) {
+	c := telemetrytest.Start(t)
+	traces, log := open(t, c.URL, 1)
+	for _, result := range []struct {
+		answer ask.Answer
+		err    error
+		want   map[string]string
+		failed bool
+	}{
+		{ask.Answer{Status: 404, Body: []byte(`"secret"`), Cached: true}, nil, map[string]string{"http.response.status_code": "404", "moot.cached": "bool_value:true"}, false},
+		{ask.Answer{}, &ask.Failure{Kind: ask.Timeout, Err: errors.New("secret")}, map[string]string{"moot.outcome": "timeout"}, true},
+		{ask.Answer{}, &ask.BusyError{Wait: time.Second}, map[string]string{"moot.outcome": "busy"}, false},
+		{ask.Answer{}, context.Canceled, map[string]string{"moot.outcome": "ended"}, false},
+	} {
+		name := fmt.Sprint("score", len(result.want), result.failed, result.err)
+		rules := traces.Middleware(new(enginetest.Middleware).On(hook.Join, func(ctx context.Context, _ *hook.Event) hook.Verdict {
+			_, end := traces.Ask(ctx, "acme", name)
+			end(result.answer, result.err)
+			return hook.Verdict{}
+		}))
+		rules.Decide(t.Context(), &hook.Event{Hook: hook.Join, Tenant: "acme", Room: name})
+		flush(t, traces)
+		want := map[string]string{"moot.tenant": "acme", "moot.ask": name}
+		maps.Copy(want, result.want)
+		chain := find(t, c, "hook join", nil, map[string]string{"moot.room": name})
+		if s := find(t, c, "ask", chain, want); s.Failed != result.failed || strings.Contains(fmt.Sprint(s.Attributes), `"secret"`) {
+			t.Errorf("%+v", s)
+		}
+	}
+	end(t, traces)
 	if log.String() != "" {
 		t.Errorf("the log:\n%s", log)
 	}
