@@ -387,6 +387,13 @@ moot.on("onSayReceive", (event, { user }) => {
 });
 `
 
+// toxic asks a service, as the test in TESTS.md about answers says.
+const toxic = `
+moot.declare({ reads: ["message"], asks: ["toxicity"] });
+moot.on("onSayReceive", (event) => moot.ask("toxicity", { text: event.message }));
+moot.on("answer", (event, answer) => answer.json.score > 0.9 ? moot.hold("toxic?") : moot.allow());
+`
+
 // TestThePageAboutTestsIsTrue runs the tests in TESTS.md, and compares the keys that it lists with those of the command.
 func TestThePageAboutTestsIsTrue(t *testing.T) {
 	dir := t.TempDir()
@@ -400,6 +407,16 @@ func TestThePageAboutTestsIsTrue(t *testing.T) {
 	page, err := os.ReadFile("TESTS.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(page), "An answer has a `status`")
+	_, after, _ = strings.Cut(after, "```yaml\n")
+	answers, _, _ := strings.Cut(after, "```")
+	write(t, filepath.Join(dir, "toxic.js"), []byte(toxic))
+	write(t, filepath.Join(dir, "toxic.test.yaml"), []byte(answers))
+	out.Reset()
+	err = module.Test(t.Context(), &out, &log, filepath.Join(dir, "toxic.js"), "", module.Options{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Timeout: time.Minute})
+	if err != nil || out.String() != "ok    the service finds it toxic\n1 of 1 tests passed\n" {
+		t.Errorf("%v\n%s%s", err, &out, &log)
 	}
 	keys := module.TestKeys()
 	if len(keys) < 48 {

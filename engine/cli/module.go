@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mootchat/moot/engine/cli/module"
@@ -123,13 +124,25 @@ type moduleRun struct {
 	User        string   `help:"User of the connection."`
 	Locale      string   `help:"Locale of the connection, or of the receivers of a say, such as en-GB."`
 	Receivers   int      `default:"1" help:"Number of receivers of a say."`
+	Answer      []string `help:"Answer of a service that the module asks, as JSON. Repeatable." placeholder:"ASK=JSON"`
+	Edits       string   `help:"ID of the message that the event edits: the message is its new text." placeholder:"ID"`
 }
 
 // Run calls the module and prints its answer.
 func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 	q := module.Question{Properties: c.Property, Receivers: c.Receivers, Event: trial.Event{Hook: c.Hook, Room: c.Room, From: c.From,
 		Context: "user", SentAt: time.Now().UnixMilli(), Message: &c.Message, Cause: c.Cause, Action: c.Action, Params: trial.JSON(c.Params),
-		Connection: &trial.Connection{User: c.User, Locale: c.Locale}}}
+		Edits: c.Edits, MessageID: c.Edits, Connection: &trial.Connection{User: c.User, Locale: c.Locale}}}
+	for _, answer := range c.Answer {
+		name, text, ok := strings.Cut(answer, "=")
+		if !ok || !trial.JSON(text).Valid() {
+			return misuse{fmt.Errorf("--answer %s: it must be ASK=JSON", answer)}
+		}
+		if q.Event.Answers == nil {
+			q.Event.Answers = make(map[string]trial.Reply)
+		}
+		q.Event.Answers[name] = trial.Reply{JSON: trial.JSON(text)}
+	}
 	if c.MessageJSON != "" {
 		q.Event.Message, q.Event.JSON = nil, trial.JSON(c.MessageJSON)
 	}

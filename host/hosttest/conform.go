@@ -36,6 +36,7 @@ func Conform(ctx context.Context, wasm []byte, cache host.Cache) (*Report, error
 	c.say()
 	c.hostFunctions()
 	c.failures()
+	c.asks()
 	c.report.check("config", "a module refuses it with a reason", c.refuses())
 	return c.report, nil
 }
@@ -58,6 +59,7 @@ var manifest = abi.Manifest{
 	Reads: []string{"room", "tenant", "from", "message", "context", "cause", "action", "params", "messageId", "edits", "id", "fingerprint", "user", "transport",
 		"remoteIP", "locale", "connectedAt", "joinedAt", "properties.do", "properties.role", "properties.strikes", "properties.mood"},
 	Capabilities: []string{"kv", "rate", "emit", "rooms", "properties:mood", "sanctions", "members", "identity", "amend"},
+	Asks:         []string{"one", "two"},
 	Actions: []abi.ActionSpec{
 		{Name: "login", Description: "logs in", Inputs: map[string]abi.InputSpec{"token": {Required: true, Description: "who"}}},
 		{Name: "roll", Speech: true},

@@ -37,7 +37,7 @@ func Golden(ctx context.Context, wasm []byte) (*Report, error) {
 	}
 	for _, v := range vectors.Results() {
 		r.check("golden result", v.Name, g.writes(ctx, &v))
-		if v.Verdict.Answer == "hold" {
+		if v.Verdict.Answer == "hold" || v.Verdict.Answer == "ask" {
 			r.check("golden result", v.Name+", by a host of minor 0: a denial", g.deniesForMinor0(ctx, &v))
 		}
 	}
@@ -87,17 +87,17 @@ func (g *golden) configGet(_ context.Context, m api.Module, stack []uint64) {
 	}
 }
 
-// call calls a hook of a new instance with a frame. It returns the result, the address of the frame and the memory.
-func (g *golden) call(ctx context.Context, script string, hook abi.Hook, frame []byte) (code int32, at uint32, memory []byte, err error) {
+// call calls an export of a new instance with a frame. It returns the result, the address of the frame and the memory.
+func (g *golden) call(ctx context.Context, script, export string, frame []byte) (code int32, at uint32, memory []byte, err error) {
 	g.script = script
 	m, err := g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithSysWalltime().WithSysNanotime())
 	if err != nil {
 		return 0, 0, nil, err
 	}
 	defer m.Close(ctx)
-	alloc, fn := m.ExportedFunction(abi.ExportAlloc), m.ExportedFunction(hook.Export())
+	alloc, fn := m.ExportedFunction(abi.ExportAlloc), m.ExportedFunction(export)
 	if alloc == nil || fn == nil {
-		return 0, 0, nil, fmt.Errorf("it does not export %s and %s", abi.ExportAlloc, hook.Export())
+		return 0, 0, nil, fmt.Errorf("it does not export %s and %s", abi.ExportAlloc, export)
 	}
 	p, err := alloc.Call(ctx, abi.ExchangeSize)
 	if err != nil {
@@ -128,7 +128,11 @@ func (g *golden) reads(ctx context.Context, f *vectors.Frame) error {
 	if err != nil {
 		return err
 	}
-	code, at, memory, err := g.call(ctx, "tell", abi.Hook(f.Number), frame)
+	script, export := "tell", abi.Hook(f.Number).Export()
+	if f.Answer != nil {
+		script, export = fmt.Sprintf("answered %d;tell", f.Answer.Number), abi.ExportAnswer
+	}
+	code, at, memory, err := g.call(ctx, script, export, frame)
 	if err != nil {
 		return err
 	}
@@ -193,6 +197,10 @@ func goldenLines(f *vectors.Frame, c *vectors.Connection) []string {
 	for _, p := range c.Properties {
 		l.field("c."+p.Name, p.Value)
 	}
+	if a := f.Answer; a != nil {
+		l.field("a.name", a.Fields["name"]).number("a.status", a.Status).number("a.number", a.Number)
+		l.field("a.json", a.Fields["body"]).field("a.state", a.Fields["state"])
+	}
 	return l
 }
 
@@ -227,7 +235,7 @@ func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 		}
 		script = strings.Join(parts, ";")
 	}
-	code, at, memory, err := g.call(ctx, script, abi.HookNamed(r.Hook), frame)
+	code, at, memory, err := g.call(ctx, script, abi.HookNamed(r.Hook).Export(), frame)
 	if err != nil {
 		return err
 	}
@@ -254,14 +262,14 @@ func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 	return nil
 }
 
-// deniesForMinor0 checks that a guest that holds a message returns a denial to a host of minor 0, which does not know holds.
+// deniesForMinor0 checks that a guest that holds a message or asks returns a denial to a host of minor 0, which knows neither.
 func (g *golden) deniesForMinor0(ctx context.Context, r *vectors.Result) error {
 	frame, err := hex.DecodeString(r.Frame)
 	if err != nil {
 		return err
 	}
 	binary.LittleEndian.PutUint16(frame[abi.FrameMinor:], 0)
-	code, at, memory, err := g.call(ctx, scriptOf(&r.Verdict), abi.HookNamed(r.Hook), frame)
+	code, at, memory, err := g.call(ctx, scriptOf(&r.Verdict), abi.HookNamed(r.Hook).Export(), frame)
 	if err != nil {
 		return err
 	}
@@ -302,6 +310,8 @@ func scriptOf(v *vectors.Verdict) string {
 		return "drop"
 	case "hold":
 		return fmt.Sprintf("hold %d %s", v.TTL, text(v.Reason))
+	case "ask":
+		return fmt.Sprintf("ask %s %s %s", text(v.Ask), text(v.Body), text(v.State))
 	case "deny":
 		return fmt.Sprintf("deny %d %s", v.Code, text(v.Reason))
 	}
@@ -324,7 +334,7 @@ func scriptOf(v *vectors.Verdict) string {
 func text(s string) string { return hex.EncodeToString([]byte(s)) }
 
 var answers = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
-	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop", abi.Hold: "hold"}
+	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop", abi.Hold: "hold", abi.Ask: "ask"}
 
 // decode decodes the result of a guest like the host.
 func decode(code int32, at uint32, memory []byte) (v vectors.Verdict, receivers []vectors.Verdict, err error) {
@@ -369,6 +379,8 @@ func decode(code int32, at uint32, memory []byte) (v vectors.Verdict, receivers 
 		}
 	case abi.Hold:
 		v.Reason, v.TTL = read(frame, abi.ResultReason), int64(le.Uint64(frame[abi.ResultTTL:]))
+	case abi.Ask:
+		v.Ask, v.Body, v.State = read(frame, abi.ResultAsk), read(frame, abi.ResultAskBody), read(frame, abi.ResultState)
 	case abi.Drop:
 	default:
 		err = fmt.Errorf("it returned %d", code)

@@ -213,16 +213,36 @@ MOOT_F_ moot_str moot_edits(const moot_event *e) { return moot_field_(e->blob, 9
 MOOT_F_ int64_t moot_sent_at(const moot_event *e) { return moot_i64_(e->blob, 8); }   /* ms since 1970 */
 MOOT_F_ int64_t moot_sequence(const moot_event *e) { return moot_i64_(e->blob, 16); }
 
+/* The answer of a service to an ask. */
+typedef struct moot_answer {
+    const char *blob;
+#ifdef __cplusplus
+    moot_str name() const { return moot_field_(blob, 0); }
+    moot_str json() const { return moot_field_(blob, 1); }
+    moot_str state() const { return moot_field_(blob, 2); }
+    int status() const { return (int)moot_i64_(blob, 8); }
+    int number() const { return (int)moot_i64_(blob, 16); }
+#endif
+} moot_answer;
+
+MOOT_F_ moot_str moot_answer_name(const moot_answer *a) { return moot_field_(a->blob, 0); }
+MOOT_F_ moot_str moot_answer_json(const moot_answer *a) { return moot_field_(a->blob, 1); } /* ptr NULL: the service sent none */
+MOOT_F_ moot_str moot_answer_state(const moot_answer *a) { return moot_field_(a->blob, 2); } /* of the ask */
+MOOT_F_ int moot_answer_status(const moot_answer *a) { return (int)moot_i64_(a->blob, 8); } /* of HTTP, 200 to 499: a 404 is an answer too */
+MOOT_F_ int moot_answer_number(const moot_answer *a) { return (int)moot_i64_(a->blob, 16); } /* 1 for the first ask about the event, 2 for the second one */
+
 /* ---- verdicts ---- */
 
 typedef struct moot_verdict {
     int32_t answer;
     uint32_t code, kind;
-    moot_str text, extra, room, from; /* text: the reason of a denial or a hold, a message, a reply */
+    moot_str text, extra, room, from; /* text: the reason of a denial or a hold, a message, a reply, the body of an ask */
     int64_t sent_at, ttl;             /* ms; ttl: of a hold */
+    moot_str ask, state;              /* of an ask: its name; any bytes, at most 4096, that come back with the answer */
 #ifdef __cplusplus
     moot_verdict with_extra(moot_str json) const { moot_verdict v = *this; v.answer = 2; v.extra = json; return v; }
     moot_verdict to_room(moot_str name) const { moot_verdict v = *this; v.answer = 2; v.room = name; return v; }
+    moot_verdict with_state(moot_str bytes) const { moot_verdict v = *this; v.state = bytes; return v; }
     moot_verdict with_code(uint32_t n) const { moot_verdict v = *this; v.code = n; return v; }
 #endif
 } moot_verdict;
@@ -241,6 +261,15 @@ MOOT_F_ moot_verdict moot_drop(void) { return moot_answer_(5, 0, MOOT_S("")); }
 MOOT_F_ moot_verdict moot_hold(moot_str reason, int64_t ttl) {
     moot_verdict v = moot_answer_(6, 0, reason);
     v.ttl = ttl > 0 ? ttl : 0;
+    return v;
+}
+/* moot_ask asks the service with this name, one of asks in the manifest: MOOT_ON_ANSWER receives the answer. json is the body for
+ * the service, at most 16 KiB; empty: none. The caller may set the state of the verdict, which comes back with the answer: another
+ * instance may receive it. It is for on_connect, on_join, on_say_receive, on_action and, once more, on_answer. Effects of this call are
+ * discarded, and changes in the store stay. A host of minor 0 denies the event. */
+MOOT_F_ moot_verdict moot_ask(moot_str name, moot_str json) {
+    moot_verdict v = moot_answer_(7, 0, json);
+    v.ask = name;
     return v;
 }
 MOOT_F_ moot_verdict moot_fail(void) { return moot_answer_(-1, 0, MOOT_S("")); } /* an error of the module: the entry's onError decides */
@@ -265,6 +294,10 @@ MOOT_F_ int32_t moot_say_it_(char *f, const moot_verdict *v) {
         moot_put_(f, 36, v->text);
         if (!(moot_u32_(f, 4) & 0xffff)) return 1; /* the host knows no hold */
         __builtin_memcpy(f + 104, &v->ttl, 8);
+        break;
+    case 7:
+        if (!(moot_u32_(f, 4) & 0xffff)) return 1; /* the host knows no asks */
+        moot_put_(f, 112, v->ask), moot_put_(f, 120, v->text), moot_put_(f, 128, v->state);
         break;
     case 1:
         moot_put32_(f, 32, v->code);
@@ -294,6 +327,15 @@ MOOT_F_ int32_t moot_ask_(char *frame, moot_verdict (*handler)(const moot_event 
     return moot_say_it_(frame, &v);
 }
 
+MOOT_F_ int32_t moot_ask_answered_(char *frame, moot_verdict (*handler)(const moot_event *, const moot_answer *)) {
+    moot_connection c = MOOT_ZERO;
+    moot_event e = moot_begin_(frame, &c);
+    moot_answer a = MOOT_ZERO;
+    a.blob = frame + moot_u32_(frame, 136);
+    moot_verdict v = handler(&e, &a);
+    return moot_say_it_(frame, &v);
+}
+
 /* Each receiver gets a byte; equal rewrites share a variant. */
 MOOT_F_ int32_t moot_ask_each_(char *frame, moot_verdict (*handler)(const moot_event *, const moot_connection *)) {
     moot_connection c = MOOT_ZERO;
@@ -305,7 +347,7 @@ MOOT_F_ int32_t moot_ask_each_(char *frame, moot_verdict (*handler)(const moot_e
         moot_connection r = MOOT_ZERO;
         r.blob = frame + moot_u32_(frame, tab + 4 * i);
         moot_verdict v = handler(&e, &r);
-        if (v.answer < 0 || v.answer == 6) return v.answer; /* errors of the module */
+        if (v.answer < 0 || v.answer == 6 || v.answer == 7) return v.answer; /* errors of the module */
         verdicts[i] = v.answer == 1 || v.answer == 5;
         if (v.answer != 2) continue;
         uint32_t k = variants;
@@ -344,6 +386,11 @@ MOOT_F_ int32_t moot_ask_each_(char *frame, moot_verdict (*handler)(const moot_e
 #define MOOT_ON_LEAVE(e) MOOT_HOOK_(on_leave, e)
 #define MOOT_ON_DISCONNECT(e) MOOT_HOOK_(on_disconnect, e)
 #define MOOT_ON_ACTION(e) MOOT_HOOK_(on_action, e)
+/* the answer to an ask about the event; the verdict is for its hook */
+#define MOOT_ON_ANSWER(e, answer)                                                       \
+    static moot_verdict moot_handle_on_answer(const moot_event *e, const moot_answer *answer); \
+    MOOT_EXPORT_("on_answer") int32_t moot_export_on_answer(char *f) { return moot_ask_answered_(f, moot_handle_on_answer); } \
+    static moot_verdict moot_handle_on_answer(const moot_event *e, const moot_answer *answer)
 #define MOOT_ON_SAY_ALL(e) MOOT_HOOK_(on_say, e) /* one answer for all receivers */
 /* for each receiver, or each class of them: see vary in ABI.md */
 #define MOOT_ON_SAY(e, receiver)                                                        \

@@ -15,6 +15,7 @@ const (
 	frameConnection  = 20
 	frameReceiverTab = 24
 	frameVerdicts    = 28
+	frameAnswer      = 136 // in frames of on_answer alone: those of earlier hosts end before it
 
 	blobFields = 6
 	blobA      = 8
@@ -168,7 +169,25 @@ func (c *Connection) fields() blob {
 	return c.blob
 }
 
-// blob holds the fields of an event or a connection. The zero blob has none.
+// Answer is the answer of a service to an ask, valid until the handler returns.
+type Answer struct{ blob blob }
+
+// Name is the name of the ask.
+func (a *Answer) Name() string { return a.blob.text(0) }
+
+// JSON is the answer as JSON text; "" if the service sent none.
+func (a *Answer) JSON() string { return a.blob.text(1) }
+
+// State is what the ask's [Verdict.State] was.
+func (a *Answer) State() string { return a.blob.text(2) }
+
+// Status is the HTTP status, 200 to 499: a 404 is an answer too.
+func (a *Answer) Status() int { return int(a.blob.u64(blobA)) }
+
+// Number is 1 for the first ask about the event, and 2 for the second one.
+func (a *Answer) Number() int { return int(a.blob.u64(blobB)) }
+
+// blob holds the fields of an event, a connection or an answer. The zero blob has none.
 type blob struct {
 	bytes  []byte // of the blob, and the rest of the frame behind it
 	recent *recent

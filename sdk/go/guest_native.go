@@ -57,7 +57,13 @@ func (g *Guest) Call(frame []byte) int32 {
 	return g.g.call(frame)
 }
 
-// Memory is the memory that the results of the last Call point to.
+// Answer calls on_answer with a frame. Otherwise it is like Call.
+func (g *Guest) Answer(frame []byte) int32 {
+	g.g.memory = memory{bytes: make([]byte, 8)}
+	return g.g.answered(frame)
+}
+
+// Memory is the memory that the results of the last Call or Answer point to.
 func (g *Guest) Memory() []byte { return g.g.memory.bytes }
 
 // memory replaces the memory of a wasm instance: its addresses fit a result slot.

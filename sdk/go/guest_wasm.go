@@ -102,3 +102,6 @@ func onDisconnect(frame uint32) int32 { return guest.call(inExchange(frame)) }
 
 //go:wasmexport on_action
 func onAction(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_answer
+func onAnswer(frame uint32) int32 { return guest.answered(inExchange(frame)) }

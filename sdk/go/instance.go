@@ -20,6 +20,9 @@ const (
 	resultVariants     = 96
 	resultVariantCount = 100
 	resultTTL          = 104
+	resultAsk          = 112
+	resultAskBody      = 120
+	resultState        = 128
 
 	variantMessage = 0
 	variantKind    = 8
@@ -59,6 +62,9 @@ func (k *variant) is(v *Verdict) bool {
 
 // init passes the config to the module and runs its Init.
 func (g *instance) init(config []byte) error {
+	if len(g.module.Asks) > 0 && g.module.OnAnswer == nil {
+		return errors.New("the module has Asks and no OnAnswer")
+	}
 	if g.module.Config != nil {
 		if err := g.module.Config(config); err != nil {
 			return err
@@ -72,13 +78,28 @@ func (g *instance) init(config []byte) error {
 	return nil
 }
 
-// call handles the hook that the frame names. frame may be longer than the frame.
-func (g *instance) call(frame []byte) int32 {
+// begin makes the event of the frame. frame may be longer than the frame.
+func (g *instance) begin(frame []byte) *Event {
 	e := &g.event
 	*e = Event{Host: g.host, frame: frame}
 	e.blob = blob{e.at(frameEvent), &g.recent}
 	e.conn.blob = blob{e.at(frameConnection), &g.recent}
 	g.reset()
+	return e
+}
+
+// answered handles the answer to an ask.
+func (g *instance) answered(frame []byte) int32 {
+	e := g.begin(frame)
+	if g.module.OnAnswer == nil {
+		return guestError
+	}
+	return g.answer(g.module.OnAnswer(e, &Answer{blob{e.at(frameAnswer), &g.recent}}))
+}
+
+// call handles the hook that the frame names.
+func (g *instance) call(frame []byte) int32 {
+	e := g.begin(frame)
 	m := &g.module
 	switch e.Hook() {
 	case 1:
@@ -127,8 +148,8 @@ func (g *instance) say() int32 {
 	for i := range verdicts {
 		g.receiver.blob = blob{e.frame[binary.LittleEndian.Uint32(tab[4*i:]):], &g.recent}
 		v := m.OnSay(e, &g.receiver)
-		if v.answer == hold { // an error of the module
-			return hold
+		if v.answer == hold || v.answer == ask { // an error of the module
+			return v.answer
 		}
 		b, ok := g.verdictByte(&v)
 		if !ok { // the host calls again, with fewer receivers
@@ -186,8 +207,13 @@ func (g *instance) reset() {
 // answer writes v into the result slots and returns the hook's result.
 func (g *instance) answer(v Verdict) int32 {
 	f := g.event.frame
-	if v.answer == hold && binary.LittleEndian.Uint16(f[frameMinor:]) == 0 { // the host knows no hold
-		v.answer = deny
+	if binary.LittleEndian.Uint16(f[frameMinor:]) == 0 { // the host knows neither hold nor ask
+		switch v.answer {
+		case hold:
+			v.answer = deny
+		case ask:
+			v = Verdict{answer: deny}
+		}
 	}
 	g.last = v
 	switch v.answer {
@@ -200,6 +226,12 @@ func (g *instance) answer(v Verdict) int32 {
 		g.put(f, resultReason, v.text)
 		if v.envelope != nil {
 			binary.LittleEndian.PutUint64(f[resultTTL:], uint64(v.envelope.ttl))
+		}
+	case ask:
+		g.put(f, resultAskBody, v.text)
+		if v.envelope != nil {
+			g.put(f, resultAsk, v.envelope.ask)
+			g.put(f, resultState, v.envelope.state)
 		}
 	case rewritten:
 		g.put(f, resultMessage, v.text)

@@ -23,6 +23,9 @@ func (m *Module) manifest() string {
 	if m.Denials {
 		b = append(b, `,"denials":true`...)
 	}
+	if len(m.Asks) > 0 {
+		b = appendList(append(b, `,"asks":`...), m.Asks)
+	}
 	if len(m.Actions) > 0 {
 		b = appendActions(append(b, `,"actions":`...), m.Actions)
 	}

@@ -83,6 +83,13 @@ type Module struct {
 	OnSayAll func(*Event) Verdict
 
 	Actions []Action // that clients may run by name
+
+	// Asks names the services outside that the module asks with [Ask]: 1 to 64 letters, digits
+	// and _.- each, at most 16. The entry defines each of them.
+	Asks []string
+	// OnAnswer is called with the answer to an ask. The event is the one about which the module
+	// asked, and the verdict is for its hook.
+	OnAnswer func(*Event, *Answer) Verdict
 }
 
 // Action is a named procedure that clients run and the module answers.

@@ -368,6 +368,51 @@ func TestEffects(t *testing.T) {
 	}
 }
 
+// TestAsk checks a question, the answer to it, a second question with state, and questions that the host would refuse.
+func TestAsk(t *testing.T) {
+	m := moot.Module{
+		Reads: []string{"message"}, Asks: []string{"toxicity"}, Capabilities: []string{"sanctions"},
+		OnSayReceive: func(e *moot.Event) moot.Verdict {
+			_ = e.SetSanction(moot.Sanction{Kind: moot.Mute, User: "ann"}) // discarded
+			switch e.Message() {
+			case "unknown":
+				return moot.Ask("others", "")
+			case "bad":
+				return moot.Ask("toxicity", "{")
+			case "long":
+				return moot.Ask("toxicity", "").State(strings.Repeat("s", 4097))
+			}
+			return moot.Ask("toxicity", `{"text":`+moot.Quote(e.Message())+`}`)
+		},
+		OnAnswer: func(e *moot.Event, a *moot.Answer) moot.Verdict {
+			if a.Status() == 404 {
+				return moot.Ask(a.Name(), "").State(e.Message())
+			}
+			return moot.Deny(a.JSON() + a.State())
+		},
+	}
+	g := guest(t, m)
+	e := moottest.Event{Hook: "onSayReceive", Message: "hi"}
+	if v := g.Ask(e); v.Answer != moottest.Ask || v.Asked != (moottest.Asked{Name: "toxicity", Body: `{"text":"hi"}`}) || v.Sanctions != nil {
+		t.Errorf("the question: %+v", v)
+	}
+	if v := g.Answer(e, moottest.Reply{Name: "toxicity", Status: 404}); v.Answer != moottest.Ask || v.Asked.State != "hi" {
+		t.Errorf("the second question: %+v", v)
+	}
+	if v := g.Answer(e, moottest.Reply{Name: "toxicity", JSON: "[1]", State: "hi", Number: 2}); v.Answer != moottest.Deny || v.Reason != "[1]hi" {
+		t.Errorf("the verdict: %+v", v)
+	}
+	for _, message := range []string{"unknown", "bad", "long"} {
+		if v := g.Ask(moottest.Event{Hook: "onSayReceive", Message: message}); v.Answer != moottest.Failed {
+			t.Errorf("%s: %+v", message, v)
+		}
+	}
+	m.OnAnswer = nil
+	if _, err := moottest.Load(m, ""); err == nil || err.Error() != "the module has Asks and no OnAnswer" {
+		t.Errorf("without OnAnswer: %v", err)
+	}
+}
+
 func TestAmend(t *testing.T) {
 	v, _ := asked(t, []string{"amend"}, func(e *moot.Event) {
 		for _, err := range []error{e.RetractMessage("r", "m1"), e.EditMessage(moot.Edit{Room: "r", ID: "m2", Text: "a"}), e.EditMessage(moot.Edit{Room: "r", ID: "m3", JSON: "[1]"})} {

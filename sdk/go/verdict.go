@@ -11,6 +11,7 @@ const (
 	allowEnd    = 4
 	drop        = 5
 	hold        = 6
+	ask         = 7
 	guestError  = -1
 
 	kindText = 1
@@ -22,14 +23,16 @@ const (
 type Verdict struct {
 	answer     int32
 	code, kind uint32
-	text       string // the reason of a denial or a hold, a new message, an action's reply
+	text       string // the reason of a denial or a hold, a new message, an action's reply, the body of an ask
 	extra      string
-	envelope   *envelope // nil: not rewritten and not held
+	envelope   *envelope // nil: not rewritten, not held and no ask
 }
 
-// envelope holds the rewritten parts of a message beside its content, or the time to live of a hold.
+// envelope holds the rewritten parts of a message beside its content, the time to live of a hold, or the name and the
+// state of an ask.
 type envelope struct {
 	room, from  string
+	ask, state  string
 	sentAt, ttl int64 // ms
 }
 
@@ -57,6 +60,23 @@ func Hold(reason string, ttl time.Duration) Verdict {
 		v.envelope = &envelope{ttl: max(1, ttl.Milliseconds())}
 	}
 	return v
+}
+
+// Ask asks a service outside: the host puts the question, and calls [Module.OnAnswer] with the
+// answer. name is one of the module's Asks; the entry defines its URL. json is the body for the
+// service, at most 16 KiB of JSON text; "": none. It is for connect, join, onSayReceive, actions
+// and, once more, OnAnswer; at other hooks it is an error. Effects of this call are discarded,
+// and changes in KV stay. A host of minor 0 denies the event.
+func Ask(name, json string) Verdict {
+	return Verdict{answer: ask, text: json, envelope: &envelope{ask: name}}
+}
+
+// State adds bytes to an ask, at most 4096, that come back with the answer: another instance may
+// receive it.
+func (v Verdict) State(s string) Verdict {
+	e := v.readdressed()
+	e.state = s
+	return Verdict{v.answer, v.code, v.kind, v.text, v.extra, e}
 }
 
 // Rewrite allows a changed message; the methods of a verdict set the changes. It is

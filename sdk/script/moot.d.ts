@@ -84,6 +84,8 @@ declare namespace moot {
     config?: object;
     /** Calls the script for events that an earlier entry of the chain has denied, and for no others. Its verdict does not count. */
     denials?: boolean;
+    /** The names of the services that the script asks: the entry defines each of them. It needs a handler for "answer". */
+    asks?: string[];
   }): void;
 
   /** Registers a handler for a hook. connection is undefined for a message of the system. */
@@ -91,6 +93,22 @@ declare namespace moot {
   /** Registers a handler that is called for each receiver of a message. */
   function on(hook: "say", handler: (event: Event, receiver: Connection) => Verdict | void): void;
   function on(hook: "connect" | "join" | "leave" | "disconnect", handler: (event: Event, connection: Connection) => Verdict | void): void;
+
+  /** The answer of a service to an ask. */
+  interface Answer {
+    /** The name of the ask. */
+    readonly name: string;
+    /** The HTTP status, 200 to 499: a 404 is an answer too. */
+    readonly status: number;
+    /** The parsed answer; undefined if the service sent no JSON. */
+    readonly json: any;
+    /** What the state of the ask was. */
+    readonly state: any;
+    /** 1 for the first ask about the event, 2 for the second one. */
+    readonly number: number;
+  }
+  /** Registers the handler for answers. The event is the one about which the script asked, and the verdict is for its hook. */
+  function on(hook: "answer", handler: (event: Event, answer: Answer, connection: Connection | undefined) => Verdict | void): void;
 
   type ActionHandler = (event: Event, connection: Connection) => Verdict | void;
   interface ActionSpec {
@@ -115,6 +133,12 @@ declare namespace moot {
    * most 30 days; default: the tenant's.
    */
   function hold(reason?: string, options?: { ttl?: number }): Verdict;
+  /**
+   * Asks the service with this name, one of asks of declare: the handler for "answer" receives the answer. body is for the service, at most 16 KiB of
+   * JSON. state, at most 4 KiB of JSON, comes back with the answer: global variables may be those of another instance. For connect, join,
+   * onSayReceive, actions and, once more, "answer". Effects of this call are discarded, and changes in kv stay.
+   */
+  function ask(name: string, body?: Json, options?: { state?: Json }): Verdict;
   /** Rewrites the message; a string is its new text. For onSayReceive and say. */
   function rewrite(what: string | Rewrite): Verdict;
   /** Answers an action. */

@@ -20,6 +20,7 @@ type frame struct {
 	Event      event        `json:"event"`
 	Connection *connection  `json:"connection"` // null: none
 	Receivers  []connection `json:"receivers,omitempty"`
+	Answer     *answer      `json:"answer,omitempty"` // of on_answer
 	Hex        string       `json:"hex"`
 }
 
@@ -34,6 +35,12 @@ type connection struct {
 	Properties  []property        `json:"properties"` // null: absent
 	ConnectedAt uint64            `json:"connectedAt"`
 	JoinedAt    uint64            `json:"joinedAt"`
+}
+
+type answer struct {
+	Fields map[string]string `json:"fields"` // name, body, state
+	Status uint64            `json:"status"`
+	Number uint64            `json:"number"` // of the ask
 }
 
 type property struct {
@@ -109,19 +116,27 @@ func frames() []frame {
 		list = append(list, frame{Name: "leave: " + cause, Hook: "leave", Event: at("lobby", cause), Connection: &ann})
 	}
 	for i := range list {
-		list[i].finish(0, 0)
+		list[i].finish(1, 0)
 	}
-	next := frame{Name: "onSayReceive: of minor 1", Hook: "onSayReceive", Event: with(said, "messageId", "0123456789abcdefghijklmn"), Connection: &ann}
+	first := frame{Name: "onSayReceive: of minor 0, with fewer fields", Hook: "onSayReceive", Event: said, Connection: &ann}
+	first.finish(0, 0)
+	firstSay := frame{Name: "say: of minor 0, with fewer fields", Hook: "say", Event: said, Receivers: []connection{ann, bob}}
+	firstSay.finish(0, 0)
+	next := frame{Name: "onSayReceive: with the id of the message", Hook: "onSayReceive", Event: with(said, "messageId", "0123456789abcdefghijklmn"), Connection: &ann}
 	edit := frame{Name: "onSayReceive: an edit", Hook: "onSayReceive", Event: with(with(said, "messageId", "m-1"), "edits", "m-1"), Connection: &ann}
 	moderated := frame{Name: "onSayReceive: an edit by a moderator", Hook: "onSayReceive", Event: event{fields{"edits": "m-1", "message": "hello"}, noon, 43}}
 	delivered := frame{Name: "say: an edit", Hook: "say", Event: with(with(said, "messageId", "m-1"), "edits", "m-1"), Receivers: []connection{ann, bob}}
-	minor1 := []*frame{&next, &edit, &moderated, &delivered}
+	answered := frame{Name: "answer: onSayReceive", Hook: "onSayReceive", Event: with(said, "messageId", "m-1"), Connection: &ann,
+		Answer: &answer{fields{"name": "one", "body": `{"score":0.93,"of":"grüße"}`, "state": "of the ask"}, 200, 1}}
+	absent := frame{Name: "answer: join, without a body and a state", Hook: "join", Event: at("lobby", ""), Connection: &joiner, Answer: &answer{fields{"name": "two"}, 404, 2}}
+	acted := frame{Name: "answer: action", Hook: "action", Event: with(doing("login"), "params", `{"token":"t"}`), Connection: &joiner, Answer: &answer{fields{"name": "one", "body": "null"}, 201, 1}}
+	minor1 := []*frame{&next, &edit, &moderated, &delivered, &answered, &absent, &acted}
 	for _, f := range minor1 {
 		f.finish(1, 0)
 	}
 	later := frame{Name: "onSayReceive: of a later minor, with a field more", Hook: "onSayReceive", Event: said, Connection: &ann}
 	later.finish(1, 1)
-	list = append(list, later)
+	list = append(list, later, first, firstSay)
 	for _, f := range minor1 {
 		list = append(list, *f)
 	}
@@ -176,8 +191,22 @@ func (f *frame) bytes(more int) []byte {
 		le.PutUint32(b[abi.FrameConnection:], uint32(len(b)))
 		b = f.Connection.append(b, more)
 	}
+	if f.Answer != nil {
+		le.PutUint32(b[abi.FrameAnswer:], uint32(len(b)))
+		b = f.Answer.append(b)
+	}
 	le.PutUint32(b[abi.FrameSize:], uint32(len(b)))
 	return b
+}
+
+func (a *answer) append(b []byte) []byte {
+	list := make([][]byte, abi.AnswerFieldCount)
+	for i, name := range []string{abi.AnswerName: "name", abi.AnswerBody: "body", abi.AnswerState: "state"} {
+		if value, ok := a.Fields[name]; ok {
+			list[i] = []byte(value)
+		}
+	}
+	return abi.AppendBlob(b, abi.BlobAnswer, a.Status, a.Number, list)
 }
 
 func (e *event) append(b []byte, minor, more int) []byte {

@@ -22,7 +22,7 @@ type result struct {
 
 // verdict is an answer by name; missing fields are not set.
 type verdict struct {
-	Answer  string  `json:"answer"` // allow, allowEnd, deny, drop, rewrite, hold
+	Answer  string  `json:"answer"` // allow, allowEnd, deny, drop, rewrite, hold, ask
 	Code    uint32  `json:"code,omitempty"`
 	Reason  string  `json:"reason,omitempty"`
 	Message *string `json:"message,omitempty"` // null: not rewritten
@@ -33,6 +33,9 @@ type verdict struct {
 	SentAt  uint64  `json:"sentAt,omitempty"`
 	Reply   string  `json:"reply,omitempty"`
 	TTL     uint64  `json:"ttl,omitempty"` // ms, of a hold
+	Ask     string  `json:"ask,omitempty"` // the name of an ask
+	Body    string  `json:"body,omitempty"`
+	State   string  `json:"state,omitempty"`
 }
 
 func text(s string) verdict { return verdict{Answer: "rewrite", Message: &s, Kind: abi.KindText} }
@@ -55,6 +58,8 @@ func results() []result {
 		{Name: "drop", Hook: "onSayReceive", Verdict: drop},
 		{Name: "hold", Hook: "onSayReceive", Verdict: verdict{Answer: "hold", Reason: "a link of a new user: grüß Gott", TTL: 86_400_000}},
 		{Name: "hold for the time of the tenant, without a reason", Hook: "onSayReceive", Verdict: verdict{Answer: "hold"}},
+		{Name: "ask", Hook: "onSayReceive", Verdict: verdict{Answer: "ask", Ask: "one", Body: `{"text":"grüß Gott"}`, State: "a state"}},
+		{Name: "ask without a body and a state", Hook: "connect", Verdict: verdict{Answer: "ask", Ask: "two"}},
 		{Name: "rewrite the message", Hook: "onSayReceive", Verdict: text("HELLO")},
 		{Name: "rewrite the message as JSON", Hook: "onSayReceive", Verdict: js(`{"text":"hello"}`)},
 		{Name: "rewrite the message to nothing", Hook: "onSayReceive", Verdict: text("")},
@@ -89,7 +94,7 @@ func (r *result) finish() {
 		f.Connection = &connection{Fields: fields{"id": "a"}}
 	}
 	minor := 0
-	if r.Verdict.Answer == "hold" {
+	if r.Verdict.Answer == "hold" || r.Verdict.Answer == "ask" {
 		minor = 1
 	}
 	f.finish(minor, 0)
@@ -107,7 +112,7 @@ func (r *result) finish() {
 	r.Memory = hex.EncodeToString(m.bytes)
 }
 
-var returns = map[string]int{"allow": abi.Allow, "deny": abi.Deny, "rewrite": abi.Rewritten, "allowEnd": abi.AllowEnd, "drop": abi.Drop, "hold": abi.Hold}
+var returns = map[string]int{"allow": abi.Allow, "deny": abi.Deny, "rewrite": abi.Rewritten, "allowEnd": abi.AllowEnd, "drop": abi.Drop, "hold": abi.Hold, "ask": abi.Ask}
 
 // memory is a guest's memory; results are appended to it.
 type memory struct{ bytes []byte }
@@ -136,6 +141,9 @@ func (m *memory) results(at int, v *verdict) {
 	le.PutUint64(m.bytes[at+abi.ResultSentAt:], v.SentAt)
 	m.put(at+abi.ResultReply, v.Reply)
 	le.PutUint64(m.bytes[at+abi.ResultTTL:], v.TTL)
+	m.put(at+abi.ResultAsk, v.Ask)
+	m.put(at+abi.ResultAskBody, v.Body)
+	m.put(at+abi.ResultState, v.State)
 }
 
 // receivers writes a verdict byte for each receiver, and equal rewrites as one variant.

@@ -25,6 +25,13 @@ type Frame struct {
 	}
 	Connection *Connection // nil: none
 	Receivers  []Connection
+	Answer     *Answer // nil: a hook is called; else on_answer
+}
+
+// Answer is the answer of a service in a frame.
+type Answer struct {
+	Fields         map[string]string // name, body, state
+	Status, Number uint64
 }
 
 // Connection is a connection in a frame.
@@ -50,6 +57,7 @@ type Verdict struct {
 	Message                                  *string
 	SentAt                                   int64
 	TTL                                      int64 // ms
+	Ask, Body, State                         string
 }
 
 // Frames returns the golden frames.

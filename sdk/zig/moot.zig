@@ -24,7 +24,7 @@ const std = @import("std");
 /// Exports the module `M`: its `manifest`, and the functions of this list that it declares:
 /// `init(config: []const u8) ?[]const u8` (the reason of a refusal, or null), `on_connect`,
 /// `on_join`, `on_say_receive`, `on_leave`, `on_disconnect`, `on_action` (each
-/// `fn (Event) Verdict`), and `on_say(Event, Connection)` or `on_say_all(Event)`.
+/// `fn (Event) Verdict`), `on_say(Event, Connection)` or `on_say_all(Event)`, and `on_answer(Event, Answer)`.
 pub fn module(comptime M: type) void {
     const Exports = struct {
         fn abi() callconv(.C) void {}
@@ -49,6 +49,10 @@ pub fn module(comptime M: type) void {
         fn say(frame: [*]u8) callconv(.C) i32 {
             return each(frame, M.on_say);
         }
+        fn answered(frame: [*]u8) callconv(.C) i32 {
+            const e = begin(frame);
+            return write(frame, M.on_answer(e, .{ .blob = e.part(136).? }));
+        }
     };
     @export(Exports.abi, .{ .name = "moot_abi_1" });
     @export(Exports.alloc, .{ .name = "moot_alloc" });
@@ -56,6 +60,7 @@ pub fn module(comptime M: type) void {
     @export(Exports.init, .{ .name = "moot_init" });
     @export(Exports.why, .{ .name = "moot_reason" });
     if (@hasDecl(M, "on_say")) @export(Exports.say, .{ .name = "on_say" });
+    if (@hasDecl(M, "on_answer")) @export(Exports.answered, .{ .name = "on_answer" });
     if (@hasDecl(M, "on_say_all")) hook(M.on_say_all, "on_say");
     inline for (.{ "on_connect", "on_join", "on_say_receive", "on_leave", "on_disconnect", "on_action" }) |name| {
         if (@hasDecl(M, name)) hook(@field(M, name), name);
@@ -65,7 +70,7 @@ pub fn module(comptime M: type) void {
 fn hook(comptime handler: fn (Event) Verdict, comptime name: []const u8) void {
     const S = struct {
         fn call(frame: [*]u8) callconv(.C) i32 {
-            return ask(frame, handler);
+            return respond(frame, handler);
         }
     };
     @export(S.call, .{ .name = name });
@@ -242,6 +247,32 @@ pub const Event = struct {
     }
 };
 
+/// The answer of a service to an ask.
+pub const Answer = struct {
+    blob: [*]const u8,
+
+    /// The name of the ask.
+    pub fn name(a: Answer) []const u8 {
+        return field(a.blob, 0) orelse "";
+    }
+    /// The answer as JSON text; empty if the service sent none.
+    pub fn body(a: Answer) []const u8 {
+        return field(a.blob, 1) orelse "";
+    }
+    /// What the state of the ask was.
+    pub fn state(a: Answer) []const u8 {
+        return field(a.blob, 2) orelse "";
+    }
+    /// The HTTP status, 200 to 499: a 404 is an answer too.
+    pub fn status(a: Answer) u64 {
+        return time(a.blob, 8);
+    }
+    /// 1 for the first ask about the event, 2 for the second one.
+    pub fn number(a: Answer) u64 {
+        return time(a.blob, 16);
+    }
+};
+
 // ---- verdicts ----
 
 /// A module's answer. A rewrite changes the fields that are set.
@@ -255,6 +286,8 @@ pub const Verdict = struct {
     from: []const u8 = "",
     sent_at: u64 = 0,
     ttl: u64 = 0, // of a hold, in ms
+    ask: []const u8 = "", // the name of an ask
+    state: []const u8 = "", // of an ask: any bytes, at most 4096, that come back with the answer
 };
 
 /// Allows; the next module is called.
@@ -278,6 +311,13 @@ pub fn drop() Verdict {
 pub fn hold(why: []const u8, ttl: u64) Verdict {
     return .{ .answer = 6, .body = why, .ttl = ttl };
 }
+/// Asks the service with this name, one of asks in the manifest: on_answer receives the answer. body is JSON text for the
+/// service, at most 16 KiB; "": none. Set `state` of the verdict to have it back with the answer: another instance may receive
+/// it. For connect, join, onSayReceive, actions and, once more, on_answer. Effects of this call are discarded, and changes in
+/// the store stay. A host of minor 0 denies the event.
+pub fn ask(name: []const u8, body: []const u8) Verdict {
+    return .{ .answer = 7, .ask = name, .body = body };
+}
 /// Answers an action with a JSON object.
 pub fn reply(object: []const u8) Verdict {
     return .{ .body = object };
@@ -296,8 +336,12 @@ fn begin(frame: [*]u8) Event {
     return .{ .frame = frame };
 }
 
-fn ask(frame: [*]u8, comptime handler: fn (Event) Verdict) i32 {
-    const v = handler(begin(frame));
+fn respond(frame: [*]u8, comptime handler: fn (Event) Verdict) i32 {
+    return write(frame, handler(begin(frame)));
+}
+
+/// Writes a verdict into the result slots, and returns the number for the host.
+fn write(frame: [*]u8, v: Verdict) i32 {
     switch (v.answer) {
         0, 4 => put(frame, 88, v.body),
         1 => {
@@ -317,6 +361,12 @@ fn ask(frame: [*]u8, comptime handler: fn (Event) Verdict) i32 {
             if (get32(frame, 4) & 0xffff == 0) return 1; // the host knows no hold
             @as(*align(1) u64, @ptrCast(frame + 104)).* = v.ttl;
         },
+        7 => {
+            if (get32(frame, 4) & 0xffff == 0) return 1; // the host knows no asks
+            put(frame, 112, v.ask);
+            put(frame, 120, v.body);
+            put(frame, 128, v.state);
+        },
         else => {},
     }
     return v.answer;
@@ -333,7 +383,7 @@ fn each(frame: [*]u8, comptime handler: fn (Event, Connection) Verdict) i32 {
     var same = n > 0;
     for (verdicts, 0..) |*b, i| {
         const v = handler(e, .{ .blob = frame + get32(frame, tab + 4 * i) });
-        if (v.answer == 6) return 6; // an error of the module
+        if (v.answer == 6 or v.answer == 7) return v.answer; // an error of the module
         b.* = if (v.answer == 1 or v.answer == 5) 1 else 0;
         if (v.answer == 2) {
             var k = count_of;

@@ -41,6 +41,7 @@ func (q *Question) event(of *host.Inspection) (trial.Event, error) {
 		return e, errors.New("the module has no hook")
 	case "onSayReceive", "say":
 		e.Room, e.From, e.Context, e.SentAt, e.Message, e.JSON = all.Room, all.From, all.Context, all.SentAt, all.Message, all.JSON
+		e.MessageID, e.Edits = all.MessageID, all.Edits
 	case "join", "leave":
 		e.Room, e.Cause = all.Room, all.Cause
 	case "action":
@@ -48,6 +49,7 @@ func (q *Question) event(of *host.Inspection) (trial.Event, error) {
 			e.Action = of.Manifest.Actions[0].Name
 		}
 	}
+	e.Answers = all.Answers
 	c := trial.Connection{ID: "1", Fingerprint: "cafe", Transport: "websocket", RemoteIP: "127.0.0.1"}
 	for _, p := range q.Properties {
 		name, value, ok := strings.Cut(p, "=")

@@ -226,7 +226,7 @@ func fieldTypes(t reflect.Type) map[string]reflect.Type {
 // TestKeys returns the keys of a file of tests, for its reference page.
 func TestKeys() (keys []string) {
 	for _, t := range []reflect.Type{reflect.TypeFor[suite](), reflect.TypeFor[test](), reflect.TypeFor[step](), reflect.TypeFor[trial.Event](),
-		reflect.TypeFor[trial.Connection](), reflect.TypeFor[expected](), reflect.TypeFor[trial.Emit]()} {
+		reflect.TypeFor[trial.Connection](), reflect.TypeFor[expected](), reflect.TypeFor[trial.Emit](), reflect.TypeFor[trial.Reply]()} {
 		for key := range fieldTypes(t) {
 			if !slices.Contains(keys, key) {
 				keys = append(keys, key)

@@ -39,13 +39,16 @@ enum { GUEST_ERROR = -1 };
 // Offsets in a frame, a blob and a variant.
 enum {
     FRAME_HOOK = 6, FRAME_FLAGS = 8, FRAME_RECEIVERS = 12, FRAME_EVENT = 16, FRAME_CONNECTION = 20, FRAME_TAB = 24,
-    FRAME_VERDICTS = 28,
+    FRAME_VERDICTS = 28, FRAME_ANSWER = 136,
     RESULT_SENT_AT = 80, RESULT_VARIANTS = 96, RESULT_VARIANT_COUNT = 100, RESULT_TTL = 104,
     BLOB_FIELDS = 6, BLOB_TABLE = 24,
     VARIANT_MESSAGE = 0, VARIANT_KIND = 8, VARIANT_EXTRA = 12, VARIANT_SIZE = 20, MAX_VARIANTS = 253,
 };
 
 static char *frame; // of the current call
+static int answering; // the call is on_answer
+
+#define ANSWER_BLOB 0xffffffffu
 
 static inline uint16_t u16(const char *p) { uint16_t n; memcpy(&n, p, sizeof n); return n; }
 static inline uint32_t u32(const char *p) { uint32_t n; memcpy(&n, p, sizeof n); return n; }
@@ -53,11 +56,12 @@ static inline uint64_t u64(const char *p) { uint64_t n; memcpy(&n, p, sizeof n);
 static inline void put32(char *p, uint32_t n) { memcpy(p, &n, sizeof n); }
 static inline void put64(char *p, uint64_t n) { memcpy(p, &n, sizeof n); }
 
-// blob_at returns the blob of the event (0), of its connection (1), or of receiver n-2; NULL if there is none.
+// blob_at returns the blob of the event (0), of its connection (1), of receiver n-2, or of the answer (ANSWER_BLOB); NULL if there is none.
 static inline const char *blob_at(uint32_t n) {
     uint32_t at = 0;
     if (!frame) return NULL;
-    if (n == 0) at = u32(frame + FRAME_EVENT);
+    if (n == ANSWER_BLOB) at = answering ? u32(frame + FRAME_ANSWER) : 0;
+    else if (n == 0) at = u32(frame + FRAME_EVENT);
     else if (n == 1) at = u32(frame + FRAME_CONNECTION);
     else if (n - 2 < u32(frame + FRAME_RECEIVERS)) at = u32(frame + u32(frame + FRAME_TAB) + 4 * (n - 2));
     return at ? frame + at : NULL;
@@ -181,6 +185,12 @@ EXPORT("on_say") int on_say(char *f) { return ask(f); }
 EXPORT("on_leave") int on_leave(char *f) { return ask(f); }
 EXPORT("on_disconnect") int on_disconnect(char *f) { return ask(f); }
 EXPORT("on_action") int on_action(char *f) { return ask(f); }
+EXPORT("on_answer") int on_answer(char *f) {
+    answering = 1;
+    int n = ask(f);
+    answering = 0;
+    return n;
+}
 
 // buffered calls read with a buffer that is large enough. It returns the length of the value, or the error of read.
 static char *buffer;

@@ -10,7 +10,7 @@ static const char prelude[] =
     ;
 
 static JSContext *js;
-static JSValue begin_fn, manifest_fn, ask_fn;
+static JSValue begin_fn, manifest_fn, ask_fn, answer_fn;
 
 typedef struct { const char *p; size_t len; } text;
 
@@ -182,6 +182,7 @@ __attribute__((constructor)) static void boot(void) {
     begin_fn = JS_GetPropertyStr(js, api, "begin");
     manifest_fn = JS_GetPropertyStr(js, api, "manifest");
     ask_fn = JS_GetPropertyStr(js, api, "ask");
+    answer_fn = JS_GetPropertyStr(js, api, "answer");
     JS_FreeValue(js, make);
     JS_FreeValue(js, native);
     JS_FreeValue(js, api);
@@ -209,7 +210,7 @@ EXPORT("moot_init") int moot_init(int minor, const char *p, size_t len) {
 
 static int ask(char *f) {
     begin(f);
-    JSValue answer = JS_Call(js, ask_fn, JS_UNDEFINED, 0, NULL);
+    JSValue answer = JS_Call(js, answering ? answer_fn : ask_fn, JS_UNDEFINED, 0, NULL);
     if (JS_IsException(answer)) {
         failed();
         fprintf(stderr, "%.*s\n", (int)reason_len, reason); // the host puts it into its error

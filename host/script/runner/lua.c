@@ -12,7 +12,7 @@ static const char prelude[] =
     ;
 
 static lua_State *state;
-static int begin_fn, manifest_fn, ask_fn, traceback_fn;
+static int begin_fn, manifest_fn, ask_fn, answer_fn, traceback_fn;
 
 #define NATIVE(name) static int name(lua_State *l)
 #define TEXT(a, i) size_t a##_len; const char *a = luaL_checklstring(l, i, &a##_len)
@@ -157,6 +157,8 @@ __attribute__((constructor)) static void boot(void) {
     manifest_fn = luaL_ref(state, LUA_REGISTRYINDEX);
     lua_getfield(state, 1, "ask");
     ask_fn = luaL_ref(state, LUA_REGISTRYINDEX);
+    lua_getfield(state, 1, "answer");
+    answer_fn = luaL_ref(state, LUA_REGISTRYINDEX);
     lua_settop(state, 0);
 }
 
@@ -196,7 +198,7 @@ EXPORT("moot_init") int moot_init(int minor, const char *p, size_t len) {
 
 static int ask(char *f) {
     begin(f);
-    lua_rawgeti(state, LUA_REGISTRYINDEX, ask_fn);
+    lua_rawgeti(state, LUA_REGISTRYINDEX, answering ? answer_fn : ask_fn);
     lua_call(state, 0, 1);
     int n = (int)lua_tointeger(state, -1);
     lua_settop(state, 0);

@@ -2,7 +2,7 @@
 (function (native) {
   "use strict";
   const hooks = { connect: 1, join: 2, onSayReceive: 3, say: 4, leave: 5, disconnect: 6, action: 7 };
-  const slots = { code: 32, reason: 36, message: 44, kind: 52, extra: 56, room: 64, from: 72, reply: 88 };
+  const slots = { code: 32, reason: 36, message: 44, kind: 52, extra: 56, room: 64, from: 72, reply: 88, ask: 112, body: 120, state: 128 };
   const failures = {
     "-1": "there is no such thing", "-3": "too many, or too often", "-4": "not a text or JSON that the host takes",
     "-5": "too large", "-6": "unavailable",
@@ -70,6 +70,14 @@
     get sequence() { return native.time(0, 16); }
     get roomSize() { return check("roomSize", native.roomSize()); }
   }
+  class Answer {
+    get name() { return native.field(-1, 0); }
+    get json() { return parsed(native.field(-1, 1)); }
+    get state() { return parsed(native.field(-1, 2)); }
+    get status() { return native.time(-1, 8); }
+    get number() { return native.time(-1, 16); }
+  }
+  const answer = new Answer();
   const event = new Event(), connection = new Connection(1, 0);
 
   function verdictOf(answer) {
@@ -83,8 +91,8 @@
 
   // put writes a verdict into the result slots and is what the hook returns.
   function put({ answer, what }) {
-    for (const name of ["reason", "room", "from"]) if (what[name] !== undefined) native.put(slots[name], text(name, what[name]));
-    for (const name of ["extra", "reply"]) if (what[name] !== undefined) native.put(slots[name], json(name, what[name]));
+    for (const name of ["reason", "room", "from", "ask"]) if (what[name] !== undefined) native.put(slots[name], text(name, what[name]));
+    for (const name of ["extra", "reply", "body", "state"]) if (what[name] !== undefined) native.put(slots[name], json(name, what[name]));
     if (what.code !== undefined) native.putNumber(slots.code, what.code);
     if (what.message !== undefined) {
       native.put(slots.message, encoded(what.message));
@@ -115,6 +123,7 @@
 
   function byteOf({ answer, what }, variants) {
     if (answer === 6) throw new Error("moot.hold is for onSayReceive");
+    if (answer === 7) throw new Error("moot.ask is for connect, join, onSayReceive and actions");
     if (answer === 1 || answer === 5) return 1;
     if (answer !== 2) return 0;
     const kind = kindOf(what.message), message = encoded(what.message), extra = what.extra === undefined ? "" : json("extra", what.extra);
@@ -129,7 +138,7 @@
     declare(what) {
       if (!live) throw new Error("moot.declare belongs at the top of the script");
       for (const name of Object.keys(what)) {
-        if (!["name", "version", "reads", "vary", "pure", "capabilities", "config", "denials"].includes(name)) throw new TypeError(`moot.declare: there is no ${name}`);
+        if (!["name", "version", "reads", "vary", "pure", "capabilities", "config", "denials", "asks"].includes(name)) throw new TypeError(`moot.declare: there is no ${name}`);
       }
       Object.assign(declared, what);
       // If the script fails because of its config, the host has the schema, which explains it.
@@ -137,10 +146,11 @@
     },
     on(hook, handler) {
       if (!live) throw new Error("moot.on belongs at the top of the script");
-      if (!(hook in hooks) || hook === "action") throw new TypeError(`moot.on: there is no hook ${hook}; there are ${Object.keys(hooks).filter((h) => h !== "action").join(", ")}`);
+      if (!(hook in hooks || hook === "answer") || hook === "action") throw new TypeError(`moot.on: there is no hook ${hook}; there are ${Object.keys(hooks).filter((h) => h !== "action").join(", ")}`);
       if (typeof handler !== "function") throw new TypeError(`moot.on("${hook}") needs a function`);
-      if (handlers[hooks[hook]]) throw new Error(`moot.on("${hook}") was called before`);
-      handlers[hooks[hook]] = handler;
+      const at = hook === "answer" ? 0 : hooks[hook];
+      if (handlers[at]) throw new Error(`moot.on("${hook}") was called before`);
+      handlers[at] = handler;
     },
     action(name, spec, handler = spec) {
       if (!live) throw new Error("moot.action belongs at the top of the script");
@@ -152,6 +162,7 @@
     deny: (reason = "", code) => new Verdict(1, { reason, code }),
     drop: () => new Verdict(5),
     hold: (reason = "", { ttl } = {}) => new Verdict(6, { reason, ttl }),
+    ask: (name, body, { state } = {}) => new Verdict(7, { ask: name, body, state }),
     rewrite: (what) => new Verdict(2, typeof what === "string" ? { message: what } : what),
     reply: (fields) => new Verdict(0, { reply: fields }),
     kv: {
@@ -209,6 +220,7 @@
       live = false;
       const has = Object.keys(hooks).filter((hook) => handlers[hooks[hook]] || (hook === "action" && actions.size > 0));
       if (has.length === 0) throw new Error("the script has no handler: call moot.on(hook, handler) or moot.action(name, handler)");
+      if (!declared.asks !== !handlers[0]) throw new Error('moot.declare({ asks: [...] }) and moot.on("answer", handler) belong together');
       const list = [...actions].map(([action, { spec }]) => ({ name: action, description: spec.description, speech: spec.speech, inputs: spec.inputs }));
       const reads = declared.reads && actions.size > 0 ? [...new Set([...declared.reads, "action", "params"])] : declared.reads;
       return JSON.stringify({ name, ...declared, reads: reads ?? null, vary: declared.vary ?? null, hooks: has, actions: list });
@@ -219,5 +231,7 @@
       const handler = hook === 7 ? actions.get(event.action)?.handler : handlers[hook];
       return handler ? put(verdictOf(handler(event, native.connected() ? connection : undefined))) : 0;
     },
+    // answer is asked about the answer to an ask.
+    answer() { return handlers[0] ? put(verdictOf(handlers[0](event, answer, native.connected() ? connection : undefined))) : -1; },
   };
 })

@@ -1,7 +1,7 @@
 -- What scripts find as the global moot. native is the runner's own side, see lua.c.
 local native = ...
 local hooks = { "connect", "join", "onSayReceive", "say", "leave", "disconnect", "action" }
-local slots = { code = 32, reason = 36, message = 44, kind = 52, extra = 56, room = 64, from = 72, reply = 88 }
+local slots = { code = 32, reason = 36, message = 44, kind = 52, extra = 56, room = 64, from = 72, reply = 88, ask = 112, body = 120, state = 128 }
 local failures = { [-1] = "there is no such thing", [-3] = "too many, or too often",
   [-4] = "not a text or JSON that the host takes", [-5] = "too large", [-6] = "unavailable" }
 local number_of, handlers, actions, declared, live = {}, {}, {}, {}, true
@@ -142,6 +142,14 @@ local event = setmetatable({}, { __index = function(_, key)
 end })
 local connection = connection_of(1, 0)
 
+local answer = setmetatable({}, { __index = function(_, key)
+  if key == "name" then return native.field(-1, 0) end
+  if key == "json" then return decode(native.field(-1, 1)) end
+  if key == "state" then return decode(native.field(-1, 2)) end
+  if key == "status" then return native.time(-1, 8) end
+  if key == "number" then return native.time(-1, 16) end
+end })
+
 local Verdict = {}
 local function verdict(answer, what) return setmetatable({ answer = answer, what = what or {} }, Verdict) end
 local allowed = verdict(0)
@@ -156,8 +164,8 @@ local function encoded(message) return message == nil and "" or type(message) ==
 -- put writes a verdict into the result slots and is what the hook returns.
 local function put(v)
   local what = v.what
-  for _, name in ipairs({ "reason", "room", "from" }) do if what[name] ~= nil then native.put(slots[name], text(name, what[name])) end end
-  for _, name in ipairs({ "extra", "reply" }) do if what[name] ~= nil then native.put(slots[name], encode(what[name])) end end
+  for _, name in ipairs({ "reason", "room", "from", "ask" }) do if what[name] ~= nil then native.put(slots[name], text(name, what[name])) end end
+  for _, name in ipairs({ "extra", "reply", "body", "state" }) do if what[name] ~= nil then native.put(slots[name], encode(what[name])) end end
   if what.code then native.putNumber(slots.code, what.code) end
   if what.message ~= nil then
     native.put(slots.message, encoded(what.message))
@@ -177,6 +185,7 @@ local function say(handler)
     local v = verdict_of(handler(event, connection_of(1 + i, i)))
     local byte = 0
     if v.answer == 6 then error("moot.hold is for onSayReceive", 0) end
+    if v.answer == 7 then error("moot.ask is for connect, join, onSayReceive and actions", 0) end
     if v.answer == 1 or v.answer == 5 then
       byte = 1
     elseif v.answer == 2 then
@@ -203,7 +212,7 @@ moot = { config = {}, null = null, kv = {}, rate = {}, rooms = {}, sanctions = {
 function moot.array(list) return setmetatable(list or {}, is_array) end
 function moot.declare(what)
   if not live then error("moot.declare belongs at the top of the script", 2) end
-  local known = { name = true, version = true, reads = true, vary = true, pure = true, capabilities = true, config = true, denials = true }
+  local known = { name = true, version = true, reads = true, vary = true, pure = true, capabilities = true, config = true, denials = true, asks = true }
   for name, value in pairs(what) do
     if not known[name] then error("moot.declare: there is no " .. tostring(name), 2) end
     declared[name] = value
@@ -213,7 +222,7 @@ function moot.declare(what)
 end
 function moot.on(hook, handler)
   if not live then error("moot.on belongs at the top of the script", 2) end
-  if not number_of[hook] or hook == "action" then
+  if hook ~= "answer" and not number_of[hook] or hook == "action" then
     error("moot.on: there is no hook " .. tostring(hook) .. "; there are " .. table.concat(hooks, ", ", 1, 6), 2)
   end
   if type(handler) ~= "function" then error("moot.on(" .. quote(hook) .. ") needs a function", 2) end
@@ -231,6 +240,7 @@ function moot.allowEnd() return verdict(4) end
 function moot.deny(reason, code) return verdict(1, { reason = reason or "", code = code }) end
 function moot.drop() return verdict(5) end
 function moot.hold(reason, options) return verdict(6, { reason = reason or "", ttl = options and options.ttl }) end
+function moot.ask(name, body, options) return verdict(7, { ask = name, body = body, state = options and options.state }) end
 function moot.rewrite(what) return verdict(2, type(what) == "string" and { message = what } or what) end
 function moot.reply(reply) return verdict(0, { reply = reply }) end
 local function found(what, n) if n ~= -1 then return check(what, n) end end
@@ -310,12 +320,13 @@ function api.manifest(name)
   local has, list, reads = {}, {}, declared.reads
   for _, hook in ipairs(hooks) do if handlers[hook] or hook == "action" and #actions > 0 then has[#has + 1] = hook end end
   if #has == 0 then error("the script has no handler: call moot.on(hook, handler) or moot.action(name, handler)", 0) end
+  if (declared.asks == nil) ~= (handlers.answer == nil) then error('moot.declare({ asks = {...} }) and moot.on("answer", handler) belong together', 0) end
   for i, action in ipairs(actions) do list[i] = { name = action.name, description = action.spec.description, speech = action.spec.speech, inputs = action.spec.inputs } end
   if reads then
     reads = moot.array(table.move(reads, 1, #reads, 1, {}))
     if #actions > 0 then table.move({ "action", "params" }, 1, 2, #reads + 1, reads) end
   end
-  return encode({ name = declared.name or name, version = declared.version, pure = declared.pure, denials = declared.denials, hooks = has, reads = reads or null,
+  return encode({ name = declared.name or name, version = declared.version, pure = declared.pure, denials = declared.denials, asks = declared.asks and moot.array(declared.asks), hooks = has, reads = reads or null,
     vary = declared.vary and moot.array(declared.vary) or null, capabilities = moot.array(declared.capabilities), actions = moot.array(list), config = declared.config })
 end
 function api.ask()
@@ -327,5 +338,10 @@ function api.ask()
   end
   if not handler then return 0 end
   return put(verdict_of(handler(event, native.connected() and connection or nil)))
+end
+-- answer is asked about the answer to an ask.
+function api.answer()
+  if not handlers.answer then return -1 end
+  return put(verdict_of(handlers.answer(event, answer, native.connected() and connection or nil)))
 end
 return api

@@ -178,6 +178,22 @@ export class Event {
   get sequence(): i64 { return load<i64>(this.blob, 16); }
 }
 
+/** The answer of a service to an ask. */
+export class Answer {
+  constructor(private blob: usize) {}
+
+  /** The name of the ask. */
+  get name(): string { return field(this.blob, 0); }
+  /** The answer as JSON text; empty if the service sent none. */
+  get json(): string { return field(this.blob, 1); }
+  /** What the state of the ask was. */
+  get state(): string { return field(this.blob, 2); }
+  /** The HTTP status, 200 to 499: a 404 is an answer too. */
+  get status(): i32 { return <i32>load<u64>(this.blob, 8); }
+  /** 1 for the first ask about the event, 2 for the second one. */
+  get number(): i32 { return <i32>load<u64>(this.blob, 16); }
+}
+
 // ---- verdicts ----
 
 /** A module's answer. */
@@ -189,6 +205,8 @@ export class Verdict {
   from: string = "";
   sentAt: i64 = 0;
   ttl: i64 = 0;
+  name: string = "";
+  state: string = "";
 
   constructor(public answer: i32 = 0, public body: string = "") {}
 
@@ -205,6 +223,13 @@ export class Verdict {
    * ttl ms, at most 30 days; 0: the tenant's default. A host of minor 0 denies the message.
    */
   static hold(reason: string, ttl: i64 = 0): Verdict { const v = new Verdict(6, reason); v.ttl = ttl > 0 ? ttl : 0; return v; }
+  /**
+   * Asks the service with this name, one of `asks` in the manifest: `on_answer` receives the answer, see `answered`. json is the body
+   * for the service, at most 16 KiB; "": none. state, at most 4096 bytes, comes back with the answer: another instance may receive it. For
+   * connect, join, onSayReceive, actions and, once more, `on_answer`. Effects of this call are discarded, and changes in the
+   * store stay. A host of minor 0 denies the event.
+   */
+  static ask(name: string, json: string = "", state: string = ""): Verdict { const v = new Verdict(7, json); v.name = name; v.state = state; return v; }
   /** Answers an action with a JSON object. */
   static reply(json: string): Verdict { return new Verdict(0, json); }
   /** Rewrites the message to this text. */
@@ -229,7 +254,17 @@ export class Verdict {
 /** Answers a hook by calling handler with the event. */
 export function ask(frame: usize, handler: (e: Event) => Verdict): i32 {
   kept = [];
-  const v = handler(new Event(frame));
+  return write(frame, handler(new Event(frame)));
+}
+
+/** Answers `on_answer` by calling handler with the event and the answer: `export function on_answer(frame: usize): i32`. */
+export function answered(frame: usize, handler: (e: Event, a: Answer) => Verdict): i32 {
+  kept = [];
+  return write(frame, handler(new Event(frame), new Answer(frame + load<u32>(frame, 136))));
+}
+
+// write fills the result slots, and returns the number for the host.
+function write(frame: usize, v: Verdict): i32 {
   switch (v.answer) {
     case 0:
     case 4:
@@ -251,6 +286,12 @@ export function ask(frame: usize, handler: (e: Event) => Verdict): i32 {
       put(frame + 36, v.body);
       if (load<u16>(frame, 4) == 0) return 1; // the host knows no hold
       store<i64>(frame, v.ttl, 104);
+      break;
+    case 7:
+      if (load<u16>(frame, 4) == 0) return 1; // the host knows no asks
+      put(frame + 112, v.name);
+      put(frame + 120, v.body);
+      put(frame + 128, v.state);
   }
   return v.answer;
 }
@@ -264,7 +305,7 @@ export function each(frame: usize, handler: (e: Event, receiver: Connection) => 
   let same = n > 0;
   for (let i: u32 = 0; i < n; i++) {
     const v = handler(e, new Connection(frame + load<u32>(tab + 4 * i)));
-    if (v.answer == 6) return 6; // an error of the module
+    if (v.answer == 6 || v.answer == 7) return v.answer; // an error of the module
     let b: u8 = v.answer == 1 || v.answer == 5 ? 1 : 0;
     if (v.answer == 2) {
       let k = variants.length - 1;

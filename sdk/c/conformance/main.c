@@ -7,7 +7,7 @@ MOOT_MANIFEST(
     "\"hooks\":[\"connect\",\"join\",\"onSayReceive\",\"say\",\"leave\",\"disconnect\",\"action\"],"
     "\"reads\":[\"room\",\"tenant\",\"from\",\"message\",\"context\",\"cause\",\"action\",\"params\",\"messageId\",\"edits\",\"id\",\"fingerprint\",\"user\",\"transport\","
     "\"remoteIP\",\"locale\",\"connectedAt\",\"joinedAt\",\"properties.do\",\"properties.role\",\"properties.strikes\",\"properties.mood\"],"
-    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\",\"identity\",\"amend\"],"
+    "\"capabilities\":[\"kv\",\"rate\",\"emit\",\"rooms\",\"properties:mood\",\"sanctions\",\"members\",\"identity\",\"amend\"],\"asks\":[\"one\",\"two\"],"
     "\"actions\":[{\"name\":\"login\",\"description\":\"logs in\",\"inputs\":{\"token\":{\"required\":true,\"description\":\"who\"}}},{\"name\":\"roll\",\"speech\":true}]}")
 
 static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
@@ -45,6 +45,7 @@ static moot_str decimal(int64_t n) {
 struct run {
     const moot_event *e;
     const moot_connection *c;
+    const moot_answer *a; /* NULL: at a hook */
     moot_verdict v;
     moot_str lines[64];
     size_t n;
@@ -98,6 +99,12 @@ static void tell(struct run *r) {
     field(r, MOOT_S("c.role"), moot_property(c, MOOT_S("role")));
     field(r, MOOT_S("c.strikes"), moot_property(c, MOOT_S("strikes")));
     field(r, MOOT_S("c.mood"), moot_property(c, MOOT_S("mood")));
+    if (!r->a) return;
+    field(r, MOOT_S("a.name"), moot_answer_name(r->a));
+    numeric(r, MOOT_S("a.status"), moot_answer_status(r->a));
+    numeric(r, MOOT_S("a.number"), moot_answer_number(r->a));
+    field(r, MOOT_S("a.json"), moot_answer_json(r->a));
+    field(r, MOOT_S("a.state"), moot_answer_state(r->a));
 }
 
 static moot_str random_hex(size_t n) {
@@ -160,6 +167,7 @@ static void operation(struct run *r, moot_str op, moot_str *a) {
     else if (OP("end")) r->v = moot_allow_end();
     else if (OP("drop")) r->v = moot_drop();
     else if (OP("hold")) r->v = moot_hold(unhex(a[1]), number(a[0]));
+    else if (OP("ask")) r->v = moot_ask(unhex(a[0]), unhex(a[1])), r->v.state = unhex(a[2]);
     else if (OP("deny")) r->v = moot_deny(unhex(a[1])), r->v.code = (uint32_t)number(a[0]);
     else if (OP("fail")) __builtin_trap();
     else if (OP("text")) rewritten(r), r->v.text = unhex(a[0]), r->v.kind = 1;
@@ -185,17 +193,18 @@ static moot_str word(moot_str *script, char *end) {
     return w;
 }
 
-static moot_verdict follow(const moot_event *e, const moot_connection *c) {
+static moot_verdict follow(const moot_event *e, const moot_connection *c, const moot_answer *a) {
     struct run r = MOOT_ZERO;
-    r.e = e, r.c = c, r.v = moot_allow();
+    r.e = e, r.c = c, r.a = a, r.v = moot_allow();
     moot_str script, property = moot_property(e->connection, MOOT_S("do"));
     if (moot_config(MOOT_S("do"), &script) == 0) script = moot_json_text(script);
     else script = property.ptr ? moot_json_text(property) : moot_message(e);
-    bool mine = true;
+    bool mine = !a;
     for (char end = ';'; end;) {
         moot_str args[8] = MOOT_ZERO, op = word(&script, &end);
         for (int i = 0; end == ' '; i++) args[i] = word(&script, &end);
         if (OP("id")) mine = moot_equal(unhex(args[0]), moot_id(c));
+        else if (OP("answered")) mine = a && moot_answer_number(a) == number(args[0]);
         else if (mine) operation(&r, op, args);
     }
     if (r.n == 0) return r.v;
@@ -207,10 +216,11 @@ static moot_verdict follow(const moot_event *e, const moot_connection *c) {
     return moot_deny(said);
 }
 
-MOOT_ON_CONNECT(e) { return follow(e, e->connection); }
-MOOT_ON_JOIN(e) { return follow(e, e->connection); }
-MOOT_ON_SAY_RECEIVE(e) { return follow(e, e->connection); }
-MOOT_ON_SAY(e, receiver) { return follow(e, receiver); }
-MOOT_ON_LEAVE(e) { return follow(e, e->connection); }
-MOOT_ON_DISCONNECT(e) { return follow(e, e->connection); }
-MOOT_ON_ACTION(e) { return follow(e, e->connection); }
+MOOT_ON_CONNECT(e) { return follow(e, e->connection, NULL); }
+MOOT_ON_JOIN(e) { return follow(e, e->connection, NULL); }
+MOOT_ON_SAY_RECEIVE(e) { return follow(e, e->connection, NULL); }
+MOOT_ON_SAY(e, receiver) { return follow(e, receiver, NULL); }
+MOOT_ON_LEAVE(e) { return follow(e, e->connection, NULL); }
+MOOT_ON_DISCONNECT(e) { return follow(e, e->connection, NULL); }
+MOOT_ON_ACTION(e) { return follow(e, e->connection, NULL); }
+MOOT_ON_ANSWER(e, answer) { return follow(e, e->connection, answer); }

@@ -21,7 +21,7 @@ func main() {}
 var config map[string]json.RawMessage
 
 func module() moot.Module {
-	handle := func(e *moot.Event) moot.Verdict { return follow(e, e.Connection()) }
+	handle := func(e *moot.Event) moot.Verdict { return follow(e, e.Connection(), nil) }
 	return moot.Module{
 		Name:    "conformance",
 		Version: "1.0.0",
@@ -36,7 +36,11 @@ func module() moot.Module {
 			return nil
 		},
 		OnConnect: handle, OnJoin: handle, OnSayReceive: handle, OnLeave: handle, OnDisconnect: handle,
-		OnSay: follow,
+		OnSay: func(e *moot.Event, c *moot.Connection) moot.Verdict { return follow(e, c, nil) },
+		Asks:  []string{"one", "two"},
+		OnAnswer: func(e *moot.Event, a *moot.Answer) moot.Verdict {
+			return follow(e, e.Connection(), a)
+		},
 		Actions: []moot.Action{
 			{Name: "login", Description: "logs in", Inputs: []moot.Input{{Name: "token", Required: true, Description: "who"}}, Run: handle},
 			{Name: "roll", Speech: true, Run: handle},
@@ -66,11 +70,12 @@ func number(digits string) int64 {
 type run struct {
 	e     *moot.Event
 	c     *moot.Connection
+	a     *moot.Answer // nil: at a hook
 	v     moot.Verdict
 	lines []string
 }
 
-func follow(e *moot.Event, c *moot.Connection) moot.Verdict {
+func follow(e *moot.Event, c *moot.Connection, a *moot.Answer) moot.Verdict {
 	script := unquote(string(config["do"]))
 	if script == "" {
 		script = unquote(e.Connection().Property("do"))
@@ -78,12 +83,14 @@ func follow(e *moot.Event, c *moot.Connection) moot.Verdict {
 	if script == "" {
 		script = e.Message()
 	}
-	r := run{e: e, c: c}
-	mine := true
+	r := run{e: e, c: c, a: a}
+	mine := a == nil
 	for _, op := range strings.Split(script, ";") {
 		args := strings.Split(op, " ")
 		if args[0] == "id" {
 			mine = text(args[1]) == c.ID()
+		} else if args[0] == "answered" {
+			mine = a != nil && int64(a.Number()) == number(args[1])
 		} else if mine {
 			r.do(args[0], args[1:])
 		}
@@ -112,6 +119,8 @@ func (r *run) do(op string, args []string) {
 		r.v = moot.Drop()
 	case "hold":
 		r.v = moot.Hold(text(args[1]), ms(args[0]))
+	case "ask":
+		r.v = moot.Ask(text(args[0]), text(args[1])).State(text(args[2]))
 	case "deny":
 		r.v = moot.Deny(text(args[1])).Code(uint32(number(args[0])))
 	case "fail":
@@ -294,5 +303,12 @@ func (r *run) printEvent() {
 	at("c.joinedAt", c.JoinedAt())
 	for _, name := range []string{"role", "strikes", "mood"} {
 		say("c."+name, c.Property(name))
+	}
+	if a := r.a; a != nil {
+		say("a.name", a.Name())
+		say("a.status", fmt.Sprint(a.Status()))
+		say("a.number", fmt.Sprint(a.Number()))
+		say("a.json", a.JSON())
+		say("a.state", a.State())
 	}
 }

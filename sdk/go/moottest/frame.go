@@ -3,6 +3,7 @@
 package moottest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -18,6 +19,8 @@ const (
 	headerSize = 144
 	minor      = 1
 	tableStart = 24
+
+	frameAnswer = 136
 
 	fieldProperties = 7
 )
@@ -122,6 +125,20 @@ func appendFrame(hook int, json bool, event, conn []byte, receivers [][]byte) []
 	}
 	le.PutUint32(b, uint32(len(b)))
 	return b
+}
+
+// appendAnswer appends the blob of an answer to a frame.
+func appendAnswer(frame []byte, r *Reply) []byte {
+	text := func(s string) []byte {
+		if s == "" {
+			return nil
+		}
+		return []byte(s)
+	}
+	le.PutUint32(frame[frameAnswer:], uint32(len(frame)))
+	frame = appendBlob(frame, 3, uint64(cmp.Or(r.Status, 200)), uint64(cmp.Or(r.Number, 1)), [][]byte{text(r.Name), text(r.JSON), text(r.State)})
+	le.PutUint32(frame, uint32(len(frame)))
+	return frame
 }
 
 func appendBlob(b []byte, kind uint16, first, second uint64, fields [][]byte) []byte {

@@ -62,6 +62,7 @@ const (
 	Drop     Answer = "drop"
 	Rewrite  Answer = "rewrite"
 	Hold     Answer = "hold"
+	Ask      Answer = "ask"
 	Failed   Answer = "failed"
 )
 
@@ -78,6 +79,7 @@ type Verdict struct {
 	SentAt  int64  // ms since 1970
 	Reply   string // of an action
 	TTL     int64  // of a hold, in ms; 0: the tenant's default
+	Asked   Asked  // of an ask
 
 	Receivers []Verdict // of say: one for each receiver
 
@@ -96,11 +98,26 @@ type Verdict struct {
 	Edited    []Amendment
 }
 
+// Asked is a question to a service outside. Its answer goes to [Guest.Answer].
+type Asked struct {
+	Name, Body, State string
+}
+
+// Reply is the answer of a service.
+type Reply struct {
+	Name   string // of the ask
+	Status int    // of HTTP; 0: 200
+	JSON   string // "": none
+	State  string // of the ask
+	Number int    // of the ask about the event; 0: 1
+}
+
 // Guest is a loaded module. Only one goroutine may use it at a time.
 type Guest struct {
 	Host  *Host // its host functions
 	guest *moot.Guest
 	sees  view
+	asks  []string
 }
 
 // Load makes a guest of m with the config, a JSON object or "". It fails with the
@@ -109,7 +126,7 @@ func Load(m moot.Module, config string) (*Guest, error) {
 	host := new(Host)
 	g := moot.NewGuest(m, host)
 	var declared struct {
-		Reads, Vary, Capabilities []string
+		Reads, Vary, Capabilities, Asks []string
 	}
 	if err := json.Unmarshal([]byte(g.Manifest()), &declared); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err) // a ConfigSchema that is not JSON
@@ -127,7 +144,7 @@ func Load(m moot.Module, config string) (*Guest, error) {
 	if err := g.Init(config); err != nil {
 		return nil, err
 	}
-	return &Guest{host, g, sees}, nil
+	return &Guest{host, g, sees, declared.Asks}, nil
 }
 
 // Manifest returns the module's manifest as JSON.
@@ -135,17 +152,38 @@ func (g *Guest) Manifest() string { return g.guest.Manifest() }
 
 // Ask calls the module with e. It panics if e names no hook, and if the module panics.
 func (g *Guest) Ask(e Event) Verdict {
-	hook := slices.Index(hooks[:], e.Hook)
-	if hook < 1 {
-		panic(fmt.Sprintf("moottest: there is no hook %q, but %s", e.Hook, strings.Join(hooks[1:], ", ")))
-	}
+	hook := numberOf(e.Hook)
 	frame := g.sees.frame(hook, &e)
 	g.Host.begin(hook, &e)
 	returned := g.guest.Call(frame)
 	if returned == 3 && le.Uint32(frame[100:]) > maxVariants && len(e.Receivers) > maxVariants {
 		return g.inParts(e)
 	}
+	return g.verdict(hook, returned, frame)
+}
+
+// Answer calls OnAnswer of the module with the answer to an ask about e, which is the event of the ask.
+func (g *Guest) Answer(e Event, r Reply) Verdict {
+	hook := numberOf(e.Hook)
+	frame := appendAnswer(g.sees.frame(hook, &e), &r)
+	g.Host.begin(hook, &e)
+	return g.verdict(hook, g.guest.Answer(frame), frame)
+}
+
+func numberOf(hook string) int {
+	n := slices.Index(hooks[:], hook)
+	if n < 1 {
+		panic(fmt.Sprintf("moottest: there is no hook %q, but %s", hook, strings.Join(hooks[1:], ", ")))
+	}
+	return n
+}
+
+// verdict returns the verdict that the guest has written, with its effects.
+func (g *Guest) verdict(hook int, returned int32, frame []byte) Verdict {
 	v := judged(hook, decode(returned, frame, g.guest.Memory()))
+	if v.Answer == Ask {
+		return judgedAsk(v, g.asks)
+	}
 	if v.Answer == Allow || v.Answer == AllowEnd || v.Answer == Rewrite {
 		v.Emitted, v.Properties = g.Host.emitted, g.Host.properties
 		v.Created, v.Destroyed, v.User = g.Host.created, g.Host.destroyed, g.Host.named

@@ -28,6 +28,12 @@ type goldenFrame struct {
 	}
 	Connection *goldenConnection
 	Receivers  []goldenConnection
+	Answer     *goldenAnswer
+}
+
+type goldenAnswer struct {
+	Fields         map[string]string
+	Status, Number int
 }
 
 type goldenConnection struct {
@@ -50,6 +56,7 @@ type goldenVerdict struct {
 	Message                                  *string
 	SentAt                                   int64
 	TTL                                      int64
+	Ask, Body, State                         string
 }
 
 func load[T any](t *testing.T, file string) []T {
@@ -96,11 +103,31 @@ func TestGuestReadsGoldenFrames(t *testing.T) {
 					return look(e)
 				},
 				Actions: []moot.Action{{Name: "login", Run: look}, {Name: "roll", Run: look}},
+				OnAnswer: func(e *moot.Event, a *moot.Answer) moot.Verdict {
+					checkAnswer(t, a, f.Answer)
+					return look(e)
+				},
 			}
-			if code := moot.NewGuest(m, nil).Call(fromHex(t, f.Hex)); code != 0 || !seen || heard != len(f.Receivers) {
+			call := moot.NewGuest(m, nil).Call
+			if f.Answer != nil {
+				call = moot.NewGuest(m, nil).Answer
+			}
+			if code := call(fromHex(t, f.Hex)); code != 0 || !seen || heard != len(f.Receivers) {
 				t.Errorf("returned %d, asked %v, of %d receivers %d", code, seen, len(f.Receivers), heard)
 			}
 		})
+	}
+}
+
+func checkAnswer(t *testing.T, a *moot.Answer, want *goldenAnswer) {
+	t.Helper()
+	for name, value := range map[string]string{"name": a.Name(), "body": a.JSON(), "state": a.State()} {
+		if value != want.Fields[name] {
+			t.Errorf("%s is %q, want %q", name, value, want.Fields[name])
+		}
+	}
+	if a.Status() != want.Status || a.Number() != want.Number {
+		t.Errorf("status %d, number %d", a.Status(), a.Number())
 	}
 }
 
@@ -173,6 +200,9 @@ func TestKitWritesGoldenFrames(t *testing.T) {
 			conn = f.Connection.blob()
 		}
 		got := appendFrame(f.Number, f.JSON, event, conn, receivers)
+		if a := f.Answer; a != nil {
+			got = appendAnswer(got, &Reply{a.Fields["name"], a.Status, a.Fields["body"], a.Fields["state"], a.Number})
+		}
 		if strings.Contains(f.Name, "later minor") {
 			continue
 		}
@@ -243,6 +273,8 @@ func (v goldenVerdict) said() moot.Verdict {
 		return moot.Deny(v.Reason).Code(v.Code)
 	case Drop:
 		return moot.Drop()
+	case Ask:
+		return moot.Ask(v.Ask, v.Body).State(v.State)
 	case Hold:
 		return moot.Hold(v.Reason, time.Duration(v.TTL)*time.Millisecond)
 	case Allow:
@@ -280,7 +312,7 @@ func checkVerdict(t *testing.T, want goldenResult, got Verdict) {
 
 func (v goldenVerdict) decoded() Verdict {
 	d := Verdict{Answer: Answer(v.Answer), Reason: v.Reason, Code: v.Code, Kind: v.Kind, Extra: v.Extra,
-		Room: v.Room, From: v.From, SentAt: v.SentAt, Reply: v.Reply, TTL: v.TTL}
+		Room: v.Room, From: v.From, SentAt: v.SentAt, Reply: v.Reply, TTL: v.TTL, Asked: Asked{v.Ask, v.Body, v.State}}
 	if v.Message != nil {
 		d.Message = *v.Message
 	}

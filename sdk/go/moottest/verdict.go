@@ -2,7 +2,10 @@
 
 package moottest
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // judged returns v, or the failure that the host would report for it.
 func judged(hook int, v Verdict) Verdict {
@@ -12,6 +15,8 @@ func judged(hook int, v Verdict) Verdict {
 		return Verdict{Answer: Failed, Reason: string(v.Answer) + " means nothing at " + hooks[hook]}
 	case v.Answer == Hold && hook != 3:
 		return Verdict{Answer: Failed, Reason: "hold means nothing at " + hooks[hook]}
+	case v.Answer == Ask && (hook > 3 && hook != 7):
+		return Verdict{Answer: Failed, Reason: "ask means nothing at " + hooks[hook]}
 	case v.Kind == 2 && !valid(v.Message):
 		return Verdict{Answer: Failed, Reason: "the message is not JSON"}
 	}
@@ -35,6 +40,25 @@ func judged(hook int, v Verdict) Verdict {
 	return v
 }
 
+// Limits of an ask, in bytes.
+const (
+	maxAskBody = 16 << 10
+	maxState   = 4 << 10
+)
+
+// judgedAsk returns v, or the failure that the host would report for an ask. The host has discarded its effects.
+func judgedAsk(v Verdict, asks []string) Verdict {
+	switch a := &v.Asked; {
+	case !slices.Contains(asks, a.Name):
+		return Verdict{Answer: Failed, Reason: "the module does not declare the ask " + a.Name}
+	case len(a.Body) > maxAskBody, a.Body != "" && !valid(a.Body):
+		return Verdict{Answer: Failed, Reason: "the body of an ask is not JSON, or too long"}
+	case len(a.State) > maxState:
+		return Verdict{Answer: Failed, Reason: "the state of an ask is too long"}
+	}
+	return v
+}
+
 // reserved names belong to the engine; a reply may use those from inReply on. The host leaves id, user and held
 // out of extra, and refuses the others.
 var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", "id", "user", "held", "edits", "retracts", "editedAt", "editedBy"}
@@ -44,7 +68,7 @@ const inReply = 9
 // maxHold is the longest time to live of a hold, in ms.
 const maxHold = 30 * 24 * 3600 * 1000
 
-var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop, 6: Hold}
+var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop, 6: Hold, 7: Ask}
 
 // decode reads a guest's answer: the number that it returned, the frame's result
 // slots and the memory that they point to.
@@ -74,6 +98,7 @@ func decode(returned int32, frame, memory []byte) Verdict {
 		SentAt:  int64(le.Uint64(frame[80:])),
 		Reply:   text(frame, 88),
 		TTL:     int64(min(le.Uint64(frame[104:]), maxHold)),
+		Asked:   Asked{text(frame, 112), text(frame, 120), text(frame, 128)},
 	}
 	one := v
 	for range receivers {

@@ -72,6 +72,10 @@ pub trait Module: Sized {
     fn on_action(&mut self, _: &Event) -> Verdict {
         Verdict::allow()
     }
+    /// A service has answered a [`Verdict::ask`] about this event. The verdict is for the hook of the event.
+    fn on_answer(&mut self, _: &Event, _: &Answer) -> Verdict {
+        Verdict::allow()
+    }
 }
 
 /// Exports a [`Module`] and the listed handlers: `module!(Shout, on_say_receive)`.
@@ -99,6 +103,10 @@ macro_rules! hook {
     ($module:ty, on_say) => {
         #[no_mangle]
         pub extern "C" fn on_say(frame: *mut u8) -> i32 { MOOT_GUEST.say(frame) }
+    };
+    ($module:ty, on_answer) => {
+        #[no_mangle]
+        pub extern "C" fn on_answer(frame: *mut u8) -> i32 { MOOT_GUEST.answered(frame) }
     };
     ($module:ty, $hook:ident) => {
         #[no_mangle]
@@ -243,6 +251,32 @@ impl<'a> Connection<'a> {
     }
 }
 
+/// The answer of a service to an ask.
+pub struct Answer<'a>(Blob<'a>);
+
+impl<'a> Answer<'a> {
+    /// The name of the ask.
+    pub fn name(&self) -> &'a str {
+        self.0.text(0)
+    }
+    /// The answer as JSON text; empty if the service sent none.
+    pub fn json(&self) -> &'a str {
+        self.0.text(1)
+    }
+    /// What the ask's [`Verdict::with_state`] was.
+    pub fn state(&self) -> &'a [u8] {
+        self.0.field(2).unwrap_or_default()
+    }
+    /// The HTTP status, 200 to 499: a 404 is an answer too.
+    pub fn status(&self) -> u16 {
+        self.0.u64(8) as u16
+    }
+    /// 1 for the first ask about the event, 2 for the second one.
+    pub fn number(&self) -> u32 {
+        self.0.u64(16) as u32
+    }
+}
+
 /// A module's answer.
 #[derive(Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -255,6 +289,8 @@ pub struct Verdict {
     from: String,
     sent_at: u64,
     ttl: u64, // ms
+    ask: String,
+    state: Vec<u8>,
 }
 
 impl Verdict {
@@ -279,6 +315,16 @@ impl Verdict {
     /// message.
     pub fn hold(reason: impl Into<String>, ttl: u64) -> Verdict {
         Verdict { answer: 6, text: reason.into(), ttl, ..Verdict::default() }
+    }
+    /// Asks the service with this name, one of `asks` in the manifest: [`Module::on_answer`] receives the answer. `json` is
+    /// the body for the service, at most 16 KiB; empty: none. For connect, join, onSayReceive, actions and, once more,
+    /// on_answer. Effects of this call are discarded, and changes in the store stay. A host of minor 0 denies the event.
+    pub fn ask(name: impl Into<String>, json: impl Into<String>) -> Verdict {
+        Verdict { answer: 7, ask: name.into(), text: json.into(), ..Verdict::default() }
+    }
+    /// Adds bytes to an ask, at most 4096, that come back with the answer: another instance may receive it.
+    pub fn with_state(self, state: impl Into<Vec<u8>>) -> Verdict {
+        Verdict { state: state.into(), ..self }
     }
     /// Rewrites the message to this text.
     pub fn text(text: impl Into<String>) -> Verdict {
@@ -344,6 +390,14 @@ impl Verdict {
                 }
                 f[104..112].copy_from_slice(&self.ttl.to_le_bytes());
             }
+            7 => {
+                if u32_at(f, 4) & 0xffff == 0 {
+                    return 1; // the host knows no asks
+                }
+                put(f, 112, &self.ask);
+                put(f, 120, &self.text);
+                put(f, 128, &self.state);
+            }
             _ => {}
         }
         self.answer
@@ -402,6 +456,9 @@ impl<M: Module> Guest<M> {
         }
         s.said[0].write(f)
     }
+    pub fn answered(&self, frame: *mut u8) -> i32 {
+        self.ask(frame, |m, e| m.on_answer(e, &Answer(Blob(&e.frame[u32_at(e.frame, 136)..]))))
+    }
     /// Each receiver gets a byte; equal rewrites share a variant.
     pub fn say(&self, frame: *mut u8) -> i32 {
         let (s, f) = (self.state(), slice(frame));
@@ -414,7 +471,7 @@ impl<M: Module> Guest<M> {
             let v = s.module.as_mut().map(|m| m.on_say(&event, &receiver)).unwrap_or_default();
             f[verdicts + i] = match v.answer {
                 1 | 5 => 1,
-                6 => return 6, // an error of the module
+                6 | 7 => return v.answer, // an error of the module
                 2 => {
                     let k = s.said.iter().rposition(|w| *w == v).unwrap_or_else(|| {
                         s.said.push(v);
@@ -472,7 +529,8 @@ fn put_u32(b: &mut [u8], at: usize, n: usize) {
     b[at..at + 4].copy_from_slice(&(n as u32).to_le_bytes());
 }
 
-fn put(b: &mut [u8], slot: usize, s: &str) {
+fn put(b: &mut [u8], slot: usize, s: impl AsRef<[u8]>) {
+    let s = s.as_ref();
     if !s.is_empty() {
         put_u32(b, slot, s.as_ptr() as usize);
         put_u32(b, slot + 4, s.len());

@@ -12,7 +12,7 @@ pub const manifest =
     \\"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
     \\"reads":["room","tenant","from","message","context","cause","action","params","messageId","edits","id","fingerprint","user","transport",
     \\"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],
+    \\"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],"asks":["one","two"],
     \\"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}
 ;
 
@@ -27,10 +27,17 @@ pub const on_say_receive = plain;
 pub const on_leave = plain;
 pub const on_disconnect = plain;
 pub const on_action = plain;
-pub const on_say = follow;
+
+pub fn on_say(e: moot.Event, receiver: moot.Connection) moot.Verdict {
+    return follow(e, receiver, null);
+}
+
+pub fn on_answer(e: moot.Event, answer: moot.Answer) moot.Verdict {
+    return follow(e, e.connection(), answer);
+}
 
 fn plain(e: moot.Event) moot.Verdict {
-    return follow(e, e.connection());
+    return follow(e, e.connection(), null);
 }
 
 fn unhex(digits: []const u8) []const u8 {
@@ -48,6 +55,7 @@ fn print(comptime format: []const u8, args: anytype) []const u8 {
 
 const Run = struct {
     c: moot.Connection,
+    a: ?moot.Answer,
     v: moot.Verdict = .{},
     said: []const u8 = "",
 
@@ -62,19 +70,21 @@ const Run = struct {
     }
 };
 
-fn follow(e: moot.Event, c: moot.Connection) moot.Verdict {
+fn follow(e: moot.Event, c: moot.Connection, a: ?moot.Answer) moot.Verdict {
     const quoted = moot.config("do") catch e.connection().property("do");
     const script = if (quoted) |q| moot.json.parse([]const u8, q).? else e.message();
-    var r = Run{ .c = c };
-    var mine = true;
+    var r = Run{ .c = c, .a = a };
+    var mine = a == null;
     var operations = std.mem.splitScalar(u8, script, ';');
     while (operations.next()) |text| {
         var words = std.mem.splitScalar(u8, text, ' ');
         const op = words.first();
         var args = [_][]const u8{""} ** 7;
-        for (&args) |*a| a.* = words.next() orelse "";
+        for (&args) |*arg| arg.* = words.next() orelse "";
         if (is(op, "id")) {
             mine = is(unhex(args[0]), c.id());
+        } else if (is(op, "answered")) {
+            mine = if (a) |answer| answer.number() == number(u64, args[0]) else false;
         } else if (mine) operation(&r, e, op, args);
     }
     if (r.said.len == 0) return r.v;
@@ -99,6 +109,9 @@ fn operation(r: *Run, e: moot.Event, op: []const u8, a: [7][]const u8) void {
         r.v = moot.drop();
     } else if (is(op, "hold")) {
         r.v = moot.hold(unhex(a[1]), number(u64, a[0]));
+    } else if (is(op, "ask")) {
+        r.v = moot.ask(unhex(a[0]), unhex(a[1]));
+        r.v.state = unhex(a[2]);
     } else if (is(op, "deny")) {
         r.v = moot.deny(unhex(a[1]));
         r.v.code = number(u32, a[0]);
@@ -229,4 +242,10 @@ fn tell(r: *Run, e: moot.Event) void {
     r.numeric("c.connectedAt", c.connectedAt());
     r.numeric("c.joinedAt", c.joinedAt());
     inline for (.{ "role", "strikes", "mood" }) |name| r.field("c." ++ name, c.property(name) orelse "");
+    const a = r.a orelse return;
+    r.field("a.name", a.name());
+    r.numeric("a.status", a.status());
+    r.numeric("a.number", a.number());
+    r.field("a.json", a.body());
+    r.field("a.state", a.state());
 }

@@ -1,7 +1,7 @@
 // The conformance guest: it exercises the whole SDK by executing a script, see
 // host/hosttest/CONFORMANCE.md.
 import * as moot from "moot";
-import { Connection, Event, Got, Verdict, ask, each } from "moot";
+import { Answer, Connection, Event, Got, Verdict, answered, ask, each } from "moot";
 export { moot_abi_1, moot_alloc, moot_reason } from "moot";
 
 export function moot_manifest(): u64 {
@@ -9,7 +9,7 @@ export function moot_manifest(): u64 {
     '"hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],' +
     '"reads":["room","tenant","from","message","context","cause","action","params","messageId","edits","id","fingerprint","user","transport",' +
     '"remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],' +
-    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],' +
+    '"capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],"asks":["one","two"],' +
     '"actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}');
 }
 
@@ -21,6 +21,7 @@ export function moot_init(minor: u32, p: usize, n: usize): i32 {
 }
 
 let lines: string[] = [];
+let answer: Answer | null = null; // null: at a hook
 
 const plain = (e: Event): Verdict => follow(e, e.connection);
 
@@ -31,6 +32,14 @@ export function on_say(frame: usize): i32 { return each(frame, follow); }
 export function on_leave(frame: usize): i32 { return ask(frame, plain); }
 export function on_disconnect(frame: usize): i32 { return ask(frame, plain); }
 export function on_action(frame: usize): i32 { return ask(frame, plain); }
+export function on_answer(frame: usize): i32 {
+  return answered(frame, (e: Event, a: Answer): Verdict => {
+    answer = a;
+    const v = follow(e, e.connection);
+    answer = null;
+    return v;
+  });
+}
 
 function unhex(digits: string): string {
   const b = new Uint8Array(digits.length / 2);
@@ -44,11 +53,13 @@ function follow(e: Event, c: Connection): Verdict {
   if (configured.code == 0) script = moot.text(configured.value)!;
   else if (property !== null) script = moot.text(property)!;
   lines = [];
-  let v = Verdict.allow(), mine = true;
+  const a = answer;
+  let v = Verdict.allow(), mine = a === null;
   const operations = script.split(";");
   for (let i = 0; i < operations.length; i++) {
     const words = operations[i].split(" ");
     if (words[0] == "id") mine = unhex(words[1]) == c.id;
+    else if (words[0] == "answered") mine = a !== null && a.number == i32.parse(words[1]);
     else if (mine) v = operation(e, c, v, words[0], words.slice(1));
   }
   if (lines.length == 0) return v;
@@ -63,6 +74,7 @@ function operation(e: Event, c: Connection, v: Verdict, op: string, a: string[])
   if (op == "end") return Verdict.allowEnd();
   if (op == "drop") return Verdict.drop();
   if (op == "hold") return Verdict.hold(unhex(a[1]), i64.parse(a[0]));
+  if (op == "ask") return Verdict.ask(unhex(a[0]), unhex(a[1]), unhex(a[2]));
   if (op == "deny") return Verdict.deny(unhex(a[1])).withCode(u32.parse(a[0]));
   if (op == "fail") throw new Error("as it was told");
   if (op == "text") return v.withText(unhex(a[0]));
@@ -173,4 +185,11 @@ function tell(e: Event, c: Connection): void {
     const value = c.property(names[i]);
     if (value !== null) say("c." + names[i], value);
   }
+  const a = answer;
+  if (a === null) return;
+  say("a.name", a.name);
+  at("a.status", a.status);
+  at("a.number", a.number);
+  say("a.json", a.json);
+  say("a.state", a.state);
 }

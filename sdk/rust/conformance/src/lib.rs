@@ -2,7 +2,7 @@
 //! host/hosttest/CONFORMANCE.md.
 
 use moot::host::{self, Body, Error, Level, To};
-use moot::{json, Connection, Event, Module, Verdict};
+use moot::{json, Answer, Connection, Event, Module, Verdict};
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ struct Conformance {
     script: Option<String>,
 }
 
-moot::module!(Conformance, on_connect, on_join, on_say_receive, on_say, on_leave, on_disconnect, on_action);
+moot::module!(Conformance, on_connect, on_join, on_say_receive, on_say, on_leave, on_disconnect, on_action, on_answer);
 
 impl Module for Conformance {
     const MANIFEST: &'static str = r#"{"name":"conformance","version":"1.0.0",
         "hooks":["connect","join","onSayReceive","say","leave","disconnect","action"],
         "reads":["room","tenant","from","message","context","cause","action","params","messageId","edits","id","fingerprint","user","transport",
             "remoteIP","locale","connectedAt","joinedAt","properties.do","properties.role","properties.strikes","properties.mood"],
-        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],
+        "capabilities":["kv","rate","emit","rooms","properties:mood","sanctions","members","identity","amend"],"asks":["one","two"],
         "actions":[{"name":"login","description":"logs in","inputs":{"token":{"required":true,"description":"who"}}},{"name":"roll","speech":true}]}"#;
 
     fn new(_: &str) -> Result<Self, String> {
@@ -28,25 +28,28 @@ impl Module for Conformance {
     }
 
     fn on_connect(&mut self, e: &Event) -> Verdict {
-        self.follow(e, e.connection())
+        self.follow(e, e.connection(), None)
     }
     fn on_join(&mut self, e: &Event) -> Verdict {
-        self.follow(e, e.connection())
+        self.follow(e, e.connection(), None)
     }
     fn on_say_receive(&mut self, e: &Event) -> Verdict {
-        self.follow(e, e.connection())
+        self.follow(e, e.connection(), None)
+    }
+    fn on_answer(&mut self, e: &Event, answer: &Answer) -> Verdict {
+        self.follow(e, e.connection(), Some(answer))
     }
     fn on_say(&mut self, e: &Event, receiver: &Connection) -> Verdict {
-        self.follow(e, receiver)
+        self.follow(e, receiver, None)
     }
     fn on_leave(&mut self, e: &Event) -> Verdict {
-        self.follow(e, e.connection())
+        self.follow(e, e.connection(), None)
     }
     fn on_disconnect(&mut self, e: &Event) -> Verdict {
-        self.follow(e, e.connection())
+        self.follow(e, e.connection(), None)
     }
     fn on_action(&mut self, e: &Event) -> Verdict {
-        self.follow(e, e.connection())
+        self.follow(e, e.connection(), None)
     }
 }
 
@@ -79,15 +82,16 @@ fn truth(r: Result<bool, Error>) -> String {
 }
 
 impl Conformance {
-    fn follow(&self, e: &Event, c: &Connection) -> Verdict {
+    fn follow(&self, e: &Event, c: &Connection, answer: Option<&Answer>) -> Verdict {
         let property = e.connection().property("do").and_then(json::text);
         let script = self.script.clone().or(property).unwrap_or_else(|| e.message().to_string());
-        let (mut v, mut lines, mut mine) = (Verdict::allow(), Vec::new(), true);
+        let (mut v, mut lines, mut mine) = (Verdict::allow(), Vec::new(), answer.is_none());
         for op in script.split(';') {
             let words: Vec<&str> = op.split(' ').collect();
             match (words[0], &words[1..]) {
                 ("id", a) => mine = text(a[0]) == c.id(),
-                (op, a) if mine => v = operation(e, c, v, &mut lines, op, a),
+                ("answered", a) => mine = answer.map_or(false, |answer| answer.number() as i64 == number(a[0])),
+                (op, a) if mine => v = operation(e, c, answer, v, &mut lines, op, a),
                 _ => {}
             }
         }
@@ -103,13 +107,14 @@ impl Conformance {
     }
 }
 
-fn operation(e: &Event, c: &Connection, v: Verdict, lines: &mut Vec<String>, op: &str, a: &[&str]) -> Verdict {
+fn operation(e: &Event, c: &Connection, answer: Option<&Answer>, v: Verdict, lines: &mut Vec<String>, op: &str, a: &[&str]) -> Verdict {
     match op {
         "" => v,
         "allow" => Verdict::allow(),
         "end" => Verdict::allow_end(),
         "drop" => Verdict::drop(),
         "hold" => Verdict::hold(text(a[1]), number(a[0]) as u64),
+        "ask" => Verdict::ask(text(a[0]), text(a[1])).with_state(text(a[2])),
         "deny" => Verdict::deny(text(a[1])).with_code(number(a[0]) as u32),
         "fail" => panic!("as it was told"),
         "text" => v.with_text(text(a[0])),
@@ -120,7 +125,7 @@ fn operation(e: &Event, c: &Connection, v: Verdict, lines: &mut Vec<String>, op:
         "sentAt" => v.with_sent_at(number(a[0]) as u64),
         "reply" => Verdict::reply(text(a[0])),
         "tell" => {
-            tell(e, c, lines);
+            tell(e, c, answer, lines);
             v
         }
         "log" => {
@@ -190,7 +195,7 @@ fn call(c: &Connection, op: &str, a: &[&str]) -> String {
     }
 }
 
-fn tell(e: &Event, c: &Connection, lines: &mut Vec<String>) {
+fn tell(e: &Event, c: &Connection, answer: Option<&Answer>, lines: &mut Vec<String>) {
     let mut say = |name: &str, value: &str| {
         if !value.is_empty() && value != "0" || name == "from" && value == "0" {
             lines.push(format!("{}={}", name, value));
@@ -221,5 +226,12 @@ fn tell(e: &Event, c: &Connection, lines: &mut Vec<String>) {
     say("c.joinedAt", &c.joined_at().to_string());
     for name in ["role", "strikes", "mood"] {
         say(&format!("c.{}", name), c.property(name).unwrap_or(""));
+    }
+    if let Some(a) = answer {
+        say("a.name", a.name());
+        say("a.status", &a.status().to_string());
+        say("a.number", &a.number().to_string());
+        say("a.json", a.json());
+        say("a.state", std::str::from_utf8(a.state()).unwrap());
     }
 }
