@@ -71,7 +71,7 @@ func (e *Engine) textFor(err error) string {
 			case cluster.ErrUnavailable, cluster.ErrUnknown:
 				e.log.Warn("cluster operation failed", "error", err)
 			case review.ErrUnavailable:
-				e.log.Error("the review queue takes no changes", "error", err)
+				e.log.Error("the store of held messages and reports failed", "error", err)
 			}
 			return known.Error()
 		}

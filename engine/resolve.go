@@ -115,7 +115,7 @@ func (e *Engine) concludeReport(ctx context.Context, t *tenant, one review.Item)
 func (e *Engine) carryOutReport(ctx context.Context, one *review.Item) error {
 	switch d := one.Decision; d.Action {
 	case review.Retract:
-		return e.RetractMessage(ctx, cluster.RoomID{Tenant: one.Tenant, Room: one.Room}, one.MessageID, d.By)
+		return e.RetractMessage(ctx, cluster.RoomID{Tenant: one.Tenant, Room: one.Room}, one.MessageID, system) // members do not see who decides
 	case review.Sanction:
 		var s moderation.Sanction
 		if err := json.Unmarshal(d.Payload, &s); err != nil { // the node that began the decision died before it stored the sanction

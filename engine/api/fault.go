@@ -45,7 +45,7 @@ const (
 	CodeRefused        = "refused"         // by a rule or a limit, which the message names
 	CodeTimeout        = "timeout"         // a node did not answer; the message names it
 	CodeTryAgain       = "try_again"       // the breaker of a module is open; nothing was done; try again after Retry-After
-	CodeUnavailable    = "unavailable"     // the cluster does not answer, or the disk of data takes no change; nothing was done
+	CodeUnavailable    = "unavailable"     // the cluster or a store does not answer, or the disk of data takes no change; nothing was done
 	CodeOutcomeUnknown = "outcome_unknown" // the operation may have been carried out
 	CodeInternal       = "internal"        // the log has the reason
 )

@@ -25,15 +25,19 @@ func redisScript(ts *testscript.TestScript, neg bool, args []string) {
 
 var turn = regexp.MustCompile(`^(\w+)@(\d) ([<>]) (.*)$`)
 
+// variable matches a variable of a script in a line of a talk.
+var variable = regexp.MustCompile(`\$\{[A-Z]+\}`)
+
 // conversations maps the folder of a script to its open clients.
 var conversations sync.Map
 
 // talkScript plays a conversation. Each line has a client, its server, and what it sends or receives:
 //
 //	ann@1 > roomAdd hall
-//	ann@1 < "data":true
+//	ann@1 < "id":"(?P<FIRST>[^"]+)"
+//	ann@1 > {"event":"retract","room":"hall","id":"${FIRST}"}
 //
-// With > a client sends the text. With < it reads lines until one matches the pattern. With -keep the clients stay connected
+// A named group of a pattern sets a variable of the script; ${NAME} is its value. With > a client sends the text. With < it reads lines until one matches the pattern. With -keep the clients stay connected
 // for the next talk.
 func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[0] != "-keep" {
@@ -60,6 +64,7 @@ func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 		if m == nil {
 			ts.Fatalf("talk: %q is not CLIENT@SERVER > TEXT or CLIENT@SERVER < PATTERN", line)
 		}
+		text := variable.ReplaceAllStringFunc(m[4], func(v string) string { return ts.Getenv(v[2 : len(v)-1]) })
 		s := speakers[m[1]]
 		if s == nil {
 			var err error
@@ -68,14 +73,19 @@ func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 			speakers[m[1]] = s
 		}
 		if m[3] == "<" {
-			fits, err := regexp.Compile(m[4])
+			fits, err := regexp.Compile(text)
 			ts.Check(err)
 			if err := s.Hear(fits); err != nil {
 				ts.Fatalf("%s: %v", m[1], err)
 			}
+			for i, value := range fits.FindStringSubmatch(s.Lines.Text()) {
+				if name := fits.SubexpNames()[i]; name != "" {
+					ts.Setenv(name, value)
+				}
+			}
 			continue
 		}
-		_, err := fmt.Fprintf(s.Conn, "%s\n", m[4])
+		_, err := fmt.Fprintf(s.Conn, "%s\n", text)
 		ts.Check(err)
 	}
 }

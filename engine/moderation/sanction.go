@@ -55,8 +55,8 @@ const (
 
 // Errors of a Store. Their texts are for users.
 var (
-	ErrUnknown     = errors.New("outcome unknown")                             // the change may have been made, or may be lost
-	ErrUnavailable = errors.New("the store of sanctions takes no changes now") // the disk is full or fails: nothing was changed
+	ErrUnknown     = errors.New("outcome unknown")                       // the change may have been made, or may be lost
+	ErrUnavailable = errors.New("the store of sanctions is unavailable") // the disk is full or fails: nothing was changed
 	ErrFull        = errors.New("the tenant has the most sanctions that it may have: remove some")
 	ErrSubjectFull = errors.New("the user or network has the most sanctions that it may have: use a pattern of rooms, or remove some")
 	ErrModulesFull = errors.New("the modules of the tenant have set the most sanctions that they may set")

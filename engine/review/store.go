@@ -17,8 +17,9 @@ var (
 	ErrNoStore  = errors.New("the node keeps no held messages and reports") // the node has no Store
 	ErrUnknown  = errors.New("outcome unknown")                             // the change may have been made, or may be lost
 
-	// ErrUnavailable is the error of a store whose disk is full or fails: nothing was changed, and a later call may succeed.
-	ErrUnavailable = errors.New("the store of held messages and reports takes no changes now")
+	// ErrUnavailable is the error of a store that does not answer, or whose disk is full or fails: nothing was changed, and a later
+	// call may succeed.
+	ErrUnavailable = errors.New("the store of held messages and reports is unavailable")
 
 	ErrFull      = errors.New("too many items of the tenant wait for a decision")
 	ErrFullBytes = errors.New("the items of the tenant that wait for a decision have too many bytes")

@@ -93,6 +93,7 @@ func (c *client) sayHeld(text string) {
 			return
 		case a.Error == "", strings.Contains(a.Error, "rejected"): // it was decided before its answer arrived
 			return
+		case strings.Contains(a.Error, "too many of your items"): // the moderators are slower than the authors
 		case !strings.Contains(a.Error, "unavailable") && !strings.Contains(a.Error, "unknown") && !strings.Contains(a.Error, "time"):
 			c.r.Errorf("%s says %q: %s", c.name, text, a.Error)
 			return

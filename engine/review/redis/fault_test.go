@@ -229,3 +229,38 @@ func TestARecordOfTheFirstVersion(t *testing.T) {
 		t.Errorf("it is written as %q", got)
 	}
 }
+
+// TestRedisThatDoesNotAnswerIsUnavailable checks that calls that change nothing fail with ErrUnavailable, and a change whose command may
+// have arrived with ErrUnknown.
+func TestRedisThatDoesNotAnswerIsUnavailable(t *testing.T) {
+	server := redistest.Start(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Address(), MaxRetries: -1, DialerRetries: 1})
+	s := New(client, "moot", slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = s.Close(); _ = client.Close() })
+	now := time.Now()
+	one := review.Item{ID: review.NewID(now), Tenant: "t", At: now.UnixMilli(), User: "ann"}
+	held, _, err := review.Hold(t.Context(), s, one, review.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	calls := map[string]func() error{
+		"Get":     func() error { _, err := s.Get(t.Context(), "t", held.ID); return err },
+		"List":    func() error { _, _, err := s.List(t.Context(), "t", review.Query{Limit: 1}); return err },
+		"Due":     func() error { _, err := s.Due(t.Context(), "t", 0, 1); return err },
+		"Summary": func() error { _, err := s.Summary(t.Context(), "t"); return err },
+		"Tenants": func() error { _, err := s.Tenants(t.Context()); return err },
+		"an item of a new tenant": func() error {
+			_, _, err := review.Hold(t.Context(), s, review.Item{ID: review.NewID(now), Tenant: "other", At: now.UnixMilli(), User: "ann"}, review.Limits{})
+			return err
+		},
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, review.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := s.Put(t.Context(), held, review.Limits{}); !errors.Is(err, review.ErrUnknown) {
+		t.Errorf("Put: %v", err)
+	}
+}

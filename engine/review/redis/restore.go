@@ -215,5 +215,6 @@ func (s *Store) forget(ctx context.Context, tenant string) error {
 
 // Tenants implements [review.Store].
 func (s *Store) Tenants(ctx context.Context) ([]string, error) {
-	return s.client.ZRange(ctx, s.index(), 0, -1).Result()
+	names, err := s.client.ZRange(ctx, s.index(), 0, -1).Result()
+	return names, unavailable(err)
 }

@@ -91,7 +91,7 @@ func (s *Store) Put(ctx context.Context, one review.Item, limits review.Limits) 
 		return one, err
 	}
 	if err := s.register(ctx, one.Tenant); err != nil {
-		return one, err
+		return one, unavailable(err)
 	}
 	next, l := one, limits.WithDefaults()
 	next.Revision = nextRevision(one.Revision)
@@ -143,6 +143,14 @@ func unknown(err error) error {
 	return fmt.Errorf("%w: %w", review.ErrUnknown, err)
 }
 
+// unavailable wraps the error of a command that has changed nothing; nil for nil.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", review.ErrUnavailable, err)
+}
+
 // Get implements [review.Store].
 func (s *Store) Get(ctx context.Context, tenant, id string) (review.Item, error) {
 	text, err := s.client.HGet(ctx, s.key(tenant, "i"), id).Result()
@@ -150,7 +158,7 @@ func (s *Store) Get(ctx context.Context, tenant, id string) (review.Item, error)
 		return review.Item{}, review.ErrNone
 	}
 	if err != nil {
-		return review.Item{}, err
+		return review.Item{}, unavailable(err)
 	}
 	return parseRecord(tenant, text)
 }
@@ -164,7 +172,7 @@ func (s *Store) List(ctx context.Context, tenant string, q review.Query) (page [
 	keys := []string{s.key(tenant, "i"), s.key(tenant, "q"), s.key(tenant, "z"), s.key(tenant, "u")}
 	answer, err := listScript.Run(ctx, s.client, keys, state, letter(q.Kind), q.Room, q.Subject, q.Cursor, q.Limit, review.MaxScanned).StringSlice()
 	if err != nil {
-		return nil, "", err
+		return nil, "", unavailable(err)
 	}
 	if len(answer)%2 != 1 {
 		return nil, "", errors.New("redis returned no page of the review queue")
@@ -192,7 +200,7 @@ func (s *Store) parse(tenant string, answer []string) (all []review.Item) {
 func (s *Store) Due(ctx context.Context, tenant string, now int64, limit int) ([]review.Item, error) {
 	answer, err := dueScript.Run(ctx, s.client, s.keys(tenant), now, limit, review.MaxScanned).StringSlice()
 	if err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
 	if len(answer) == 0 {
 		return nil, s.forget(ctx, tenant)
@@ -226,7 +234,7 @@ func (s *Store) Summary(ctx context.Context, tenant string) (sum review.Summary,
 		oldest[kind] = pipe.ZRangeByLex(ctx, s.key(tenant, "q"), &redis.ZRangeBy{Min: "(" + kind, Max: "(" + kind + "~", Count: 1})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return sum, err
+		return sum, unavailable(err)
 	}
 	all := counters.Val()
 	number := func(name string) (n int64) {
