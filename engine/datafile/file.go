@@ -22,7 +22,12 @@ type File struct {
 
 	turn chan struct{} // has one element during a turn; guards db
 	db   *sqlite3.Conn // nil: the file is closed
+
+	ready map[string]*sqlite3.Stmt // prepared statements that no call of Run uses now, by their text
 }
+
+// maxReady is the number of prepared statements that are kept. To prepare one costs more than most take.
+const maxReady = 128
 
 // ErrClosed is the error of Enter after Close.
 var ErrClosed = errors.New("the store is closed")
@@ -34,8 +39,12 @@ func (s *File) Close() error {
 	if s.db == nil {
 		return nil
 	}
-	err := s.db.Close()
-	s.db = nil
+	var err error
+	for _, stmt := range s.ready {
+		err = errors.Join(err, stmt.Close())
+	}
+	err = errors.Join(err, s.db.Close())
+	s.db, s.ready = nil, nil
 	return errors.Join(err, s.lock.Close())
 }
 
@@ -79,17 +88,39 @@ func (s *File) Change(f func() error) (err error) {
 func (s *File) Explain(err error) error { return explain(s.path, err) }
 
 // Run runs a statement and passes its rows to f, which may be nil. args are the values of the parameters: strings, ints or
-// int64s. The caller has the turn.
-func (s *File) Run(sql string, f func(row *sqlite3.Stmt) error, args ...any) error {
-	return run(s.db, sql, f, args...)
+// int64s. The caller has the turn. f may call Run, also with the same text.
+func (s *File) Run(sql string, f func(row *sqlite3.Stmt) error, args ...any) (err error) {
+	stmt := s.ready[sql]
+	if delete(s.ready, sql); stmt == nil {
+		if stmt, _, err = s.db.Prepare(sql); err != nil {
+			return err
+		}
+	}
+	if err := step(stmt, f, args); err != nil {
+		return errors.Join(err, stmt.Close())
+	}
+	if err := errors.Join(stmt.Reset(), stmt.ClearBindings()); err != nil || len(s.ready) >= maxReady || s.ready[sql] != nil {
+		return errors.Join(err, stmt.Close())
+	}
+	if s.ready == nil {
+		s.ready = map[string]*sqlite3.Stmt{}
+	}
+	s.ready[sql] = stmt
+	return nil
 }
 
+// run runs a statement once.
 func run(db *sqlite3.Conn, sql string, f func(row *sqlite3.Stmt) error, args ...any) (err error) {
 	stmt, _, err := db.Prepare(sql)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stmt.Close()) }()
+	return step(stmt, f, args)
+}
+
+// step runs a prepared statement.
+func step(stmt *sqlite3.Stmt, f func(row *sqlite3.Stmt) error, args []any) (err error) {
 	for i, arg := range args {
 		switch v := arg.(type) {
 		case string:
