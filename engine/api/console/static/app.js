@@ -41,7 +41,8 @@ function route() {
   document.title = `${links.find((link) => link.hash === `#${open}`).textContent} · Moot console`;
   shown = views[open](main, feed, parameters());
   shown.update();
-  main.focus();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
 }
 
 // state shows a text and the time at which the data of the page arrived. Screen readers announce a change of the text, but not of

@@ -12,7 +12,7 @@ function resolved(name) {
 
 const whole = [...Array(13).keys()].flatMap((n) => [10 ** n, 2 * 10 ** n, 5 * 10 ** n]);
 const binary = [...Array(42).keys()].map((n) => 2 ** n);
-const height = 180;
+const height = 170;
 
 // Chart shows series over a span of time. Each series is [name, color, show(value)].
 export class Chart {
@@ -33,7 +33,7 @@ export class Chart {
     this.#plot = new uPlot({
       width: 400, height, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [0, Math.max((high ?? 0) * 1.1, 4 * step)] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(time), space: 80 },
+      axes: [{ ...axis, size: 30, values: (_, ticks) => ticks.map(time), space: 80 },
         { ...axis, size: 74, values: (_, ticks) => ticks.map(series[0][2]), incrs: step >= 1024 ? binary.filter((n) => n >= step) : whole.map((n) => n * step) }],
       series: [{}, ...series.map(([label, name]) => ({ label, stroke: resolved(name), width: 2, spanGaps: false, points: { show: (u, i) => alone(u.data[i]), size: 4, fill: resolved(name) } }))],
     }, [[0], ...series.map(() => [null])], place);

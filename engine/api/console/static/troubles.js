@@ -78,10 +78,10 @@ function ofSinks(feed) {
   for (const s of feed.sinks) {
     const name = `${s.name} of tenant ${s.tenant}`;
     const wait = s.events ? ` ${number(s.events)} ${s.events === 1 ? "event waits" : "events wait"}${s.oldestAt ? `, the oldest for ${ago(s.oldestAt)}` : ""}.` : "";
-    if (!s.configured && s.events) found.push(["Sink", `No sink ${name} is configured, but events wait for it.${wait}`]);
-    else if (s.failures > blips) found.push(["Sink", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
-    if (s.dead) found.push(["Sink", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}: events that it did not accept. Deliver them again, or drop them.`, [], s]);
-    if (s.dropped) found.push(["Sink", `Sink ${name} has lost ${number(s.dropped)} events, because too many waited.`, [], s]);
+    if (!s.configured && s.events) found.push(["Events", `No sink ${name} is configured, but events wait for it.${wait}`]);
+    else if (s.failures > blips) found.push(["Events", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
+    if (s.dead) found.push(["Events", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}. Deliver what it did not accept again, or drop it.`, [], s]);
+    if (s.dropped) found.push(["Events", `Sink ${name} has lost ${number(s.dropped)} events, because too many waited.`, [], s]);
   }
   return found;
 }

@@ -64,11 +64,8 @@ export function sinkPanel(place, changed) {
         h("button", { type: "button", disabled: !s.dead, onclick: () => move("retry") }, "Deliver all dead letters again"), h("button", { type: "button", class: "danger", disabled: !s.dead, onclick: () => move("drop") }, "Drop all dead letters")),
       result.element,
       h("div", { class: "fields", "data-key": "dead" }, h("h3", {}, `Dead letters: ${number(s.dead)}`), table("Dead letters", [
-        ["event", (d) => [d.kind, h("div", { class: "faint" }, moment(d.at))]],
-        ["error", (d) => words(d.error), "words"],
-        ["room", (d) => (d.room ? words(d.room) : ""), "words"],
-        ["user", (d) => (d.user ? words(d.user) : ""), "words"],
-        ["data", (d) => h("details", {}, h("summary", {}, "Data"), h("pre", {}, words(JSON.stringify(d.data, null, 1)))), "words"],
+        ["event", (d) => [d.kind, h("div", { class: "faint" }, moment(d.at)), d.room ? h("div", {}, words(d.room)) : "", d.user ? h("div", {}, words(d.user)) : ""], "words"],
+        ["error", (d) => [words(d.error), h("details", {}, h("summary", {}, "Data"), h("pre", {}, words(JSON.stringify(d.data, null, 1))))], "words"],
         ["action", (d) => [h("button", { type: "button", "aria-label": `Deliver ${d.id} again`, onclick: () => move("retry", d) }, "Retry"), " ", h("button", { type: "button", class: "danger", "aria-label": `Drop ${d.id}`, onclick: () => move("drop", d) }, "Drop")]],
       ], dead, "Every event was delivered, or waits.", { key: (d) => d.place }),
       h("div", { class: "row" }, cursors.length > 1 && h("button", { type: "button", "data-key": "back", onclick: turnTo(() => cursors.pop()) }, "Previous"),
