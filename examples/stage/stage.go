@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -129,19 +130,25 @@ func (s *Stage) Copy(example string, names ...string) (dir string, err error) {
 type Server struct {
 	// URL is the address for WebSocket clients, without a path.
 	URL string
+	// Admin is the address of the server API. A server without MOOT_ADMIN_KEY in its environment has none.
+	Admin string
 
 	cmd   *exec.Cmd
 	ended chan error
 	log   *lastLines
 }
 
-var serving = regexp.MustCompile(`msg=serving http=(\S+)`)
+var serving, administered = regexp.MustCompile(`msg=serving http=(\S+)`), regexp.MustCompile(`msg=serving admin=(\S+)`)
 
 // Serve starts a server with a configuration file, relative to Root, and waits until it
 // serves. env is added to its environment: NAME=value.
 func (s *Stage) Serve(file string, env ...string) (*Server, error) {
+	admin := ""
+	if slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "MOOT_ADMIN_KEY=") }) {
+		admin = "127.0.0.1:0"
+	}
 	cmd := exec.Command(s.moot, "serve", "-c", file, "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=",
-		"--set", "admin.listen=", "--set", "drain=0s")
+		"--set", "admin.listen="+admin, "--set", "drain=0s")
 	cmd.Dir, cmd.Env = s.Root, append(os.Environ(), env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -169,6 +176,9 @@ func (s *Stage) Serve(file string, env ...string) (*Server, error) {
 func (server *Server) read(stderr io.Reader, address chan<- string) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		server.log.add(lines.Text())
+		if m := administered.FindStringSubmatch(lines.Text()); m != nil {
+			server.Admin = "http://" + m[1] // before the address of clients
+		}
 		if m := serving.FindStringSubmatch(lines.Text()); m != nil {
 			select {
 			case address <- m[1]:

@@ -33,7 +33,7 @@ zig() { # NAME SOURCE
 
 rustc --crate-name moot --crate-type rlib --out-dir "$work" sdk/rust/src/lib.rs
 rustc --crate-name kit --crate-type rlib --extern moot="$work/libmoot.rlib" --out-dir "$work" guests/builtin/kit/lib.rs
-for name in announcer blocklist gate invitations newcomers strikes; do
+for name in announcer blocklist gate invitations newcomers strikes webhook; do
 	rust "$name" "guests/builtin/$name/lib.rs"
 done
 clang slowmode clang-14 guests/slowmode/main.c -std=c11
