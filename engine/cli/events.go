@@ -40,13 +40,13 @@ func (c *eventsListCommand) Run(ctx context.Context, t terminal) error {
 		return printJSON(t.out, all)
 	}
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SINK\tWAITING\tOLDEST\tDEAD\tFAILURES\tNEXT\tERROR")
+	fmt.Fprintln(table, "SINK\tWAITING\tOLDEST\tDEAD\tDROPPED\tFAILURES\tNEXT\tERROR")
 	for _, s := range all {
 		name := s.Name
 		if !s.Configured {
 			name += " (not configured)"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%s\t%s\n", name, s.Events, since(s.OldestAt), s.Dead, s.Failures, at(s.NextAt), printable(s.Error))
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\t%s\t%s\n", name, s.Events, since(s.OldestAt), s.Dead, s.Dropped, s.Failures, at(s.NextAt), printable(s.Error))
 	}
 	return table.Flush()
 }
