@@ -65,8 +65,8 @@ func newAccepted(h *Host) *accepted {
 	return &accepted{cache: h.cfg.Cache, build: h.build}
 }
 
-// key returns the key of a generation.
-func (a *accepted) key(g *generation) (key acceptedKey) {
+// startKey returns the digest of what decides whether a generation starts, besides the tenant's data.
+func (g *generation) startKey() (key acceptedKey) {
 	h := sha256.New()
 	script := ""
 	if g.program != nil {

@@ -186,7 +186,7 @@ func TestARefusalAtAWakeIsTheEntrysFailure(t *testing.T) {
 func rememberAll(t *testing.T, h *Host, rules Rules) {
 	t.Helper()
 	a := h.accepted
-	key := func(g *generation) acceptedKey { return a.key(g) }
+	key := func(g *generation) acceptedKey { return g.startKey() }
 	l := &loader{host: h, ctx: t.Context(), rules: rules, next: &Revision{host: h, tenants: make(map[string]*tenant)}, modules: make(map[string]*source), faults: make(map[string]Problems), failed: make(map[*generation][]error)}
 	defer l.releaseCodes()
 	for _, m := range rules.Modules {

@@ -30,7 +30,8 @@ type memory struct {
 	// lowered. Instances are then closed when they are returned.
 	over atomic.Bool
 
-	awake awake // the pools that have instances
+	awake  awake // the pools that have instances
+	starts startQueue
 }
 
 // budget is the part of the memory that the instances of one tenant use.

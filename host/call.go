@@ -75,7 +75,9 @@ func (in *instance) settle() {
 // because otherwise the work of a guest that sleeps regularly would be free.
 func (in *instance) sleep(d time.Duration) {
 	in.settle()
+	in.starting.leave()
 	in.generation.host.nap(min(d, time.Duration(in.deadline-in.mark)))
+	in.startAgain()
 	in.mark = now()
 	if in.mark >= in.deadline || in.generation.host.aborted() {
 		panic(errDeadline)
@@ -113,6 +115,7 @@ func (in *instance) wait() context.Context {
 		in.calls, in.cancel = context.WithDeadline(context.Background(), epoch.Add(time.Duration(in.deadline)))
 	}
 	in.waiting = now()
+	in.starting.leave()
 	return in.calls
 }
 
@@ -120,9 +123,20 @@ func (in *instance) wait() context.Context {
 // work.
 func (in *instance) waited() {
 	const work = int64(100 * time.Microsecond)
+	in.startAgain()
 	if d := now() - in.waiting; d > work {
 		in.mark += d
 	}
+}
+
+// startAgain waits until a start may run again after a wait. That time does not count against the limit of the start.
+func (in *instance) startAgain() {
+	if in.starting == nil {
+		return
+	}
+	begin := now()
+	in.starting.enter()
+	in.extend(now() - begin)
 }
 
 // classify returns the kind of an error of the guest.

@@ -68,7 +68,7 @@ func (l *linear) runs() (runs []byte, ok bool) {
 	zeros := make([]byte, pageSize)
 	var buf []byte
 	end := 0
-	err := l.changed(func(at int) {
+	err := l.changed(false, func(at int) {
 		page, old := b[at:at+pageSize], zeros
 		if at < len(was) {
 			old = was[at : at+pageSize]

@@ -65,7 +65,7 @@ func (g *generation) compile(ctx context.Context) error {
 	if m := g.code.module; m.Unsaved != nil {
 		g.images.refuse(strings.Join(m.Unsaved, ", "))
 	}
-	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.noInstance, g.memory)
+	g.pool = newPool(g.host.cfg.Instances, g.startInTurn, g.noInstance, g.memory)
 	g.pool.wakes, g.pool.awakePools = &g.host.usage.wakes, &g.code.awakePools
 	return nil
 }

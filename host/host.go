@@ -64,6 +64,7 @@ type Host struct {
 	revisions sync.WaitGroup           // loaded and not yet closed
 	counted   registry
 	accepted  *accepted // nil: starts are not remembered
+	failed    failedStarts
 	build     func() string
 	usage     usage
 	stamped   atomic.Int64 // the last stamp

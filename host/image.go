@@ -80,8 +80,8 @@ type images struct {
 }
 
 // get returns the image, which the caller releases; nil if there is none. It makes an image if there is none. If the image is
-// too old it returns that one, and makes the next one in the background.
-func (is *images) get(g *generation, first bool) *image {
+// too old it returns that one, and makes the next one in the background. s is the start of the instance that needs the image.
+func (is *images) get(g *generation, first bool, s *starting) *image {
 	t := now()
 	is.used.Store(t)
 	im := is.held()
@@ -89,10 +89,14 @@ func (is *images) get(g *generation, first bool) *image {
 	case im != nil && t-im.made < int64(imageAge) || !is.begin(t):
 		return im
 	case im != nil:
-		g.pool.makers.Go(func() { is.renew(g, false) })
+		g.pool.makers.Go(func() {
+			s := g.host.memory.starts.enter(g.gate)
+			defer s.leave()
+			is.renew(g, false, s)
+		})
 		return im
 	}
-	is.renew(g, first)
+	is.renew(g, first, s)
 	return is.held()
 }
 
@@ -106,8 +110,8 @@ func (is *images) held() *image {
 }
 
 // renew makes an image. begin has returned true.
-func (is *images) renew(g *generation, first bool) {
-	next, reason := is.make(g, first)
+func (is *images) renew(g *generation, first bool, s *starting) {
+	next, reason := is.make(g, first, s)
 	if next != nil {
 		is.replace(next)
 	}
@@ -174,7 +178,7 @@ func (is *images) drop() { is.replace(nil) }
 
 // make starts an instance for no entry and returns its image. If there is none, reason is why there never will be one,
 // or "". The work is charged to g's tenant.
-func (is *images) make(g *generation, first bool) (im *image, reason string) {
+func (is *images) make(g *generation, first bool, s *starting) (im *image, reason string) {
 	m := is.code.module
 	if m.Memory.Min<<16 > maxImage {
 		return nil, "uses too much memory when it starts"
@@ -188,7 +192,7 @@ func (is *images) make(g *generation, first bool) (im *image, reason string) {
 	}
 	defer in.close()
 	in.begin(in.mark+int64(g.startTimeout()), g.name, 0, nil)
-	in.from = now()
+	in.from, in.starting = now(), s
 	defer in.end()
 	if f = in.initialize(); f == nil {
 		f = in.ensure(abi.ExchangeSize)

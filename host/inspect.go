@@ -86,7 +86,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if err := g.compile(ctx); err != nil {
 		return nil, err
 	}
-	if im := g.images.get(g, true); im != nil {
+	if im := g.images.get(g, true, nil); im != nil {
 		im.release()
 	}
 	i.NoImage = g.images.why()

@@ -58,16 +58,17 @@ type instance struct {
 	waiting  int64           // begin of the current wait
 	cancel   context.CancelFunc
 	output   wasi.Output
-	words    []byte // the end of its output, at most maxWords
-	large    bool   // a stack has become large, see renew
-	broken   bool   // it must not be called again
-	asked    bool   // it was called for an event
-	asks     bool   // since it was initialized, it has called a function that is not harmless
-	used     use    // what it has asked for since it began, or since it was reset
-	draws    int    // how often it has asked for random bytes
-	timeout  int64  // ns, of the calling entry; 0: no entry
-	hurried  bool   // less than half of timeout was left when the call began
-	tracing  *Trace // of the call under way; nil: not traced
+	words    []byte    // the end of its output, at most maxWords
+	large    bool      // a stack has become large, see renew
+	broken   bool      // it must not be called again
+	asked    bool      // it was called for an event
+	asks     bool      // since it was initialized, it has called a function that is not harmless
+	used     use       // what it has asked for since it began, or since it was reset
+	draws    int       // how often it has asked for random bytes
+	timeout  int64     // ns, of the calling entry; 0: no entry
+	hurried  bool      // less than half of timeout was left when the call began
+	tracing  *Trace    // of the call under way; nil: not traced
+	starting *starting // nil: it has started, or it starts without a turn
 }
 
 const maxWords = 8 << 10 // a trace of Go begins with the reason
@@ -76,8 +77,19 @@ const maxWords = 8 << 10 // a trace of Go begins with the reason
 // moot_init. The failure may have a reason that the module gave. first is true if the module has no other
 // instance, see memory.
 func (g *generation) newInstance(first bool) (*instance, *failure) {
+	return g.startInstance(first, nil)
+}
+
+// startInTurn is newInstance when it is the turn of the tenant, see startQueue.
+func (g *generation) startInTurn(first bool) (*instance, *failure) {
+	s := g.host.memory.starts.enter(g.gate)
+	defer s.leave()
+	return g.startInstance(first, s)
+}
+
+func (g *generation) startInstance(first bool, s *starting) (*instance, *failure) {
 	begin := now()
-	im := g.images.get(g, first)
+	im := g.images.get(g, first, s)
 	if im != nil {
 		defer im.release()
 	}
@@ -88,7 +100,7 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 		return nil, f
 	}
 	in.begin(in.mark+int64(g.startTimeout()), g.name, 0, nil)
-	in.from = now()
+	in.from, in.starting = now(), s
 	defer in.end()
 	f = in.startOrApply()
 	in.traced(f, nil)
@@ -423,7 +435,7 @@ func (in *instance) end() {
 		in.logOutput(slog.LevelInfo, text)
 	}
 	clear(in.effects)
-	in.event, in.units, in.tracing = nil, nil, nil
+	in.event, in.units, in.tracing, in.starting = nil, nil, nil, nil
 	if in.cancel != nil {
 		in.cancel()
 		in.calls, in.cancel = nil, nil

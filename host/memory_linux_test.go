@@ -68,7 +68,7 @@ func TestARehearsedModuleHasFewPagesOfItsOwn(t *testing.T) {
 		swap(t, h, rulesOf(wasm, Entry{Config: []byte(config), Grants: []string{"emit", "properties:role"}}))
 		l := instanceOf(t, h, "t").linear
 		pages, same, zeros := 0, 0, make([]byte, pageSize)
-		err = l.changed(func(at int) {
+		err = l.changed(false, func(at int) {
 			pages++
 			page, was := l.bytes()[at:at+pageSize], zeros
 			if at < len(l.image.bytes) {

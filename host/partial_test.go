@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
 // manyTenants returns rules with a tenant for each name, each with one entry of the module "allow".
@@ -42,6 +44,22 @@ var spoil = map[string]func(r *Rules) string{
 	},
 	"config": func(r *Rules) string {
 		return own(r, Module{Wasm: broken("refuses")}, "b:1: module own: it does not start: protocol: moot_init refused its config: bad")
+	},
+	"trap at the start": func(r *Rules) string {
+		m := blank()
+		speak(m)
+		m.Func(abi.ExportInitialize, "->", asm.Unreachable)
+		return own(r, Module{Wasm: m.Wasm()}, "b:1: module own: it does not start: trap")
+	},
+	"grant": func(r *Rules) string {
+		return own(r, Module{Wasm: asksForKV()}, "b:1: module own: it imports moot_1.kv_get, which needs the capability")
+	},
+	"digest": func(r *Rules) string {
+		return own(r, Module{Wasm: handMade("allow"), File: "own.wasm", SHA256: strings.Repeat("0", 64)}, "own:1: module own: own.wasm has the sha256")
+	},
+	"memory": func(r *Rules) string {
+		r.Tenants[1].Chain[0].Memory = 1 << 20
+		return "b:1: module allow: 24 pages of memory, the limit is 16"
 	},
 	"hooks": func(r *Rules) string {
 		r.Tenants[1].Chain[0].Hooks = []hook.Hook{hook.Join}

@@ -52,13 +52,16 @@ func (in *instance) restore() error {
 			return errors.New("its memory cannot grow, and therefore cannot shrink")
 		}
 	}
-	return l.changed(func(at int) { copy(l.bytes()[at:at+pageSize], l.image.bytes[at:]) })
+	g := in.generation
+	compare := g.host.cfg.VerifyResets && g.code.codes.resets.Load()%2 == 1 // so that both ways are verified
+	return l.changed(compare, func(at int) { copy(l.bytes()[at:at+pageSize], l.image.bytes[at:]) })
 }
 
-// changed calls f with the offset of each page that may differ from the image. Pages behind the image always differ.
-func (l *linear) changed(f func(at int)) error {
+// changed calls f with the offset of each page that may differ from the image. Pages behind the image always differ. It asks the
+// pagemap if there is one, and compares the pages otherwise, or if compare is set.
+func (l *linear) changed(compare bool, f func(at int)) error {
 	b, was := l.bytes(), l.image.bytes
-	if p := l.image.code.codes.pagemap; p != nil && l.image.mapped() {
+	if p := l.image.code.codes.pagemap; p != nil && l.image.mapped() && !compare {
 		return p.each(b, f)
 	}
 	for at := 0; at < len(b); at += pageSize {

@@ -23,7 +23,7 @@ var methods = map[string]func(h *Host){
 
 // guests are modules that the tests of resets use: by hand, in Go, scripts of each language, and the guests that are
 // built: those in guests/builtin are written in Rust, C, C++ and Zig, blocklist in Go. Package sdk resets those of AssemblyScript.
-func guests(t *testing.T) map[string]Module {
+func guests(t testing.TB) map[string]Module {
 	all := map[string]Module{
 		"by hand":    {Wasm: handMade("allow")},
 		"Go":         {Wasm: goGuest},

@@ -103,6 +103,7 @@ func (in *instance) yield() {
 		return
 	}
 	begin := in.mark
+	in.starting.pass()
 	runtime.Gosched()
 	in.mark = now() // the tenant is not charged for the time in which others ran
 	if in.hook == 0 && in.generation.startLimit.Load() == 0 {

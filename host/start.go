@@ -130,6 +130,9 @@ func (l *loader) startAll() {
 	l.host.progress.expect(len(l.starting))
 	l.host.accepted.begin(len(l.starting), l.old.bindings())
 	errs := l.startRounds()
+	if l.ctx.Err() == nil {
+		l.host.failed.forget()
+	}
 	for _, g := range l.starting {
 		if len(errs[g]) > 0 || l.ctx.Err() != nil {
 			l.failed[g] = errs[g]
@@ -150,7 +153,7 @@ func (l *loader) start(g *generation) []error {
 	remembered := l.host.accepted
 	key := acceptedKey{}
 	if remembered != nil {
-		key = remembered.key(g)
+		key = g.startKey()
 	}
 	if manifest, ok := remembered.find(key); ok && !l.host.cfg.Awake && !l.awake(g) && l.recall(g, manifest) {
 		g.prepare()

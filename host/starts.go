@@ -43,19 +43,20 @@ type rounds struct {
 	dear    map[string]time.Duration // by owner: the time used for compiling
 	allDear time.Duration            // the sum of dear
 	late    map[string]int           // by tenant: starts of the round that exceeded the limit
+	failed  map[string]int           // by tenant: starts that are not repeated, see failedStarts
 	waiting []*generation            // for the next round
 	spent   time.Duration            // of budget
 }
 
 // startRounds starts the new generations and returns their errors.
 func (l *loader) startRounds() map[*generation][]error {
-	r := &rounds{loader: l, errs: make(map[*generation][]error, len(l.starting)), times: 1, dear: make(map[string]time.Duration)}
+	r := &rounds{loader: l, errs: make(map[*generation][]error, len(l.starting)), times: 1, dear: make(map[string]time.Duration), failed: make(map[string]int)}
 	if l.old == nil {
 		r.times = patient
 	}
 	r.budget = r.times * l.host.lateTime
 	full := l.host.cfg.StartTimeout
-	these := l.starting
+	these := r.untried(l.starting)
 	for _, limit := range firstLimits {
 		if limit < full && len(these) > 0 {
 			these = r.round(these, limit, limit == firstLimits[0], false)
@@ -63,6 +64,21 @@ func (l *loader) startRounds() map[*generation][]error {
 	}
 	r.round(these, full, false, true)
 	return r.errs
+}
+
+// untried returns the generations without those whose starts have failed and are not repeated yet, and records the errors of those.
+func (r *rounds) untried(all []*generation) (rest []*generation) {
+	for _, g := range all {
+		errs := r.host.failed.find(g)
+		if errs == nil {
+			rest = append(rest, g)
+			continue
+		}
+		r.errs[g] = errs
+		r.failed[g.binding.tenant]++
+		r.host.progress.check()
+	}
+	return rest
 }
 
 // round starts generations, several at a time, and returns those that exceeded the limit. While rules are
@@ -90,7 +106,7 @@ func (r *rounds) round(these []*generation, limit time.Duration, first, last boo
 func (r *rounds) one(g *generation, limit time.Duration, first, last bool) {
 	tenant := g.binding.tenant
 	r.mu.Lock()
-	over := r.late[tenant] >= maxLate || !first && r.spent >= r.budget
+	over := r.late[tenant] >= maxLate || !first && (r.spent >= r.budget || r.late[tenant]+r.failed[tenant] >= maxLate)
 	r.mu.Unlock()
 	var errs []error
 	late, begin := over, now()
@@ -102,7 +118,9 @@ func (r *rounds) one(g *generation, limit time.Duration, first, last bool) {
 		g.startLimit.Store(int64(limit))
 		errs = r.start(g)
 		g.startLimit.Store(0)
-		late = exceeds(errs)
+		if late = exceeds(errs); late && last {
+			errs = r.host.failed.add(g, errs)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
