@@ -5,12 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"reflect"
 	"sync"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/mootchat/moot/host/meter"
 )
@@ -178,7 +176,8 @@ func (c *code) compile(ctx context.Context) (err error) {
 	if c.compiled, err = c.codes.compile(ctx, l, c.wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
-	c.charged = int64(len(c.wasm)) + c.module.Decoded // about what wazero keeps of the binary; measure adds the machine code
+	// About what wazero keeps of the binary. measure adds the machine code.
+	c.charged = int64(len(c.wasm)) + c.module.Decoded - dropBodies(c.compiled)
 	for _, d := range c.module.Data {
 		c.charged += int64(len(d.Bytes))
 	}
@@ -235,23 +234,4 @@ func (c *code) measure(in *instance) error {
 	c.charged += n
 	c.measured = true
 	return nil
-}
-
-// machineCode returns the size in bytes of the machine code of an instance's module. wazero has it in unexported
-// fields; machineCode returns 0 if they are not found.
-func machineCode(m api.Module) int64 {
-	v := reflect.ValueOf(m)
-	for _, name := range []string{"Engine", "parent", "executable"} {
-		for v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer {
-			v = v.Elem()
-		}
-		if v.Kind() != reflect.Struct {
-			return 0
-		}
-		v = v.FieldByName(name)
-	}
-	if v.Kind() != reflect.Slice {
-		return 0
-	}
-	return int64(v.Len())
 }
