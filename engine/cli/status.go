@@ -199,12 +199,12 @@ func (s *status) print(w io.Writer) error {
 
 // usage prints what the modules of each node use.
 func (s *status) usage(w io.Writer) {
-	fmt.Fprintln(w, "NODE\tMODULES\tBINDINGS\tAWAKE\tINSTANCES\tSPARE\tIMAGES\tMEMORY\tCODE\tLIMIT\tWAKES\tPER SECOND\tP50\tP99")
+	fmt.Fprintln(w, "NODE\tMODULES\tBINDINGS\tAWAKE\tASLEEP\tINSTANCES\tSPARE\tMEMORY\tCODE\tLIMIT\tIMAGES\tDIFFS\tWAKES\tPER SECOND\tP50\tP99")
 	for i := range s.Usage.Nodes {
 		u := &s.Usage.Nodes[i]
 		wakes := u.Wakes.Snapshot()
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d\t%.3g\t%s\t%s\n", u.Node, u.ModulesCount, u.Bindings, u.Awake, u.Instances, u.Spare, u.Images,
-			sizeOf(int(u.Memory.Instances)), sizeOf(int(u.Memory.Code)), sizeOf(int(u.Memory.Limit)), wakes.Total(), u.WakesPerSecond,
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d, %s\t%s\t%d\t%.3g\t%s\t%s\n", u.Node, u.ModulesCount, u.Bindings, u.Awake, u.Asleep, u.Instances, u.Spare,
+			sizeOf(int(u.Memory.Instances)), sizeOf(int(u.Memory.Code)), sizeOf(int(u.Memory.Limit)), u.Images, sizeOf(int(u.Memory.Images)), sizeOf(int(u.Memory.Diffs)), wakes.Total(), u.WakesPerSecond,
 			took(millis.DurationOf(wakes.Quantile(0.5))), took(millis.DurationOf(wakes.Quantile(0.99))))
 	}
 	fmt.Fprintln(w)

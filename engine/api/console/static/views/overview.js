@@ -113,6 +113,7 @@ const usage = (feed) => h("section", { class: "card", "data-key": "usage", "aria
   ["instances", (n) => number(n.instances), "number"],
   ["spare", (n) => number(n.spare ?? 0), "number"],
   ["images", (n) => `${number(n.images ?? 0)}, ${bytes(n.memory.images)}`, "number"],
+  ["diffs", (n) => bytes(n.memory.diffs), "number"],
   ["memory", (n) => bytes(n.memory.instances), "number"],
   ["code", (n) => bytes(n.memory.code), "number"],
   ["limit", (n) => bytes(n.memory.limit), "number"],
