@@ -34,6 +34,7 @@ type node struct {
 // program is a built server with a cache that contains the compiled guests.
 type program struct {
 	file, dir, guests string
+	alone             int // memory of a server with one tenant, in bytes
 }
 
 func build(t testing.TB) *program {
@@ -47,7 +48,9 @@ func build(t testing.TB) *program {
 	if out, err := exec.Command("go", "build", "-o", p.file, "github.com/mootchat/moot").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	p.serve(t, 1).stop(t)
+	s := p.serve(t, 1)
+	p.alone = s.memory(t)
+	s.stop(t)
 	return p
 }
 

@@ -3,6 +3,7 @@ package density
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -116,9 +117,55 @@ func (c *client) receive(ctx context.Context, at time.Time, count int) (latencie
 	return latencies
 }
 
+// visit joins a tenant's room, says something, and leaves after a pause.
+func (s *node) visit(ctx context.Context, tenant int, pause time.Duration) error {
+	c, err := s.join(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer c.conn.CloseNow()
+	if _, err := c.say(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
 // BenchmarkReloadsBesideMessages sends 1,000 messages per second in other tenants, without reloads and while one tenant
 // is reloaded again and again, and compares the delays. No message may be lost.
 func BenchmarkReloadsBesideMessages(b *testing.B) {
+	besideMessages(b, "reload", func(p *program, s *node, n, version int) {
+		p.writeTenants(b, n, 0, version)
+		s.reload(b)
+	})
+}
+
+// visitors is the number of tenants that wake at once in BenchmarkWakesBesideMessages.
+const visitors = 20
+
+// BenchmarkWakesBesideMessages is BenchmarkReloadsBesideMessages with visitors of random tenants in place of reloads: in each
+// of the tenants, three rules wake.
+func BenchmarkWakesBesideMessages(b *testing.B) {
+	besideMessages(b, fmt.Sprint("visit of ", visitors, " tenants"), func(_ *program, s *node, n, _ int) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		var all sync.WaitGroup
+		for range visitors {
+			all.Go(func() {
+				if err := s.visit(ctx, rand.IntN(n), 0); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// besideMessages compares the delays of messages alone and while disturb, with the number of the call, runs again and again.
+func besideMessages(b *testing.B, what string, disturb func(p *program, s *node, tenants, call int)) {
 	p := build(b)
 	for _, n := range numbers(b) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -133,29 +180,43 @@ func BenchmarkReloadsBesideMessages(b *testing.B) {
 				done := make(chan load, 1)
 				go func() { done <- s.load(b, tenants) }()
 				var with load
-				var reloads []time.Duration
-				for version, loading := 1, true; loading; version++ {
-					p.writeTenants(b, n, 0, version)
-					reloads = append(reloads, s.reload(b))
+				var times []time.Duration
+				for loading := true; loading; {
+					begin := time.Now()
+					disturb(p, s, n, 1+len(times))
+					times = append(times, time.Since(begin))
 					select {
 					case with = <-done:
 						loading = false
 					default:
 					}
 				}
-				for what, l := range map[string]load{"without reloads": without, "with reloads": with} {
-					if l.sent != l.received {
-						b.Errorf("%s, %d of %d messages are lost", what, l.sent-l.received, l.sent)
-					}
-				}
-				before, after := quantile(without.latencies, 0.99), quantile(with.latencies, 0.99)
-				fmt.Printf("\n| %d tenants, %d messages/s in %d, one reloaded %d times | value | bound |\n| --- | --- | --- |\n", n, loadRate, len(tenants), len(reloads))
-				fmt.Printf("| lost | %d | 0 |\n| p99 without reloads, ms | %.3g | |\n| p99 with reloads, ms | %.3g | %.3g |\n| median reload, ms | %.4g | |\n",
-					with.sent-with.received, before, after, before+50, quantile(reloads, 0.5))
-				b.ReportMetric(before, "p99-without-ms")
-				b.ReportMetric(after, "p99-with-ms")
-				b.ReportMetric(float64(len(reloads)), "reloads")
+				fmt.Printf("\n| %d tenants, %d messages/s in %d, beside a %s, %d times | value | bound |\n| --- | --- | --- |\n", n, loadRate, len(tenants), what, len(times))
+				fmt.Printf("| median %s, ms | %.4g | |\n", what, quantile(times, 0.5))
+				compare(b, without, with)
 			}
 		})
+	}
+}
+
+// compare prints and reports the delays of two loads.
+func compare(b *testing.B, without, with load) {
+	for what, l := range map[string]load{"alone": without, "beside": with} {
+		if l.sent != l.received {
+			b.Errorf("%s, %d of %d messages are lost", what, l.sent-l.received, l.sent)
+		}
+	}
+	fmt.Printf("| lost | %d | 0 |\n", with.sent-with.received)
+	for _, q := range []struct {
+		name  string
+		value float64
+	}{{"p50", 0.5}, {"p99", 0.99}} {
+		before, after, bound := quantile(without.latencies, q.value), quantile(with.latencies, q.value), ""
+		if q.name == "p99" {
+			bound = fmt.Sprintf("%.3g", before+50)
+		}
+		fmt.Printf("| %s alone, ms | %.3g | |\n| %s beside, ms | %.3g | %s |\n", q.name, before, q.name, after, bound)
+		b.ReportMetric(before, q.name+"-alone-ms")
+		b.ReportMetric(after, q.name+"-beside-ms")
 	}
 }

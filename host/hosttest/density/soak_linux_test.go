@@ -38,7 +38,7 @@ func TestMemoryStaysFlatWhileTenantsWakeAndSleep(t *testing.T) {
 	for range soakVisitors {
 		visitors.Go(func() {
 			for ctx.Err() == nil {
-				if err := s.visit(ctx, rand.IntN(soakTenants)); err != nil && ctx.Err() == nil {
+				if err := s.visit(ctx, rand.IntN(soakTenants), time.Duration(rand.IntN(500))*time.Millisecond); err != nil && ctx.Err() == nil {
 					t.Errorf("a visit: %v", err)
 					return
 				}
@@ -73,23 +73,6 @@ func TestMemoryStaysFlatWhileTenantsWakeAndSleep(t *testing.T) {
 	if early, late := mean(memory[third:2*third]), mean(memory[2*third:]); late > early*11/10 {
 		t.Errorf("memory grows: %d bytes in the middle third, %d in the last: %v", early, late, memory)
 	}
-}
-
-// visit joins a tenant's room, says something, and leaves after a moment.
-func (s *node) visit(ctx context.Context, tenant int) error {
-	c, err := s.join(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	defer c.conn.CloseNow()
-	if _, err := c.say(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-time.After(time.Duration(rand.IntN(500)) * time.Millisecond):
-	case <-ctx.Done():
-	}
-	return nil
 }
 
 func mean(n []int) int {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,9 @@ func boundsOf(n int) bounds {
 	}
 	return bounds{500, 15, 3, 0.3}
 }
+
+// boundOfTenant is the acceptable memory of a tenant without clients, in KB.
+const boundOfTenant = 30
 
 // numbers returns the numbers of tenants to measure.
 func numbers(b *testing.B) (all []int) {
@@ -74,6 +78,22 @@ func BenchmarkTenants(b *testing.B) {
 	}
 }
 
+// BenchmarkDefaultConfiguration measures a server with the configuration of this repository: its first start, without a cache, and
+// its memory without clients.
+func BenchmarkDefaultConfiguration(b *testing.B) {
+	p := build(b)
+	for b.Loop() {
+		s := p.start(b, "../../../config.yaml", "--set", "cache="+b.TempDir(), "--set", "log.level=debug", "--set", "http.listen=127.0.0.1:0",
+			"--set", "socket.listen=", "--set", "admin.listen=127.0.0.1:0", "--set", "admin.key="+key)
+		memory := s.memory(b)
+		s.stop(b)
+		fmt.Printf("\n| default configuration | value | bound |\n| --- | --- | --- |\n| first start, s | %.3g | 1 |\n| memory without clients, MB | %.4g | 60 |\n",
+			s.start.Seconds(), float64(memory)/1e6)
+		b.ReportMetric(s.start.Seconds(), "start-s")
+		b.ReportMetric(float64(memory)/1e6, "memory-MB")
+	}
+}
+
 // measure starts n tenants twice, and returns the values.
 func (p *program) measure(b *testing.B, n int) (rows []row) {
 	bound := boundsOf(n)
@@ -92,6 +112,7 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	defer s.stop(b)
 	silent := s.memory(b)
 	add("memory without clients", "MB", float64(silent)/1e6, bound.megabytes)
+	add("of that a tenant", "KB", float64(silent-p.alone)/1e3/float64(n-1), boundOfTenant)
 	var first, second []time.Duration
 	var tenants []int
 	for i := range talking {
@@ -110,8 +131,42 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 		reloads = append(reloads, s.reload(b))
 	}
 	add("reload of one tenant median", "s", quantile(reloads, 0.5)/1e3, bound.reload)
+	p.own(b, s, n, quantile(reloads, 0.5), add)
 	p.operate(b, s, file, add)
 	return rows
+}
+
+// ownModules is the number of tenants that get a module of their own.
+const ownModules = 20
+
+// own gives tenants a module in C of their own, and measures what one module takes. reload is the time of a reload
+// without one, in ms.
+func (p *program) own(b *testing.B, s *node, n int, reload float64, add func(what, unit string, value, bound float64)) {
+	wasm, err := os.ReadFile(filepath.Join(p.guests, "builtin/slowmode.wasm"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := filepath.Join(p.dir, fmt.Sprint(n))
+	var text strings.Builder
+	for i := range ownModules {
+		section := fmt.Sprintf("\x05own%02d", i) // a custom section makes the module another one
+		name := fmt.Sprintf("own%d", i)
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), append(append(slices.Clone(wasm), 0, byte(len(section))), section...), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintf(&text, "  %s: { match: { host: %s.example }, chain: [ { module: %s } ] }\n", name, name, name)
+	}
+	modules := "modules:\n"
+	for i := range ownModules {
+		modules += fmt.Sprintf("  own%d: { file: own%d.wasm }\n", i, i)
+	}
+	before := s.memory(b)
+	if err := os.WriteFile(filepath.Join(dir, "own.yaml"), []byte(modules+"tenants:\n"+text.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	took := s.reload(b).Seconds() * 1e3
+	add("a tenant's own module in C, with its tenant, first load", "ms", (took-reload)/ownModules, 0)
+	add("a tenant's own module in C, with its tenant", "MB", float64(s.memory(b)-before)/1e6/ownModules, 0.4)
 }
 
 // memoryDuringLoad returns the memory a second before a load of messages ends. The clients have joined long before, so that the
