@@ -131,6 +131,24 @@ func TestGrantsAreCheckedAtTheCall(t *testing.T) {
 	}
 }
 
+// TestCodeIsFreedOnceItIsCompiled checks that a host does not keep the code of a module beside its machine code, and that
+// this version of wazero has it where dropBodies looks.
+func TestCodeIsFreedOnceItIsCompiled(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	c := generationOf(h, "t").code
+	if n := dropBodies(c.compiled); n != 0 {
+		t.Errorf("%d bytes of code are kept", n)
+	}
+	compiled, err := c.linked.runtime.CompileModule(t.Context(), handMade("allow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer compiled.Close(t.Context())
+	if n := dropBodies(compiled); n == 0 {
+		t.Error("no code was found")
+	}
+}
+
 // countsInMemory is a module that allows the first message of an instance and drops the others.
 func countsInMemory() []byte {
 	m := blank()

@@ -68,6 +68,12 @@ func (l *linear) runs() (runs []byte, ok bool) {
 	zeros := make([]byte, pageSize)
 	var buf []byte
 	end := 0
+	var from, to int // of pages that do not differ and are not returned yet
+	restore := func() {
+		if to > from && l.image.mapped() {
+			l.region.restore(uint64(from), uint64(to))
+		}
+	}
 	err := l.changed(false, func(at int) {
 		page, old := b[at:at+pageSize], zeros
 		if at < len(was) {
@@ -75,9 +81,11 @@ func (l *linear) runs() (runs []byte, ok bool) {
 		}
 		switch {
 		case bytes.Equal(page, old):
-			if l.image.mapped() {
-				l.region.restore(uint64(at), uint64(at+pageSize))
+			if at != to {
+				restore()
+				from = at
 			}
+			to = at + pageSize
 			return
 		case len(buf) > maxDiff:
 			return
@@ -97,6 +105,7 @@ func (l *linear) runs() (runs []byte, ok bool) {
 			end, from = at+to, to
 		}
 	})
+	restore()
 	return bytes.Clone(buf), err == nil && len(buf) <= maxDiff
 }
 

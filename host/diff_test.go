@@ -229,7 +229,7 @@ func TestDiffsAreBounded(t *testing.T) {
 		budgets[i] = new(budget)
 	}
 	add := func(tenant int, size int64) *generation {
-		g := &generation{memory: budgets[tenant]}
+		g := &generation{memory: budgets[tenant], pool: new(pool)}
 		ds.add(g, of(size))
 		if n, size := ds.numbers(); size > limit || ds.tenants[budgets[tenant]] != nil && ds.tenants[budgets[tenant]].bytes > share {
 			t.Errorf("%d diffs of %d bytes", n, size)

@@ -95,6 +95,7 @@ func (ds *diffs) add(g *generation, d *diff) {
 	k := &keptDiff{diff: d, generation: g}
 	k.all, k.own = ds.list.PushBack(k), t.list.PushBack(k)
 	ds.bytes, t.bytes, g.diff = ds.bytes+n, t.bytes+n, k
+	g.pool.diffed.Store(true)
 }
 
 // remove drops a diff. The caller holds mu.
@@ -104,6 +105,7 @@ func (ds *diffs) remove(k *keptDiff) {
 	ds.list.Remove(k.all)
 	t.list.Remove(k.own)
 	ds.bytes, t.bytes, g.diff = ds.bytes-n, t.bytes-n, nil
+	g.pool.diffed.Store(false)
 	if t.list.Len() == 0 {
 		delete(ds.tenants, g.memory)
 	}

@@ -30,6 +30,7 @@ type pool struct {
 	waiting atomic.Int32              // number of calls that wait at idle
 	resting atomic.Bool               // returned instances are closed
 	imaged  atomic.Bool               // the last instance has started from an image
+	diffed  atomic.Bool               // the generation has a diff
 	wakes   *histogram.Histogram      // the time of making each first instance; nil: not counted
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed

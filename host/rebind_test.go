@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -225,6 +226,61 @@ func TestOnlyInstancesThatRestAreTaken(t *testing.T) {
 	}
 	if alive(h, "t1") != 1 {
 		t.Error("the other tenant has lost its instance")
+	}
+}
+
+// TestAnInstanceOfASilentEntryIsTakenSoonWhenManyAreAwake checks that an entry with a diff loses its instance after
+// stealSoon if the module has many entries that are awake, and not otherwise, and that it wakes by its diff.
+func TestAnInstanceOfASilentEntryIsTakenSoonWhenManyAreAwake(t *testing.T) {
+	h, _ := start(t, Config{VerifyResets: true, Memory: 1 << 30})
+	var chain []Entry
+	for range manyAwake + 4 {
+		chain = append(chain, Entry{Module: "allow"})
+	}
+	swap(t, h, tenantsOf(chain...))
+	h.memory.awake.spares.dropAll(func(*instance) bool { return true })
+	wakes := func(tenant int) { // its instance is not taken afterwards
+		t.Helper()
+		if v := asks(h, fmt.Sprint("t", tenant)); v.Outcome != hook.Allowed {
+			t.Fatalf("t%d: %+v", tenant, v)
+		}
+		generationOf(h, fmt.Sprint("t", tenant)).pool.used.Store(now() + int64(time.Hour))
+	}
+	for i := range manyAwake - 1 {
+		wakes(i)
+	}
+	// loses reports whether the silent tenant loses its instance while another one wakes, as often as a search takes to
+	// look at all pools.
+	loses := func(silent string, other int) bool {
+		p := generationOf(h, silent).pool
+		p.used.Store(now() - int64(stealSoon))
+		in := p.warm.Load()
+		for range manyAwake/maxTries + 2 {
+			wakes(other)
+			o := generationOf(h, fmt.Sprint("t", other)).pool
+			if p.alive.Load() == 0 {
+				return o.warm.Load() == in
+			}
+			o.drain()
+			h.memory.awake.spares.dropAll(func(*instance) bool { return true })
+		}
+		p.used.Store(now() + int64(time.Hour))
+		return false
+	}
+	if loses("t0", manyAwake-1) {
+		t.Error("its instance was taken although few are awake")
+	}
+	wakes(manyAwake - 1)
+	h.codes.diffs.forget(generationOf(h, "t1"))
+	if loses("t1", manyAwake) {
+		t.Error("the instance of an entry without a diff was taken")
+	}
+	if !loses("t0", manyAwake) {
+		t.Error("its instance was not taken")
+	}
+	before := h.codes.diffs.applied.Load()
+	if wakes(0); h.codes.diffs.applied.Load() != before+1 {
+		t.Error("it does not wake by its diff")
 	}
 }
 
