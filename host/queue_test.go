@@ -124,7 +124,7 @@ func TestFewInstancesStartAtOnce(t *testing.T) {
 	in := instanceOf(t, h, "t")
 	ev := said("hello")
 	in.mark = now()
-	if f := in.decide(h.current.Load().tenants["t"].entries[0], ev, in.mark+int64(patience), new(answer)); f != nil {
+	if f := in.decide(h.current.Load().tenants["t"].entries[0], ev, nil, in.mark+int64(patience), new(answer)); f != nil {
 		t.Fatal(f)
 	}
 	counted.Store(true)

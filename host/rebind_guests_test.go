@@ -65,7 +65,7 @@ func (g *guestHost) disturb(b *choices, in *instance, tenant string) {
 	case len(g.hooks) > 0:
 		ev := said(fmt.Sprintf("%s %x http://example.com", b.rest[:min(n%64, len(b.rest))], n))
 		ev.Tenant, ev.Hook, in.mark = tenant, g.hooks[n%len(g.hooks)], now()
-		_ = in.decide(g.current.Load().tenants[tenant].entries[0], ev, in.mark+int64(patience), new(answer)) // may fail
+		_ = in.decide(g.current.Load().tenants[tenant].entries[0], ev, nil, in.mark+int64(patience), new(answer)) // may fail
 	}
 }
 
