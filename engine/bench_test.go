@@ -49,6 +49,7 @@ type hall struct {
 	*enginetest.Engine
 	mw      *enginetest.Middleware
 	floor   *floor
+	token   string // of members
 	members []*engine.Connection
 }
 
@@ -82,7 +83,7 @@ func (h *hall) enter(tb testing.TB, members int) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		c, err := seat.Open(context.Background(), engine.Info{RemoteIP: "198.51.100.7"}, discard{h.floor})
+		c, err := seat.Open(context.Background(), engine.Info{RemoteIP: "198.51.100.7", Token: h.token}, discard{h.floor})
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -156,6 +157,46 @@ func BenchmarkJoin(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkSayInARoomOfUsers compares a say to 100 members in a room that names users with one in a room that does not. They run in
+// turn, 100 each.
+func BenchmarkSayInARoomOfUsers(b *testing.B) {
+	const members, turn = 100, 100
+	r := wire.Request{Verb: "say", Room: "r", RoomGiven: true, Text: line, ID: json.RawMessage("1")}
+	var halls [2]*hall
+	var bytes [2]int64 // of one say, with its answer
+	for i := range halls {
+		h := newHall(b, func(c *engine.Config) {
+			c.Tenants[0].Tokens = people
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(string) bool { return true }, Users: i == 1}}
+		})
+		defer h.stop()
+		h.token = "ann"
+		h.enter(b, members)
+		halls[i] = h
+		before := h.floor.bytes.Load()
+		h.members[0].Do(b.Context(), r)
+		for now := int64(-1); now != h.floor.bytes.Load(); time.Sleep(100 * time.Millisecond) {
+			now = h.floor.bytes.Load()
+		}
+		bytes[i] = h.floor.bytes.Load() - before
+	}
+	var took [2]time.Duration
+	for round := range b.N {
+		for k := range halls {
+			i := (k + round) % 2
+			h, began := halls[i], time.Now()
+			for range turn {
+				h.floor.expect(bytes[i])
+				h.members[0].Do(b.Context(), r)
+				<-h.floor.full
+			}
+			took[i] += time.Since(began)
+		}
+	}
+	b.ReportMetric(float64(took[0].Nanoseconds())/float64(b.N*turn), "without-ns/say")
+	b.ReportMetric(float64(took[1].Nanoseconds())/float64(b.N*turn), "users-ns/say")
 }
 
 func TestDeliveryAllocatesNothingForAMember(t *testing.T) {

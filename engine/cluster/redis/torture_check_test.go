@@ -20,6 +20,8 @@ func (r *round) settle() {
 	r.checkHeld()
 	r.checkEdits()
 	r.checkReports()
+	r.checkUsers()
+	r.checkQuota()
 	r.checkPeople()
 	living := slices.DeleteFunc(slices.Clone(r.observers), func(e *observer) bool { return e.isDead(r) })
 	first := living[:min(3, len(living))]

@@ -36,21 +36,25 @@ const sessionGrace = 12 * time.Second
 // site is a server: an engine on a node, with a TCP listener.
 type site struct {
 	*engine.Engine
-	node    *Node
-	link    *link
-	address string
+	node      *Node
+	sanctions *moderationredis.Store
+	link      *link
+	address   string
 }
 
 func (r *round) site(name string) *site {
 	s := &site{link: &link{}}
 	s.node = open(r.T, r.config(name, s.link))
-	sanctions := moderationredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
+	s.sanctions = r.sanctionsOf(s.node)
 	queue := reviewredis.New(s.node.Client(), s.node.cfg.Prefix, slog.New(slog.NewTextHandler(r.Output(), nil)))
-	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom || room == editedRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
+	settings := []engine.RoomSettings{
+		{Match: func(room string) bool { return room == historyRoom || room == editedRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}},
+		{Match: func(room string) bool { return room == usersRoom }, Presence: true, Users: true},
+	}
 	var err error
 	s.Engine, err = engine.New(engine.Config{
-		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom, heldRoom, editedRoom}, Rooms: []engine.RoomSettings{settings}}},
-		Cluster: s.node.Cluster(), Moderation: sanctions, Review: queue, Middleware: holdAll{}, Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom, heldRoom, editedRoom, usersRoom}, Rooms: settings}, {Name: quotaTenant}},
+		Cluster: s.node.Cluster(), Moderation: s.sanctions, Review: queue, Middleware: rules{}, Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
 		Limits: engine.Limits{VerbsPerSecond: 10_000, VerbTimeout: time.Minute, OutboxBytes: 16 << 20},
 	})
 	r.must(err)
@@ -65,7 +69,7 @@ func (r *round) site(name string) *site {
 		}
 	})
 	running.Go(func() { _ = (&tcp.Server{Engine: s.Engine, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, listener) })
-	r.Cleanup(func() { cancel(); running.Wait(); _ = sanctions.Close(); _ = queue.Close() })
+	r.Cleanup(func() { cancel(); running.Wait(); _ = s.sanctions.Close(); _ = queue.Close() })
 	<-s.Ready()
 	return s
 }
@@ -88,6 +92,7 @@ type client struct {
 	ended    int             // number of sessions that had ended
 	view     *view           // nil: the client does not ask for amendments
 	outcome  map[string]int  // of reports: notices by target
+	users    []string        // announced changes of users; see noteUsers
 }
 
 // visits has the messages of a client in a room, in pieces: a new piece begins where the client
@@ -106,6 +111,7 @@ type answer struct {
 	MessageID                                  json.RawMessage
 	Recovered                                  bool
 	Data                                       json.RawMessage
+	Users                                      *usersChange
 }
 
 // client returns a client whose messages are checked at the end.
@@ -180,6 +186,8 @@ func (c *client) take(a answer) {
 		}
 	case a.Context == "moderation" && a.Held == "":
 		c.outcome[a.User+a.ID]++
+	case a.Context == "presence" && a.Users != nil:
+		c.noteUsers(a.Users)
 	case p == nil:
 	case a.Context == "gap":
 		p.gaps++

@@ -54,6 +54,7 @@ func (r *round) guest() *observer {
 	e := r.observer(fmt.Sprint("guest-", len(r.observers)))
 	r.speak(e)
 	r.work.Go(func() { r.churn(e) })
+	r.work.Go(func() { r.churnUsers(e) })
 	r.pause(500*time.Millisecond, 2*time.Second)
 	return e
 }

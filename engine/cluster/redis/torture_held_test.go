@@ -3,7 +3,6 @@
 package redis
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,32 +10,11 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
-	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/review"
 )
 
 // heldRoom is the room of which a rule holds all messages.
 const heldRoom = "held"
-
-// holdAll is the middleware of a site: it holds each message of heldRoom.
-type holdAll struct{}
-
-func (holdAll) Asks(h hook.Hook, _, room string) bool {
-	return h == hook.OnSayReceive && room == heldRoom
-}
-
-func (holdAll) Decide(_ context.Context, ev *hook.Event) hook.Verdict {
-	if ev.After != nil {
-		return hook.Verdict{}
-	}
-	return hook.Verdict{Outcome: hook.Held, Reason: "everything waits", Module: "holder@1#1", Hold: &hook.Hold{At: hook.Place{Priority: 100, Module: "holder"}}}
-}
-
-func (holdAll) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delivery {
-	return hook.Delivery{All: hook.AsIs}
-}
-
-func (holdAll) Actions(string) map[string]hook.ActionSpec { return nil }
 
 // queueing are the held messages of a round.
 type queueing struct {
@@ -92,6 +70,8 @@ func (c *client) sayHeld(text string) {
 			c.r.queueing.mu.Unlock()
 			return
 		case a.Error == "", strings.Contains(a.Error, "rejected"): // it was decided before its answer arrived
+			return
+		case strings.Contains(a.Error, "unknown") && c.r.over.Load(): // the same answer for two minutes
 			return
 		case strings.Contains(a.Error, "too many of your items"): // the moderators are slower than the authors
 		case !strings.Contains(a.Error, "unavailable") && !strings.Contains(a.Error, "unknown") && !strings.Contains(a.Error, "time"):

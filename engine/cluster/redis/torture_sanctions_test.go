@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -31,24 +32,34 @@ const (
 	holdsNot
 )
 
-// moderate sets and removes sanctions on random sites, for the addresses of clients on all sites. A sanction that was
-// answered reaches each site. Once it holds on a site, it holds there until it is removed: an offender who is muted says
-// nothing, and one who is banned receives nothing.
+// changer sets and removes the sanction of offenders.
+type changer struct {
+	set, remove func(by *site) error
+	byClients   bool // by needs clients
+}
+
+// moderate sets and removes sanctions on random sites, for the addresses of clients on all sites: a mute and a ban by people, and a
+// mute by a module. A sanction that was answered reaches each site, also if the node that set it dies. Once it holds on a site, it
+// holds there until it is removed: an offender who is muted says nothing, and one who is banned receives nothing.
 func (r *round) moderate() {
-	for i, kind := range []moderation.Kind{moderation.Mute, moderation.Ban} {
+	for i, kind := range []moderation.Kind{moderation.Mute, moderation.Ban, moderation.Mute} {
 		address := netip.AddrFrom4([4]byte{127, 0, 0, byte(77 + i)})
+		sanction := moderation.Sanction{Tenant: "default", Network: netip.PrefixFrom(address, 32), Kind: kind, Rooms: plainRoom}
+		ways, name := r.byPeople(sanction), string(kind)
+		if i == 2 {
+			ways, name = r.byModule(address), "mute by a module"
+		}
 		var offenders []*offender
 		for k, s := range r.sites {
-			o := &offender{client: r.newClient(fmt.Sprintf("%s %d", kind, k)), site: s, kind: kind}
+			o := &offender{client: r.newClient(fmt.Sprintf("%s %d", name, k)), site: s, kind: kind}
 			o.from = net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 0))
 			r.must(o.connect(s))
 			r.must(o.join(plainRoom))
 			offenders = append(offenders, o)
 		}
-		sanction := moderation.Sanction{Tenant: "default", Network: netip.PrefixFrom(address, 32), Kind: kind, Rooms: plainRoom}
 		r.work.Go(func() {
 			for rng := r.branch(uint64(20 + i)); !r.over.Load() && !r.late(); {
-				r.sanction(rng, sanction, offenders)
+				r.sanction(rng, ways, offenders)
 			}
 			for _, o := range offenders {
 				_ = send(o.conn, map[string]any{"event": "quit"})
@@ -57,18 +68,72 @@ func (r *round) moderate() {
 	}
 }
 
+// byPeople changes a sanction in the store of a site.
+func (r *round) byPeople(s moderation.Sanction) changer {
+	r.must(s.Identify())
+	return changer{
+		set: func(by *site) error {
+			_, err := by.sanctions.Set(r.ctx, s)
+			return err
+		},
+		remove: func(by *site) error {
+			_, err := by.sanctions.Remove(r.ctx, s.Tenant, s.ID)
+			return err
+		},
+	}
+}
+
+// byModule changes a mute of the address by an action of a client on a site, whose module sets or pardons it.
+func (r *round) byModule(address netip.Addr) changer {
+	clients := map[*site]*client{}
+	for _, s := range r.sites {
+		clients[s] = r.newClient("client of the moderator on " + s.node.cfg.Node)
+		r.must(clients[s].connect(s))
+	}
+	run := func(action string) func(*site) error {
+		return func(by *site) error {
+			return r.ask(clients[by], map[string]any{"event": "action", "params": map[string]any{"action": action, "address": address.String()}})
+		}
+	}
+	return changer{run("mute"), run("pardon"), true}
+}
+
+// mortal returns a node without clients, which dies when die is called. It returns nil if Redis does not answer.
+func (r *round) mortal() (by *site, die func()) {
+	ctx, cancel := context.WithTimeout(r.ctx, time.Second)
+	defer cancel()
+	w := &link{}
+	n, err := Open(ctx, r.config("mortal", w))
+	if err != nil {
+		return nil, nil
+	}
+	s := r.sanctionsOf(n)
+	return &site{node: n, sanctions: s, link: w}, func() {
+		w.disconnect()
+		_ = s.Close()
+		_ = n.Close()
+	}
+}
+
 // sanction sets a sanction, checks it for a while, and removes it.
-func (r *round) sanction(rng *rand.Rand, s moderation.Sanction, offenders []*offender) {
+func (r *round) sanction(rng *rand.Rand, ways changer, offenders []*offender) {
 	any := func() *site { return r.sites[rng.IntN(len(r.sites))] }
-	by := any()
-	r.answered(func() (err error) {
-		stored, err := by.SetSanction(r.ctx, s)
-		s.ID = stored.ID
-		return err
-	})
+	by, die := any(), func() {}
+	if !ways.byClients && rng.IntN(3) == 0 {
+		if one, end := r.mortal(); one != nil {
+			by, die = one, end
+		}
+	}
+	r.answered(func() error { return ways.set(by) })
+	if !r.deployment.lossy { // otherwise a failover may lose the answered sanction before another node has received it
+		die()
+	}
 	since := time.Now()
 	for _, o := range offenders {
 		o.await(holds, since)
+	}
+	if r.deployment.lossy {
+		die()
 	}
 	received := map[*offender]int{}
 	for _, o := range offenders {
@@ -88,10 +153,7 @@ func (r *round) sanction(rng *rand.Rand, s moderation.Sanction, offenders []*off
 		}
 	}
 	by = any()
-	r.answered(func() error {
-		_, err := by.RemoveSanction(r.ctx, s.Tenant, s.ID, "")
-		return err
-	})
+	r.answered(func() error { return ways.remove(by) })
 	since = time.Now()
 	for _, o := range offenders {
 		o.await(holdsNot, since)

@@ -71,10 +71,12 @@ type round struct {
 	delayed    bool // a node may have published lost messages again after newer ones: nodes may differ in the order
 	seed       uint64
 
-	revised  *revised
-	queueing *queueing
-	edits    *edits
-	reports  *reports
+	revised    *revised
+	queueing   *queueing
+	edits      *edits
+	reports    *reports
+	attendance *attendance
+	quota      *quota
 
 	sites   []*site
 	clients []*client
@@ -113,6 +115,8 @@ type observer struct {
 	amends  []string        // messages and amendments of the amended room; see recordAmended
 	members map[string]bool // expected members of the first room
 
+	userMembers map[string]bool // expected members of usersRoom
+
 	rejoining sync.Mutex // held while members join again; a leave begins before or after that
 }
 
@@ -149,7 +153,6 @@ func (*observer) Answer(_ context.Context, call []byte) ([]byte, error) { return
 func (*observer) Expired(context.Context, []byte)                       {}
 func (*observer) Missed(context.Context, cluster.RoomID)                {}
 func (*observer) Pace(context.Context, cluster.RoomID)                  {}
-func (*observer) Unannounced(context.Context, cluster.RoomID)           {}
 
 func (e *observer) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
@@ -173,7 +176,7 @@ func (e *observer) Rejoin(ctx context.Context, room cluster.RoomID, members []cl
 func (e *observer) expects(id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.members[id]
+	return e.members[id] || e.userMembers[id]
 }
 
 func torture(t *testing.T, seed uint64) {
@@ -210,6 +213,8 @@ func torture(t *testing.T, seed uint64) {
 	r.hold()
 	r.editClients()
 	r.reportAll()
+	r.attend()
+	r.fill()
 	for _, e := range r.observers {
 		r.speak(e)
 		r.work.Go(func() { r.churn(e) })
@@ -272,7 +277,7 @@ func (r *round) branch(n uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed
 func (r *round) late() bool { return r.ctx.Err() != nil }
 
 func (r *round) observer(name string) *observer {
-	e := &observer{link: &link{}, heard: map[cluster.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}}
+	e := &observer{link: &link{}, heard: map[cluster.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}, userMembers: map[string]bool{}}
 	e.Node = open(r.T, r.config(name, e.link))
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
