@@ -54,7 +54,7 @@ func (r *round) hold() {
 	}
 }
 
-// sayHeld says a text until the answer is that it is held, always with the same key.
+// sayHeld says a text until the answer is that it is held, or unknown, always with the same key.
 func (c *client) sayHeld(text string) {
 	for !c.r.late() {
 		a, err := c.ask(map[string]any{"event": "say", "room": heldRoom, "message": text, "key": text}, nil)
@@ -71,10 +71,10 @@ func (c *client) sayHeld(text string) {
 			return
 		case a.Error == "", strings.Contains(a.Error, "rejected"): // it was decided before its answer arrived
 			return
-		case strings.Contains(a.Error, "unknown") && c.r.over.Load(): // the same answer for two minutes
+		case strings.Contains(a.Error, "unknown"): // so are the answers to all repetitions, until the key is forgotten: the text may be held
 			return
 		case strings.Contains(a.Error, "too many of your items"): // the moderators are slower than the authors
-		case !strings.Contains(a.Error, "unavailable") && !strings.Contains(a.Error, "unknown") && !strings.Contains(a.Error, "time"):
+		case !strings.Contains(a.Error, "unavailable") && !strings.Contains(a.Error, "time"):
 			c.r.Errorf("%s says %q: %s", c.name, text, a.Error)
 			return
 		}
