@@ -154,7 +154,7 @@ func (p *program) own(b *testing.B, s *node, n int, reload float64, add func(wha
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), append(append(slices.Clone(wasm), 0, byte(len(section))), section...), 0o600); err != nil {
 			b.Fatal(err)
 		}
-		fmt.Fprintf(&text, "  %s: { match: { host: %s.example }, chain: [ { module: %s } ] }\n", name, name, name)
+		fmt.Fprintf(&text, "  %s: { match: { host: %s.example }, chain: [ { module: %s, grants: [rate] } ] }\n", name, name, name)
 	}
 	modules := "modules:\n"
 	for i := range ownModules {
