@@ -1,5 +1,5 @@
-// Package ask is the contract between the host and services outside that answer questions of
-// rules. A rule asks by a name; the configuration of its entry defines the service. The host
+// Package ask is the contract between the host and services outside of Moot that answer questions
+// of rules. A rule asks by a name; the configuration of its entry defines the service. The host
 // puts the question between two calls of the module. Package web implements Service for HTTP.
 package ask
 
@@ -44,8 +44,8 @@ const (
 	Timeout     Kind = "timeout"     // the service did not answer in time
 	Unreachable Kind = "unreachable" // it cannot be reached, or may not be reached
 	Open        Kind = "open"        // the breaker of the ask is open: the service was not asked
-	Status      Kind = "status"      // the answer has a status of 500 or more, or another one that is not an answer
-	BadAnswer   Kind = "badAnswer"   // the answer is not JSON, or too large
+	Status      Kind = "status"      // the status of the answer is none that a rule receives: 1xx, 3xx, 408, 425, 429, 500 or more
+	BadAnswer   Kind = "badAnswer"   // the answer is not JSON, is too large or compressed, or contains a secret; or the question is too large
 )
 
 // Kinds returns all kinds.

@@ -25,7 +25,7 @@ func CheckURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
-		return errors.New(`use one such as "https://example.com/score"`)
+		return errors.New(`it is not a URL with a host: use one such as "https://example.com/score"`)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("it does not begin with https://")
 	case u.User != nil:
@@ -36,7 +36,7 @@ func CheckURL(address string) error {
 	return nil
 }
 
-// CheckHeader returns an error unless a request may have a header. The text of the error contains no part of the value.
+// CheckHeader returns an error unless the configuration may set this header of a request. The text of the error contains no part of the value.
 func CheckHeader(name, value string) error {
 	if !headerShape.MatchString(name) {
 		return errors.New("is not a valid name of an HTTP header")

@@ -17,12 +17,12 @@ const RingSize = slice
 // Socket is implemented by sinks that a [Ring] can write to.
 type Socket interface {
 	// Hold returns the descriptor of the socket. It stays valid until Free. If ok is false, the socket is closed or a ring cannot
-	// write to it; there is no Free then.
+	// write to it; the caller does not call Free then.
 	Hold() (fd int32, ok bool)
 	Free()
 }
 
-// burst does the writes of a turn: together if the writer has a ring, else one after the other.
+// burst makes the writes of a turn: together if the writer has a ring, else one after the other.
 type burst struct {
 	ring    Ring   // nil: none
 	scratch []byte // the bytes of writes that contain several frames
@@ -45,7 +45,7 @@ func (b *burst) take(o *Outbox, more []byte) parcel {
 	return parcel{b: b.scratch[start:]}
 }
 
-// write writes p to the socket of o, at the latest in the next flush. At that time no other write of o may wait in b.
+// write writes p to the socket of o, at the latest in the next flush. The caller makes sure that no other write of o waits in b.
 func (b *burst) write(o *Outbox, p parcel) {
 	if b.ring != nil && o.socket != nil {
 		if fd, ok := o.socket.Hold(); ok {
@@ -62,7 +62,7 @@ func (b *burst) write(o *Outbox, p parcel) {
 	}
 }
 
-// flush does the writes that wait.
+// flush makes the writes that wait.
 func (b *burst) flush() {
 	switch len(b.writes) {
 	case 0:
@@ -89,7 +89,7 @@ func (b *burst) flush() {
 	b.reuse()
 }
 
-// outcome returns a result of [Ring.Send] as [Sink.TryWrite] does.
+// outcome converts a result of [Ring.Send] to the results of [Sink.TryWrite].
 func outcome(result int32) (n int, err error) {
 	if result >= 0 {
 		return int(result), nil

@@ -332,7 +332,7 @@ func (o *Outbox) write(p parcel) (rest parcel) {
 	return o.wrote(p, n, err)
 }
 
-// wrote is write after the socket has accepted n bytes of p, or refused them with err.
+// wrote completes a write of p: the socket has accepted n bytes, or has failed with err. It returns the rest, as write does.
 func (o *Outbox) wrote(p parcel, n int, err error) (rest parcel) {
 	o.mu.Lock()
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/stream"
 )
 
-// openRings returns a ring for each writer of the engine, or none, by a value of http.writing.
+// openRings returns a ring for each writer of the engine, or none if http.writing is write, or is auto and io_uring does not work.
 func openRings(writing string, log *slog.Logger) ([]fanout.Ring, error) {
 	if writing == "write" {
 		return nil, nil

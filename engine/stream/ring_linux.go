@@ -73,8 +73,8 @@ type Ring struct {
 	finished []completion
 }
 
-// NewRing returns a ring for at most size sends in one call. It is an error if the kernel has no io_uring, or forbids it to this process,
-// as many containers do, or does not send with it.
+// NewRing returns a ring for at most size sends in one call. It returns an error if the kernel has no io_uring, forbids it to this
+// process, as in many containers, or does not send with it.
 func NewRing(size int) (*Ring, error) {
 	params := ringParams{flags: ringCoopTaskrun}
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(size), uintptr(unsafe.Pointer(&params)), 0)

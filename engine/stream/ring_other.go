@@ -4,7 +4,7 @@ package stream
 
 import "errors"
 
-// Ring sends to several sockets with one system call. This system has none for that.
+// Ring sends to several sockets with one system call. This system has no such call.
 type Ring struct{}
 
 // NewRing returns an error.

@@ -101,8 +101,8 @@ func (s *Stream) Active() bool { return s.active.Swap(false) }
 // systems without such a write, it writes nothing.
 func (s *Stream) TryWrite(p []byte) (int, error) { return s.out.tryWrite(p) }
 
-// Hold returns the descriptor of the socket for a write that does not wait, such as [Ring.Send]. It stays valid until Free, which the
-// caller calls soon. ok is false with TLS, on systems without such a write, and if End releases the socket; there is no Free then.
+// Hold returns the descriptor of the socket for a write that does not wait, such as [Ring.Send]. It stays valid until the caller calls
+// Free, soon. ok is false with TLS, on systems without such a write, and if End releases the socket; the caller does not call Free then.
 func (s *Stream) Hold() (fd int32, ok bool) {
 	if fd, ok = s.out.descriptor(); ok {
 		ok = s.held.TryRLock()

@@ -15,13 +15,13 @@ type breaker = gobreaker.TwoStepCircuitBreaker[struct{}]
 const (
 	breakerWindow   = 10 * time.Second
 	breakerBucket   = time.Second
-	breakerMinimum  = 10 // requests in the window from which on their failures count
+	breakerMinimum  = 10 // requests in the window; with fewer the breaker stays closed
 	breakerCooldown = 5 * time.Second
 	breakerProbes   = 3 // requests after the cooldown: if all of them succeed, the breaker closes
 )
 
 var (
-	errOpen    = &ask.Failure{Kind: ask.Open, Err: errors.New("too many of the last requests have failed: none is sent for some seconds")}
+	errOpen    = &ask.Failure{Kind: ask.Open, Err: errors.New("too many of the last requests have failed: the service is asked again in some seconds")}
 	errTimeout = errors.New("the time limit of the ask")
 )
 
@@ -36,7 +36,7 @@ func (s *service) breakerOf() *breaker {
 			ended := n.TotalSuccesses + n.TotalFailures
 			return ended >= breakerMinimum && 2*n.TotalFailures >= ended
 		},
-		IsExcluded: func(err error) bool { // of the asker, or over a bound
+		IsExcluded: func(err error) bool { // the asker has gone, or a limit was exceeded
 			_, failed := errors.AsType[*ask.Failure](err)
 			return err != nil && !failed
 		},

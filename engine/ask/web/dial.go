@@ -84,8 +84,8 @@ func hostOf(address string) string {
 	return host
 }
 
-// guardOf returns the guard of the service's connections. It remembers how internal the first address of a host was that the operator chose: a
-// name that leads to a more internal one later is refused.
+// guardOf returns the guard of the service's connections. For a host that the operator chose, the guard remembers how internal its first
+// address was, and refuses a more internal one later.
 func (s *service) guardOf(host string, networks []netip.Prefix) *dial.Guard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +101,7 @@ func (s *service) guardOf(host string, networks []netip.Prefix) *dial.Guard {
 // connsOf returns the number of connections for a number of requests: half of them may be unused, or be made for questions that have ended.
 func connsOf(requests int) int64 { return 2 * int64(requests) }
 
-// crowded reports whether a connection should be closed after its request, because there are many.
+// crowded reports whether there are so many connections that one should be closed after its request.
 func (t *tenant) crowded() bool {
 	return t.conns.Load() > int64(t.limits.Load().Requests) || t.client.conns.Load() > int64(t.client.limits.Load().Requests)
 }

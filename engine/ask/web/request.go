@@ -14,8 +14,8 @@ import (
 
 const agent = "moot"
 
-// headerOf returns the header of all requests. A header Idempotency-Key without a value is not sent: net/http repeats such a request if a
-// connection that was used before has ended meanwhile.
+// headerOf returns the header of all requests. net/http does not send the header Idempotency-Key without a value, but it repeats a request
+// that has it if a kept connection has ended meanwhile.
 func headerOf(method string, fields []headerField) http.Header {
 	h := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "Idempotency-Key": nil}
 	if method == http.MethodGet {

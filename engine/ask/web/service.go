@@ -28,7 +28,7 @@ type service struct {
 	headers  []headerField
 	counters *counters
 	requests atomic.Int64            // under way
-	rate     *rate.Limiter           // nil: no limit of its own
+	rate     *rate.Limiter           // nil: only the limit of the tenant
 	common   atomic.Pointer[common]  // nil: no request was sent
 	breaker  atomic.Pointer[breaker] // nil: no question was put
 
@@ -114,7 +114,7 @@ func (s *service) answer(ctx context.Context, body []byte) (ask.Answer, error) {
 	return s.join(ctx, q, body)
 }
 
-// begin admits a request. The caller calls done with its error. A service that is not asked because it fails costs nothing of the limits.
+// begin admits a request. The caller calls done with its error. A question that the open breaker refuses does not count in the limits.
 func (s *service) begin() (done func(error), err error) {
 	b := s.breakerOf()
 	if b.State() == gobreaker.StateOpen {

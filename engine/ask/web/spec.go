@@ -21,7 +21,7 @@ type Spec struct {
 	Method  string            // POST, PUT or GET; "": POST. A GET has no body
 	Headers map[string]string // sent with each request, beside Accept, Content-Type and User-Agent
 	Timeout time.Duration     // of a question: to connect, to send it and to read the answer; at most ask.MaxTime; 0: 1 s
-	Cache   time.Duration     // for which the answer to a body is used again; 0: each question is a request
+	Cache   time.Duration     // time for which the answer to a body is used again; 0: each question is a request
 
 	Requests int     // at once; 0: 16
 	Rate     float64 // requests in a second; a burst may be twice that; 0: no limit but that of the tenant

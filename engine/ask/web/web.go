@@ -65,8 +65,8 @@ func New(limits Limits) *Client {
 	return c
 }
 
-// Service returns the service that answers the asks of one name in one chain entry of a module. It is the one in use if that has the same spec:
-// then it keeps its breaker, its cache and its rate. The error describes what is wrong with the spec, without a secret.
+// Service returns the service that answers the asks of one name in one chain entry of a module. If a service with the same spec is in use,
+// Service returns that one, with its breaker, cache and rate. The error describes what is wrong with the spec, without a secret.
 func (c *Client) Service(tenant, module, name string, spec Spec) (ask.Service, error) {
 	spec = spec.withDefaults()
 	key, err := spec.key(module, name)
@@ -87,10 +87,10 @@ func (c *Client) tenant(name string) *tenant {
 	return t
 }
 
-// Use is what a configuration has of one tenant.
+// Use is the part of a configuration for one tenant.
 type Use struct {
 	Limits   TenantLimits
-	Services []ask.Service // of Service
+	Services []ask.Service // returned by Client.Service
 }
 
 // Configure puts limits into use, and forgets all other services and tenants. A forgotten service still answers.
@@ -133,6 +133,6 @@ func (c *Client) all() (all []*tenant) {
 }
 
 const (
-	maxHeader = 16 << 10         // bytes of the header of an answer, with all interim responses
-	idleTime  = 30 * time.Second // after which an unused connection is closed
+	maxHeader = 16 << 10         // limit of the header of an answer with all interim responses, in bytes
+	idleTime  = 30 * time.Second // an unused connection is closed after it
 )

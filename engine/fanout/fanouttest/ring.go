@@ -8,7 +8,7 @@ import (
 
 var lastID atomic.Int32
 
-// Ring is a [fanout.Ring] for sinks. The zero value has none.
+// Ring is a [fanout.Ring] that writes to sinks. The zero value has no sinks.
 type Ring struct {
 	mu    sync.Mutex
 	sinks map[int32]*Sink
@@ -53,7 +53,7 @@ func (r *Ring) Sends() int {
 // Close does nothing.
 func (r *Ring) Close() error { return nil }
 
-// Hold implements [fanout.Socket]. A sink with TLS, or of no ring, has no descriptor.
+// Hold implements [fanout.Socket]. A sink with TLS, or without a ring, has no descriptor.
 func (s *Sink) Hold() (fd int32, ok bool) { return s.id, s.id > 0 && !s.TLS }
 
 // Free implements [fanout.Socket].
