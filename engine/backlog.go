@@ -22,8 +22,8 @@ type backlog struct {
 }
 
 // put adds a task of the tenant, or replaces the task with the same key. A sanction of the task
-// holds on this node from then on. ok is false if the backlog is full, or has too many amendments of the module. If start is true, the caller
-// must start the goroutine that carries out the tasks.
+// holds on this node from then on. ok is false if the backlog is full, or has maxAmendments amendments of the module. If start is true,
+// the caller must start the goroutine that carries out the tasks.
 func (b *backlog) put(t *tenant, key string, one *task) (start, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

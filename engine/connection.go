@@ -43,7 +43,7 @@ type Connection struct {
 	params         []param   // the socket transport's sticky parameters
 	bucket         bucket
 	excess         bucket   // for refused requests and input that is not a request; see Pace
-	releases       []string // the last held messages that the client has received under a shadow sanction; see firstRelease
+	releases       []string // ids of the last held messages that the client has received under a shadow sanction; see firstRelease
 	totalActions   int      // actions since the connection opened
 	pendingActions int      // running actions
 	ended          bool

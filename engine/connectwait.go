@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// maxConnectWaits limits the connections from one address (IPv6: one /64) to one tenant whose connect chains wait for services
-// outside at a time. So one client that connects again and again does not use up the questions that a rule may ask.
+// maxConnectWaits limits, for each tenant, the connections from one address (IPv6: one /64) whose connect chains wait for a service
+// at the same time. Otherwise one client that connects again and again could use up the requests of an ask.
 const maxConnectWaits = 16
 
 // connectWaitRetry is the time after which a client over that limit may try again.
@@ -42,7 +42,7 @@ func (w *connectWaiter) EndWait() {
 	}
 }
 
-// networkOf returns the /64 of an IPv6 address, and another address as it is.
+// networkOf returns the /64 of an IPv6 address, and any other address unchanged.
 func networkOf(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil || addr.Is4() || addr.Is4In6() {

@@ -145,8 +145,8 @@ func (e *Engine) amendedEvent(t *tenant, a *amendment) *events.Write {
 	return e.events.Begin(t.name, kind, events.NewEvent(events.NewID(), kind, a.room, data.User, data))
 }
 
-// reportEvent takes the event of a report by its newest reporter r; nil: no sink wants it. A reporter who repeats a report makes an event with
-// the same ID.
+// reportEvent begins to write the event of a report, with its newest reporter r; nil: no sink wants it. A reporter who repeats a report makes
+// an event with the same ID.
 func (e *Engine) reportEvent(one *review.Item, r *review.Reporter) *events.Write {
 	if !e.wants(one.Tenant, events.ReportFiled) {
 		return nil
@@ -157,7 +157,7 @@ func (e *Engine) reportEvent(one *review.Item, r *review.Reporter) *events.Write
 	return e.events.Begin(one.Tenant, events.ReportFiled, events.NewEvent(id, events.ReportFiled, one.Room, one.User, data))
 }
 
-// resolvedEvent takes the event of a report that was decided or has expired; nil: no sink wants it.
+// resolvedEvent begins to write the event of a report that was decided or has expired; nil: no sink wants it.
 func (e *Engine) resolvedEvent(one *review.Item) *events.Write {
 	if !e.wants(one.Tenant, events.ReportResolved) {
 		return nil

@@ -21,7 +21,7 @@ const (
 	shareTime    = time.Minute
 	dueTenants   = 500             // tenants of one turn; the next turn goes on with those that follow by name
 	dueItems     = 100             // items of one tenant in one turn
-	dueTime      = 2 * time.Second // of one tenant in one turn, apart from its last item: rules may be slow
+	dueTime      = 2 * time.Second // of one tenant in one turn: after it, no further item is begun, because rules may be slow
 	maxDueAtOnce = 8               // tenants at the same time
 )
 

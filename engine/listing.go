@@ -35,8 +35,8 @@ const (
 )
 
 // Connections returns a page of the tenant's connections, node by node. A connection that exists from the first page to the last is on one of
-// them, unless its node is in Lost. The nodes take at most 3 s, however many of them do not answer. The last pages of the
-// connections of a user have the user's parked sessions, without a node; the cost grows with the number of all parked sessions.
+// them, unless its node is in Lost. The nodes take at most 3 s, however many of them do not answer. With q.User, the last
+// pages have the parked sessions of the user, whose Node is empty; their cost grows with the number of all parked sessions.
 func (e *Engine) Connections(ctx context.Context, tenant string, q ConnectionQuery) (page ConnectionPage, err error) {
 	if _, err := e.tenant(tenant); err != nil {
 		return page, err

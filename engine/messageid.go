@@ -47,8 +47,8 @@ func (e *Engine) nameMessage(ev *hook.Event, settings *RoomSettings) {
 }
 
 // releasedMessageID returns the id that a held message has in the room in which it is published. It is the id that the message
-// got when it was held, unless a rule has moved the message since then, or the nodes have another secret: then only the first
-// characters are the same.
+// got when it was held. If a rule has moved the message since then, or the nodes have another secret, only the first characters
+// are the same.
 func (e *Engine) releasedMessageID(held, tenant, room string, author *hook.Profile) string {
 	if len(held) != idLength { // the message was said in an ephemeral room
 		return e.newMessageID(tenant, room, author)

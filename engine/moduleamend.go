@@ -11,8 +11,8 @@ import (
 
 var errModerated = &VerbError{"a moderator has edited the message: rules do not change it"}
 
-// enqueueAmendment adds the amendment of a module to those that wait. A waiting edit of the message is replaced by a later one,
-// and a retraction is not replaced.
+// enqueueAmendment adds the amendment of a module to those that wait. An edit replaces a waiting edit of the same message. An edit
+// does not replace a waiting retraction, nor a retraction a waiting edit.
 func (e *Engine) enqueueAmendment(t *tenant, a *hook.Amendment) {
 	key := "retract\x00"
 	if a.Edit {
@@ -21,8 +21,8 @@ func (e *Engine) enqueueAmendment(t *tenant, a *hook.Amendment) {
 	e.enqueue(t, &t.amends, key+a.Room+"\x00"+a.ID, &task{amend: a})
 }
 
-// amendForModule retracts or edits a message for a module. If it fails for a reason that passes, it tries again, for the time of a
-// verb. The rules of the room see an edit with Caused set, so that no module amends a message because of it.
+// amendForModule retracts or edits a message for a module. After an error that may be temporary it tries again, until the time limit of
+// a verb. The rules of the room see an edit with Caused set, so that no module amends a message because of it.
 func (e *Engine) amendForModule(t *tenant, m *hook.Amendment) {
 	ctx, cancel := e.completing(e.dying, t)
 	defer cancel()
@@ -49,7 +49,7 @@ func (a *amendment) mayRepeat(err error) bool {
 	return err == errRoomBusy || errors.Is(err, cluster.ErrUnavailable) || !a.edit && errors.Is(err, cluster.ErrUnknown)
 }
 
-// waited waits. It returns false if ctx ends.
+// waited waits for d, and returns true. If ctx ends first, it returns false.
 func waited(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -61,8 +61,8 @@ func waited(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// withoutAmendments returns the effects of an event that an effect of a module has caused, without amendments, which it counts
-// as dropped: otherwise two modules could edit a message in turns without end.
+// withoutAmendments returns the effects without the amendments, which it counts as dropped. The effects are of an event that an
+// effect of a module has caused: with amendments, two modules could edit a message in turns without end.
 func (e *Engine) withoutAmendments(effects []hook.Effect) (rest []hook.Effect) {
 	for _, f := range effects {
 		if f.Amend != nil {

@@ -50,8 +50,8 @@ func keyOf(secret string) string {
 }
 
 // park parks the session of a connection that is away and claimed. It ends the memberships
-// on this node without running the leave chain. After an error the caller must end them: ErrNoSession if
-// the server API has closed the connections of the user.
+// on this node without running the leave chain. After an error the caller must end them. The error is
+// cluster.ErrNoSession if the server API has closed the connections of the user.
 func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) error {
 	if e.cluster.Sessions == nil {
 		return fmt.Errorf("park a session: %w", cluster.ErrUnavailable)

@@ -92,9 +92,9 @@ func (s *parkedSession) info() ConnectionInfo {
 	return i
 }
 
-// closedUsers are the users of a tenant whose connections the server API has closed lately. A session that moves between nodes
-// at that moment is found by none of them. It is ended where it arrives: nodes check this list when they resume a session,
-// and before and after they park one.
+// closedUsers are the users of a tenant whose connections the server API has closed lately. No node finds a session that moves
+// between nodes at that moment. The node where it arrives ends it: nodes check this list when they resume a session, and before
+// and after they park one.
 type closedUsers struct {
 	mu sync.Mutex
 	at map[string]int64 // the time of the last close, ms since 1970
@@ -121,7 +121,7 @@ func (u *closedUsers) add(user string) {
 	})
 }
 
-// include reports whether a session was closed with its user: whether it began before that.
+// include reports whether the session of p began before the last close of its user, and must end.
 func (u *closedUsers) include(p *hook.Profile) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -56,7 +56,7 @@ func (l *queue) enter(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// BeginWait implements hook.Waiter: the caller leaves the queue while its chain waits for a service outside.
+// BeginWait implements hook.Waiter: the caller leaves the queue while its chain waits for a service.
 func (l *queue) BeginWait() (retryAfter time.Duration) {
 	l.leave()
 	return 0

@@ -7,7 +7,7 @@ type quota struct {
 	resumeOnly int            // clients without a place that were accepted only to resume one of the away connections
 	guaranteed int            // places that only this tenant can take
 	perIP      map[string]int // by address; nil until an address is known
-	asking     map[string]int // connections whose connect chain waits for a service outside, by network; nil: none has waited
+	asking     map[string]int // connections whose connect chain waits for a service, by network; nil: none has waited
 }
 
 // divideQuota divides the node's connections among its tenants. One half is guaranteed to

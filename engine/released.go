@@ -175,8 +175,8 @@ func (e *Engine) releaseInQueue(ctx context.Context, t *tenant, r *room, one rev
 	return one, e.moderate(t, effects), nil
 }
 
-// prepareRelease continues the chain and stores the payload, and who receives it. It returns the effects of the rules. The
-// caller has its turn in the queue of the room.
+// prepareRelease continues the chain. It stores the payload, and whether only the author receives it. It returns the stored item and
+// the effects of the rules. The caller has its turn in the queue of the room.
 func (e *Engine) prepareRelease(ctx context.Context, t *tenant, r *room, one review.Item) (review.Item, []hook.Effect, error) {
 	author := decodeProfile(t.name, cluster.MemberRecord{ID: one.Connection, Profile: one.Profile})
 	ev, v, err := e.askAgain(ctx, t, r, &one, author)

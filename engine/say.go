@@ -195,8 +195,8 @@ func (e *Engine) applyVerdict(ctx context.Context, t *tenant, r *room, s *outgoi
 	return a, nil
 }
 
-// stillIn returns an error if the sender is no longer the member that it was when its message was received, or if the
-// room was destroyed: the chain has waited for a service outside meanwhile. A nil sender is not a connection of this node.
+// stillIn returns an error if, while the chain waited for a service, the sender has left the room (even if it has joined again), or
+// the room was destroyed. A nil sender is not a connection of this node.
 func (e *Engine) stillIn(ctx context.Context, r *room, sender *Connection, joinedAt int64) error {
 	if sender != nil && sender.joinedAt(r.id.Room) != joinedAt {
 		return errNotIn(r.id.Room)

@@ -40,8 +40,8 @@ func (e *Engine) retractShadowed(ctx context.Context, t *tenant, a amendment, pa
 	return e.sendShadowed(ctx, t, a.room, shadowed{Connection: a.conn.ID(), User: s.User, Payload: payload, Retracts: a.id})
 }
 
-// releaseShadowed delivers a released message, of which the payload is stored, to its author. Another node may repeat it;
-// deliverShadowed delivers it once to each connection.
+// releaseShadowed delivers a released message, whose payload is stored, to its author. Another node may repeat this;
+// deliverShadowed delivers the message once to each connection.
 func (e *Engine) releaseShadowed(ctx context.Context, t *tenant, one *review.Item) error {
 	d := one.Decision
 	m := shadowed{Connection: one.Connection, Payload: d.Payload}

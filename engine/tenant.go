@@ -40,7 +40,7 @@ type TenantConfig struct {
 	// Paths apply. Connections that are open stay.
 	Faulty bool
 
-	Held              review.Limits // limits of held messages and reports; zero Items and Bytes: HeldMessages and HeldBytes of Limits; zero fields: the defaults of review.Limits
+	Held              review.Limits // limits of held messages and reports. Items 0: Limits.HeldMessages; Bytes 0: Limits.HeldBytes; other zero fields: the defaults of review.Limits
 	Limits            Limits        // zero fields: the node's limits apply
 	MessagesPerSecond float64       // from clients and modules, on this node, with a burst of twice that; 0: no limit
 }

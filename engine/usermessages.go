@@ -17,9 +17,9 @@ const (
 )
 
 // UserMessages returns at most limit messages of a user, the latest first, in the form of StoredMessages. It reads the last 100
-// messages of the rooms that keep history and in which connections of the user are now, at most 20, and of room, if it is not "".
-// The messages of a room that does not name users are found only by the connections that the user has now. more is true if the
-// user is in further rooms. Errors: ErrNoTenant, those of the cluster.
+// messages of at most 20 rooms: of room, if it is not "", and of the rooms in which the user is now. Rooms without history have
+// no messages. In a room that does not name users it finds only the messages of connections that the user has now. more is true
+// if the user is in further rooms. Errors: ErrNoTenant, those of the cluster.
 func (e *Engine) UserMessages(ctx context.Context, tenant, user, room string, limit int) (messages []json.RawMessage, more bool, err error) {
 	status, err := e.User(ctx, tenant, user)
 	if err != nil {

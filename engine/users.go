@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A user is known by the token of a connection, or a module has named it. Each node has an index of its own connections by
+// The token of a connection names its user, or a module does. Each node has an index of its own connections by
 // user, and an operation on a user asks all nodes that have a lease. Thus a connection with a user
 // costs the cluster nothing, and the connections of a node that died are gone with its lease. No node holds parked
 // sessions; see parkedusers.go.

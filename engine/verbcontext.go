@@ -37,7 +37,7 @@ type verbContext struct {
 	parent    context.Context
 	conn      *Connection // nil: a request of the server API
 	begun, by time.Time
-	opening   bool // conn is not registered yet, so that it is not closed if the client goes
+	opening   bool // conn is not registered yet: if the client goes, the verb ends, and conn is not closed
 
 	mu    sync.Mutex
 	over  bool                    // stop was called

@@ -25,7 +25,7 @@ func CheckURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
-		return errors.New(`it is not a URL with a host: use one such as "https://example.com/score"`)
+		return errors.New(`use one such as "https://example.com/score"`)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("it does not begin with https://")
 	case u.User != nil:

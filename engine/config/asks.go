@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	maxAsks       = 16   // that a module may declare
-	maxTenantAsks = 1000 // of all entries of a tenant
+	maxAsks       = 16   // asks of an entry: a module may declare this many
+	maxTenantAsks = 1000 // asks of all entries of a tenant
 )
 
 // checkAsks checks the asks of a tenant's chain entries.
@@ -42,7 +42,7 @@ func (l *load) checkAsk(e *Entry, a Ask, at cursor) {
 	}
 	others := slices.DeleteFunc(slices.Clone(e.Hooks), func(hook string) bool { return !slices.Contains([]string{"connect", "join", "action"}, hook) })
 	if a.OnError == "hold" && len(e.Hooks) > 0 && (len(others) > 0 || !slices.Contains(e.Hooks, "onSayReceive")) {
-		l.askProblem(at.key("onError"), "is hold, which holds messages at onSayReceive, and the entry has other hooks at which it can ask: set deny or allow, or hooks: onSayReceive")
+		l.askProblem(at.key("onError"), "is hold, which is possible only at onSayReceive, but the entry has other hooks: set deny or allow, or hooks: onSayReceive")
 	}
 	first := map[string]string{}
 	for _, name := range sorted(a.Headers) {
@@ -58,7 +58,7 @@ func (l *load) checkAsk(e *Entry, a Ask, at cursor) {
 	}
 }
 
-// askProblem reports a problem of an ask, unless the setting has one.
+// askProblem reports a problem of an ask, unless the setting already has one.
 func (l *load) askProblem(at cursor, message string) {
 	if !l.isBad(at.path) {
 		l.problem(l.pos(at.path), at.path, message)

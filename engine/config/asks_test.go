@@ -58,7 +58,7 @@ func TestMistakesOfAsks(t *testing.T) {
 		"a reserved":       {"        asks:\n          x:\n            url: 'https://a/'\n            headers: { a: b,\n              host: c }\n", "c:10: tenants.a.chain[0].asks.x.headers.host: cannot be set"},
 		"a line break":     {"        asks: { x: { url: 'https://a/', headers: { x: \"a\\r\\nb: hunter2\" } } }\n", "asks.x.headers.x: contains a line break"},
 		"a header twice":   {"        asks: { x: { url: 'https://a/', headers: { X-A: b, x-a: c } } }\n", `asks.x.headers.x-a: is the same header as "X-A"`},
-		"hold at a join":   {"        hooks: [join, onSayReceive]\n        asks:\n          x: { url: 'https://a/', onError: hold }\n", "c:8: tenants.a.chain[0].asks.x.onError: is hold, which holds messages at onSayReceive"},
+		"hold at a join":   {"        hooks: [join, onSayReceive]\n        asks:\n          x: { url: 'https://a/', onError: hold }\n", "c:8: tenants.a.chain[0].asks.x.onError: is hold, which is possible only at onSayReceive"},
 		"hold at none":     {"        hooks: [say]\n        asks: { x: { url: 'https://a/', onError: hold } }\n", "asks.x.onError: is hold"},
 		"false":            {"        priority: 7\n        asks: false\n", "c:7: tenants.a.chain[0].asks: is false, and the entry is no shadow"},
 		"true":             {"        asks: true\n", "asks: must be a mapping, not true or false"},

@@ -76,7 +76,7 @@ type HTTP struct {
 	TLS              TLS           `yaml:"tls"`
 	ProxyProtocol    bool          `yaml:"proxyProtocol" default:"false"`                      // connections from TrustedProxies begin with a PROXY header
 	Reading          string        `yaml:"reading" default:"shared" oneof:"shared goroutines"` // how idle connections wait for data
-	Writing          string        `yaml:"writing" default:"auto" oneof:"auto write io_uring"` // of all clients, also of TCP
+	Writing          string        `yaml:"writing" default:"auto" oneof:"auto write io_uring"` // how the node writes to clients, also over TCP
 	HandshakeTimeout time.Duration `yaml:"handshakeTimeout" default:"5s" min:"10ms" max:"10m"` // for TLS, the PROXY header and the HTTP request together
 	Demo             bool          `yaml:"demo" default:"false"`                               // serves the demo page at the tenants' "/"
 }

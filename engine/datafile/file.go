@@ -26,7 +26,7 @@ type File struct {
 	ready map[string]*sqlite3.Stmt // prepared statements that no call of Run uses now, by their text
 }
 
-// maxReady is the number of prepared statements that are kept. To prepare one costs more than most take.
+// maxReady is the number of prepared statements that are kept. To prepare a statement usually costs more than to run it.
 const maxReady = 128
 
 // ErrClosed is the error of Enter after Close.

@@ -59,7 +59,7 @@ const (
 // answer. A nil Middleware allows everything.
 //
 // Its methods are called concurrently, and never while a lock of the engine is held. They
-// must answer within the time limit of their chain, in which waits for services outside do not count. ctx ends when the answer is no longer
+// must answer within the time limit of their chain; waits for services do not count. ctx ends when the answer is no longer
 // needed; the ctx of a leave that cannot be denied does not end. The methods must not keep
 // their arguments, except a [Profile], which is immutable.
 type Middleware interface {
@@ -125,7 +125,7 @@ type Event struct {
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
 
-	// Waiter is told when the chain waits for a service outside; nil: nothing has to be told.
+	// Waiter is called when the chain begins and ends to wait for a service; nil: nothing is called.
 	Waiter Waiter
 
 	// After is set at onSayReceive for a held message that is released: Decide skips the entries
@@ -137,7 +137,7 @@ type Event struct {
 	Params json.RawMessage // a JSON object; nil: none
 }
 
-// Waiter lets other events run while the chain of an event waits for a service outside.
+// Waiter lets other events run while the chain of an event waits for a service.
 type Waiter interface {
 	// BeginWait is called before the wait. A result above 0 refuses the wait: the chain fails,
 	// the result is the RetryAfter of its verdict, and EndWait is not called.
@@ -187,7 +187,7 @@ type Verdict struct {
 	// only; 0 means unknown.
 	RetryAfter time.Duration
 
-	// Waited is the time for which the chain has waited for services outside. Other events have
+	// Waited is the time for which the chain has waited for services. Other events have
 	// run in this time. 0: it has asked none.
 	Waited time.Duration
 

@@ -39,7 +39,7 @@ func asksOf(client *web.Client, tenant, at string, e config.Entry) (map[string]h
 
 var onAskError = map[string]host.Policy{"deny": host.DenyOnError, "allow": host.AllowOnError, "hold": host.HoldOnError}
 
-// definitionOf returns a text that differs if another ask is asked. It contains no secret.
+// definitionOf returns a digest of what an ask requests: of all its settings except onError. It contains no secret.
 func definitionOf(a config.Ask) string {
 	text := sha256.New()
 	fmt.Fprintf(text, "%q %q %v %v %d %d %v", a.URL, a.Method, a.Timeout, a.Cache, a.Concurrency, a.PerSecond, a.Included)

@@ -91,7 +91,7 @@ func roomsOf(patterns []string) func(string) bool {
 	}
 }
 
-// decided makes events of the decisions of rules, for sinks that select them.
+// decided makes events from the decisions of rules, for sinks that select them.
 type decided struct{ to *events.Dispatcher }
 
 // Wants implements host.Observer.

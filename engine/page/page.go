@@ -67,7 +67,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.zipped()))
 }
 
-// acceptsGzip reports whether a client has named gzip without refusing it.
+// acceptsGzip reports whether the client accepts gzip: its header Accept-Encoding names gzip, and not with the weight 0.
 func acceptsGzip(r *http.Request) bool {
 	for _, header := range r.Header.Values("Accept-Encoding") {
 		for one := range strings.SplitSeq(header, ",") {
@@ -80,7 +80,7 @@ func acceptsGzip(r *http.Request) bool {
 	return false
 }
 
-// read returns each file by its request path.
+// read returns the files by their request paths.
 func read(files fs.FS) map[string]*file {
 	all := map[string]*file{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {

@@ -93,8 +93,9 @@ func Claim(ctx context.Context, s Store, one Item, node string, limits Limits) (
 }
 
 // Prepare records in the Decision what the node is about to do: the room and the payload of a release, or the sanction as JSON
-// with the room "". It also records MessageID and Decision.Shadow of one. A node that takes the item over then does the same,
-// without asking the chain again. The node has another 15 seconds. one is otherwise the result of Begin or Claim. Errors: ErrNone, ErrConflict if another node has the item now, ErrUnknown.
+// with the room "". It also records MessageID and Decision.Shadow of one, which the caller may have changed; otherwise one is the
+// result of Begin or Claim. A node that takes the item over then does the same, without asking the chain again. The node has another
+// 15 seconds. Errors: ErrNone, ErrConflict if another node has the item now, ErrUnknown.
 func Prepare(ctx context.Context, s Store, one Item, to string, payload []byte, limits Limits) (Item, error) {
 	id, shadow := one.MessageID, one.Decision.Shadow
 	return settle(ctx, s, one, limits, func(one *Item) {

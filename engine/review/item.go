@@ -153,7 +153,7 @@ type Decision struct {
 	Shadow  Shadow `json:"shadow,omitempty"` // of a release: only the author receives the message; "": the members of To
 }
 
-// Shadow is the author to which a release delivers a message under a shadow sanction.
+// Shadow names the connections of the author to which a release delivers a message under a shadow sanction.
 type Shadow string
 
 // The shadows of a Decision.
