@@ -84,7 +84,7 @@ type visit struct {
 	end     *time.Timer
 }
 
-// desks has the visits to this node. Each ends by its own timer: without visits there is nothing. The methods may be called
+// desks has the visits to this node. Each ends by its own timer, and without visits desks is empty. The methods may be called
 // concurrently.
 type desks struct {
 	mu      sync.Mutex

@@ -73,8 +73,8 @@ func TestADecisionThatCameFirstIsNamed(t *testing.T) {
 		decision review.Decision
 		want     string
 	}{
-		{review.Report, review.Decision{Action: review.Expire}, `^a decision about report ID is being carried out since 20[^ ]*Z: it has expired$`},
-		{review.Report, review.Decision{Action: review.Dismiss, By: "mia"}, `^a decision about report ID is being carried out since 20[^ ]*Z: dismiss by mia$`},
+		{review.Report, review.Decision{Action: review.Expire}, `^a decision about report ID is being carried out: 20[^ ]*Z: it has expired$`},
+		{review.Report, review.Decision{Action: review.Dismiss, By: "mia"}, `^a decision about report ID is being carried out: 20[^ ]*Z: dismiss by mia$`},
 		{review.Held, review.Decision{Action: review.Expire}, `^held message ID was decided already at 20[^ ]*Z: it has expired$`},
 		{review.Held, review.Decision{Action: review.Withdraw}, `^held message ID was decided already at 20[^ ]*Z: its author has withdrawn it$`},
 		{review.Held, review.Decision{Action: review.Release, By: "mia"}, `^held message ID was decided already at 20[^ ]*Z: release by mia$`},

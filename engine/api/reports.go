@@ -204,7 +204,7 @@ func (s *Server) reportFault(in *InReport, one review.Item, err error) error {
 	case errors.Is(err, review.ErrNone):
 		return fault(http.StatusNotFound, CodeNotFound, "tenant %s has no report %s, or it was removed", in.Tenant, in.Report)
 	case isDecided(err) && one.Decision != nil:
-		return fault(http.StatusConflict, CodeDecided, "a decision about report %s is being carried out since %s", in.Report, decisionText(one.Decision))
+		return fault(http.StatusConflict, CodeDecided, "a decision about report %s is being carried out: %s", in.Report, decisionText(one.Decision))
 	}
 	return s.faultOf(err)
 }

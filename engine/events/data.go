@@ -62,8 +62,8 @@ type Message struct {
 	SentAt    int64           `json:"sentAt"`  // ms since 1970
 }
 
-// Report is the data of ReportFiled and ReportResolved. It has neither the text of the message nor the reporters: the server API has them by
-// the id.
+// Report is the data of ReportFiled and ReportResolved. It has neither the text of the message nor the reporters: the server API returns
+// them by the id.
 type Report struct {
 	Report     string `json:"report"` // id of the report
 	Room       string `json:"room,omitempty"`

@@ -61,7 +61,7 @@ func (d *Dispatcher) readUsage(ctx context.Context) {
 // grown returns by how much a count has grown; 0 if it began anew.
 func grown(before, now uint64) uint64 { return max(now, before) - before }
 
-// deliver starts the delivery of the events of a sink. If it runs, it will look for events again.
+// deliver starts the delivery of the events of a sink. A delivery that already runs looks for events again.
 func (d *Dispatcher) deliver(s Sink) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

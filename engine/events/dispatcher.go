@@ -64,7 +64,7 @@ type Dispatcher struct {
 	written, delivered, failed, rejected, lost, late, lostVolatile atomic.Uint64
 
 	usage           atomic.Pointer[Usage] // the last that was read; nil: none
-	dying, dropping bool                  // events became dead letters, or were dropped, before the last read; of Run
+	dying, dropping bool                  // at the last read, events had become dead letters, or had been dropped; only Run uses them
 
 	ctx    context.Context // of deliveries; ends with Close
 	cancel context.CancelFunc
@@ -77,7 +77,7 @@ type Dispatcher struct {
 	losing  bool            // the last event was lost because too many wait
 	bytes   int             // of the events that are not written
 	bytesOf map[string]int  // the same, by tenant
-	missing map[Sink]uint64 // numbers of lost events that no event has told yet
+	missing map[Sink]uint64 // numbers of lost events, for Record.Lost of the next event
 	running map[Sink]*bool  // sinks with a running delivery; the value is true if it must look for events again
 }
 

@@ -26,8 +26,8 @@ type Store interface {
 	// returns those of the partitions that work.
 	Due(ctx context.Context, limit int) ([]Sink, error)
 
-	// Claim returns the oldest events of a sink, from 1 to limit. The data of several have about Limits.ClaimBytes together at
-	// most. It returns nil if the sink has no events or has to wait, or if another caller has a claim on them. A claim ends with Settle, or after lease. Events that have waited for Limits.Age
+	// Claim returns the oldest events of a sink, from 1 to limit. The data of several have together at most about
+	// Limits.ClaimBytes. It returns nil if the sink has no events or has to wait, or if another caller has a claim on them. A claim ends with Settle, or after lease. Events that have waited for Limits.Age
 	// become dead letters.
 	Claim(ctx context.Context, sink Sink, limit int, lease time.Duration) (*Claim, error)
 

@@ -59,7 +59,7 @@ func (w *Write) Wait(ctx context.Context) error {
 // Limits of the events that wait for the store, in bytes. Further ones are lost.
 const (
 	maxUnwritten = 16 << 20
-	maxVolatile  = 2 << 20 // of all events, before those that are not durable are lost
+	maxVolatile  = 2 << 20 // if all events exceed it, those that are not durable are lost
 	maxOfTenant  = 4 << 20
 )
 
@@ -69,7 +69,7 @@ type writer struct {
 	running bool   // a goroutine writes batches
 
 	turn chan struct{} // has an element during a try, and during an erasure
-	rest []Record      // of the batch that is written now, in a turn
+	rest []Record      // records of the batch that are not written yet; used in a turn
 }
 
 // Begin takes an event for the sinks of the tenant that want it. Events of a tenant are written in the order of the calls. It returns
@@ -131,7 +131,7 @@ func (d *Dispatcher) add(tenant string, records []Record, size int) *Write {
 	return w
 }
 
-// lose counts lost events, which the next event of each sink tells, and returns their Write. The lock is held.
+// lose counts lost events, and returns their Write. The next event of each sink has their number. The lock is held.
 func (d *Dispatcher) lose(kind Kind, records []Record, err error) *Write {
 	if !d.losing && !d.closed {
 		d.losing = true
@@ -249,7 +249,7 @@ func (d *Dispatcher) Erase(ctx context.Context, tenant, user string) (int, error
 			return 0, ctx.Err()
 		}
 		of := func(r Record) bool { return r.Sink.Tenant == tenant && r.User == user }
-		kept := slices.DeleteFunc(slices.Clone(p.rest), of) // the batch keeps its records, of which sinksOf makes a list
+		kept := slices.DeleteFunc(slices.Clone(p.rest), of) // a copy, because sinksOf reads the records of the batch later
 		n, p.rest = len(p.rest)-len(kept), kept
 		d.mu.Lock()
 		if p.next != nil {

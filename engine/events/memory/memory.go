@@ -169,9 +169,9 @@ func (s *Store) use(id events.Sink, k *sink, events, dead int64) {
 	}
 }
 
-// fullest returns the sink that has to give up its oldest event: the one with most bytes, of the tenant if that has too many, or
-// of the tenant with most if all together have. It returns nil if there are not too many. A sink that is down therefore does not
-// take the place of others.
+// fullest returns the sink that has to give up its oldest event: the one with the most bytes of the tenant that exceeds its limit, or,
+// if all tenants together exceed theirs, of the tenant with the most bytes. It returns nil if no limit is exceeded. A sink that is down
+// therefore does not take the place of others.
 func (s *Store) fullest(name string, bytes func(*usage) int64) (full *sink) {
 	limits, t := s.Limits.WithDefaults(), s.tenants[name]
 	switch {

@@ -16,10 +16,10 @@ import (
 // noticed a loss, Redis takes no further call from it, so that no call whose answer was lost can hide the difference. Numbers never begin anew: a
 // master that has died may start empty, and take calls, before it is a replica and loses them.
 
-// restoreFor is the age that a write may have, at the last contact with the master before a failover, if the failover loses it.
+// restoreFor is the largest age of a write that a failover can lose. The age is that at the last contact with the master before it.
 const restoreFor = 15 * time.Second
 
-// maxRecent is the number of bytes of the calls that a node keeps for a partition.
+// maxRecent limits the calls that a node keeps for a partition, in bytes.
 const maxRecent = 4 << 20
 
 // recent are the last calls in a partition.
@@ -58,7 +58,7 @@ func (r *recent) confirm() {
 	}
 }
 
-// lose notes that Redis has the calls up to that number only. It returns the number of events that it owes Redis for the others.
+// lose notes that Redis has only the calls up to that number. It adds the events of later calls to owed, and returns their number.
 func (r *recent) lose(calls int64) int {
 	before := len(r.owed)
 	r.last = slices.DeleteFunc(r.last, func(a appended) bool {
@@ -72,7 +72,7 @@ func (r *recent) lose(calls int64) int {
 	return len(r.owed) - before
 }
 
-// with calls f with the last calls of a partition.
+// with calls f with the last calls of a partition. It holds the lock meanwhile.
 func (s *Store) with(partition int, f func(r *recent)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +91,7 @@ func (s *Store) toCheck(partition int) (calls int64, may bool) {
 	return calls, may
 }
 
-// lost notes that Redis has the calls up to that number only, and logs it.
+// lost notes that Redis has only the calls up to that number, and logs a loss of events.
 func (s *Store) lost(partition int, calls int64) {
 	s.with(partition, func(r *recent) {
 		if n := r.lose(calls); n > 0 {

@@ -279,7 +279,8 @@ func (s *Store) Claim(ctx context.Context, sink events.Sink, limit int, lease ti
 // errEnough ends a query that has read enough rows.
 var errEnough = errors.New("enough")
 
-// letters returns events (0) or dead letters (1) of a sink after a place: at most limit, whose data have at most bytes unless it is one.
+// letters returns events (0) or dead letters (1) of a sink after a place, at most limit. The data of several have together at most the
+// given number of bytes.
 func (s *Store) letters(sink events.Sink, dead int, after int64, limit, bytes int) (all []events.Letter, err error) {
 	err = s.file.Run(sqlLetters, func(row *sqlite3.Stmt) error {
 		r := events.Record{Sink: sink, Sequence: uint64(row.ColumnInt64(7)), Error: row.ColumnText(8), Event: events.Event{

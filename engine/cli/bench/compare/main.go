@@ -29,7 +29,7 @@ func main() {
 	runs := flag.Int("runs", 5, "runs of each server, by turns")
 	length := flag.Duration("duration", 4*time.Second, "of each run")
 	only := flag.String("rows", "", "a regular expression: measure only the rows whose names it fits")
-	against := flag.Bool("against-write", false, "compare Moot in the rows that the floor begins with Moot with writing: write")
+	against := flag.Bool("against-write", false, "in the rows that compare Moot with the floor, compare it with Moot with http.writing: write instead")
 	flag.Parse()
 	fits, err := regexp.Compile(*only)
 	fail(err)
@@ -59,7 +59,7 @@ type comparison struct {
 	runs     int
 	length   time.Duration // of each run
 	dir      string        // for the built files
-	floor    *server       // in place of the floor; nil: the floor
+	floor    *server       // replaces the floor in its rows; nil: the floor stays
 	progress io.Writer
 }
 
