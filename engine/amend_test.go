@@ -510,7 +510,7 @@ func TestStoredMessagesSkipAmendments(t *testing.T) {
 }
 
 // TestAmendmentsArePaidByWhatTheyRead checks that a client that amends or reports messages which the history does not have any more is
-// limited by the bytes of history that the server reads for it.
+// limited by the bytes of history that the server reads for these requests.
 func TestAmendmentsArePaidByWhatTheyRead(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) {

@@ -218,7 +218,7 @@ func TestDeliveryAllocatesNothingForAMember(t *testing.T) {
 }
 
 // BenchmarkSayBesideQuestions measures the say of a member while others of the room wait for services, which take two
-// seconds: "p99-ns" is the time that 99 of 100 says take at most.
+// seconds. "p99-ns" is the 99th percentile.
 func BenchmarkSayBesideQuestions(b *testing.B) {
 	for _, waiting := range []int{0, 100} {
 		b.Run(fmt.Sprint(waiting, " waiting"), func(b *testing.B) {

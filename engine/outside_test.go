@@ -62,7 +62,7 @@ func (c *client) meanwhile(request string, f func()) []string {
 }
 
 // TestOtherSendersDoNotWaitForAnAnswer checks that a message leaves the queue while a service is asked: another sender's message is
-// delivered at once, and the own one in its time, with the time at which it was said.
+// delivered at once. The message itself is delivered after the answer, with the time at which it was said.
 func TestOtherSendersDoNotWaitForAnAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

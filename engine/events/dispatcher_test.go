@@ -416,7 +416,7 @@ func dispatcher(t *testing.T, store events.Store, send func(context.Context, *ev
 	return d
 }
 
-// halved is a store of two partitions, tenants a and others, of which that of a does not answer.
+// halved is a store of two partitions: one of the tenant a, which does not answer, and one of all other tenants.
 type halved struct{ memory.Store }
 
 func (*halved) Partition(tenant string) int {
@@ -585,8 +585,7 @@ func TestEventsThatAreTooOldAreDeadLetters(t *testing.T) {
 	})
 }
 
-// TestEventsThatNobodyWantsAreFree checks that the question whether a sink wants an event allocates nothing, without sinks and with those of other
-// tenants.
+// TestEventsThatNobodyWantsAreFree checks that Wants allocates nothing, without sinks and with sinks of other tenants.
 func TestEventsThatNobodyWantsAreFree(t *testing.T) {
 	d := events.New(events.Config{Store: &memory.Store{}})
 	for _, sinks := range [][]*events.Target{nil, {{Sink: events.Sink{Tenant: "t", Name: "hooks"}, Kinds: events.Default}}} {

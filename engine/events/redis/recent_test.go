@@ -137,8 +137,8 @@ func TestCallsAreKeptUntilAContact(t *testing.T) {
 	})
 }
 
-// TestCallsThatAnEmptyMasterTookAreRepeated checks that a node writes events again that a restarted master took, without its data, before it became a
-// replica of the one that has the data.
+// TestCallsThatAnEmptyMasterTookAreRepeated checks that a node writes events again that a master took after a restart without its data, before it
+// became a replica of the one that has the data.
 func TestCallsThatAnEmptyMasterTookAreRepeated(t *testing.T) {
 	ctx, sink := t.Context(), events.Sink{Tenant: "t", Name: "hooks"}
 	master, empty := redistest.Start(t).Client(), redistest.Start(t).Client()

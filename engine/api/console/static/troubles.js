@@ -71,7 +71,7 @@ function ofModules(feed) {
   return found;
 }
 
-const blips = 2; // failed deliveries in a row that an operator need not know
+const blips = 2; // failed deliveries in a row that are not shown
 
 function ofSinks(feed) {
   const found = [];
@@ -80,7 +80,7 @@ function ofSinks(feed) {
     const wait = s.events ? ` ${number(s.events)} ${s.events === 1 ? "event waits" : "events wait"}${s.oldestAt ? `, the oldest for ${ago(s.oldestAt)}` : ""}.` : "";
     if (!s.configured && s.events) found.push(["Events", `No sink ${name} is configured, but events wait for it.${wait}`]);
     else if (s.failures > blips) found.push(["Events", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
-    if (s.dead) found.push(["Events", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}. Deliver what it did not accept again, or drop it.`, [], s]);
+    if (s.dead) found.push(["Events", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}. Deliver the dead letters again, or drop them.`, [], s]);
     if (s.dropped) found.push(["Events", `Sink ${name} has lost ${number(s.dropped)} events, because too many waited.`, [], s]);
   }
   return found;

@@ -41,7 +41,7 @@ export function decisions(main, feed, parameters) {
   const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", paused);
-    pause.textContent = paused ? "Go on" : "Pause";
+    pause.textContent = paused ? "Resume" : "Pause";
     if (!paused) update();
   } }, "Pause");
   const change = (field) => (value) => { asked[field] = value; older = []; update(); };

@@ -94,7 +94,7 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
         ["Last decision", one.failure && ["not carried out: ", words(one.failure)]]),
       one.reporters && h("div", { class: "fields", "data-key": "reporters" }, h("h3", {}, "Reporters"), reporters(one)),
       one.room && h("div", { class: "fields", "data-key": "talk" }, h("h3", {}, "Messages before it"),
-        !heard.kept ? h("p", { class: "faint" }, "The room keeps no history.") : heard.before.length ? log(heard.before) : h("p", { class: "faint" }, "The room has none any more.")),
+        !heard.kept ? h("p", { class: "faint" }, "The room keeps no history.") : heard.before.length ? log(heard.before) : h("p", { class: "faint" }, "The room has no earlier messages any more.")),
       theirs(one, heard),
       h("div", { class: "fields", "data-key": "sanctions" }, h("h3", {}, "Sanctions of the author"), sanctionTable(`Sanctions of ${authorName(one)}`, sanctions, tenant(), result, update, false)));
   }

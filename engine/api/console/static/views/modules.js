@@ -36,7 +36,7 @@ export function modules(main, feed, asked) {
     patch(outcomes);
     await result.run(what, ({ ok, results }) => {
       patch(outcomes, outcome(results));
-      return h("span", { class: ok ? "good" : "bad" }, `${what}: ${ok ? "done on all nodes" : cameOf(results)}`);
+      return h("span", { class: ok ? "good" : "bad" }, `${what}: ${ok ? "done on all nodes" : outcomeOf(results)}`);
     }, () => ask("POST", path));
     reload.disabled = false;
     offer();
@@ -65,8 +65,8 @@ export function modules(main, feed, asked) {
   };
 }
 
-// cameOf tells what came of a reload that did not succeed everywhere: which nodes refused it, and which tenants were left out.
-function cameOf(results) {
+// outcomeOf describes a reload that did not succeed on all nodes: which nodes refused it, and which tenants were left out.
+function outcomeOf(results) {
   const refused = results.filter((r) => !r.ok && !r.partial).map((r) => r.node);
   const left = [...new Set(results.filter((r) => r.partial).flatMap((r) => (r.faults ?? []).map((f) => f.tenant || "an unknown tenant")))];
   return [refused.length ? `refused by ${refused.join(", ")}` : "done",

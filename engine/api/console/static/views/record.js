@@ -21,7 +21,7 @@ export async function readRecord(tenant, user, room) {
 // showMessages shows messages, the latest first, with their rooms if they have one.
 export const showMessages = (heading, messages) => h("div", { class: "fields", "data-key": "theirs" }, h("h3", {}, heading),
   messages.length ? h("ol", { class: "log", tabindex: 0, "aria-label": heading }, messages.map((m) => h("li", { "data-key": `${m.room ?? ""} ${m.id ?? m.offset}` }, h("span", { class: "faint" }, moment(m.sentAt), m.room ? [" ", words(m.room)] : ""), " ", words(messageText(m)))))
-    : h("p", { class: "faint" }, "No room has any."));
+    : h("p", { class: "faint" }, "There are none."));
 
 // showDecided shows the decisions about the messages of an author.
 export const showDecided = (decided) => h("div", { class: "fields", "data-key": "record" }, h("h3", {}, "Earlier decisions about the author's messages"),

@@ -48,7 +48,7 @@ export function sinkPanel(place, changed) {
   async function move(action, letter) {
     const [doing, done] = action === "retry" ? ["Delivering again", ["is delivered again", "are delivered again"]] : ["Dropping", ["is dropped", "are dropped"]];
     const what = letter ? `event ${letter.id}` : "all dead letters";
-    if (action === "drop" && !await confirmed(`Drop ${what}?`, "The sink never receives what is dropped.", "Drop")) return;
+    if (action === "drop" && !await confirmed(`Drop ${what}?`, "The sink never receives dropped events.", "Drop")) return;
     await result.run(doing, (n) => `${number(n)} ${n === 1 ? "event" : "events"} ${n === 1 ? done[0] : done[1]}.`, () => (letter ? ask("POST", path("dead", action), { places: [letter.place] }).then(({ moved }) => moved) : all(action)));
     cursors = [""];
     changed();
@@ -67,7 +67,7 @@ export function sinkPanel(place, changed) {
         ["event", (d) => [d.kind, h("div", { class: "faint" }, moment(d.at)), d.room ? h("div", {}, words(d.room)) : "", d.user ? h("div", {}, words(d.user)) : ""], "words"],
         ["error", (d) => [words(d.error), h("details", {}, h("summary", {}, "Data"), h("pre", {}, words(JSON.stringify(d.data, null, 1))))], "words"],
         ["action", (d) => [h("button", { type: "button", "aria-label": `Deliver ${d.id} again`, onclick: () => move("retry", d) }, "Retry"), " ", h("button", { type: "button", class: "danger", "aria-label": `Drop ${d.id}`, onclick: () => move("drop", d) }, "Drop")]],
-      ], dead, "Every event was delivered, or waits.", { key: (d) => d.place }),
+      ], dead, "There are no dead letters.", { key: (d) => d.place }),
       h("div", { class: "row" }, cursors.length > 1 && h("button", { type: "button", "data-key": "back", onclick: turnTo(() => cursors.pop()) }, "Previous"),
         cursor && h("button", { type: "button", "data-key": "on", onclick: turnTo(() => cursors.push(cursor)) }, "Next"))));
   }
