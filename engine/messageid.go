@@ -38,8 +38,8 @@ func (e *Engine) newMessageID(tenant, room string, author *hook.Profile) string 
 	return string(id[:])
 }
 
-// nameMessage gives a new message the id that it has in the room of the event; "" in an ephemeral room.
-func (e *Engine) nameMessage(ev *hook.Event, settings *RoomSettings) {
+// setMessageID gives a new message the id that it has in the room of the event; "" in an ephemeral room.
+func (e *Engine) setMessageID(ev *hook.Event, settings *RoomSettings) {
 	ev.MessageID = ""
 	if !settings.Retention.Ephemeral {
 		ev.MessageID = e.newMessageID(ev.Tenant, ev.Room, ev.Conn)

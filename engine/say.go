@@ -129,7 +129,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		ev.JoinedAt = s.conn.joinedAt(ev.Room)
 	}
 	settings := t.settings(ev.Room)
-	e.nameMessage(&ev, &settings)
+	e.setMessageID(&ev, &settings)
 	v := e.decide(ctx, &ev)
 	if v.Waited > 0 {
 		if err := e.stillIn(ctx, r, s.conn, ev.JoinedAt); err != nil {
@@ -141,7 +141,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) (a
 		settings = t.settings(ev.Room)
 	}
 	if moved {
-		e.nameMessage(&ev, &settings)
+		e.setMessageID(&ev, &settings)
 	}
 	return e.applyVerdict(ctx, t, r, &s, &ev, &v, &settings)
 }

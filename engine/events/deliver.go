@@ -49,13 +49,13 @@ func (d *Dispatcher) readUsage(ctx context.Context) {
 		return
 	}
 	aged, crowded, dropped := grown(last.Aged, now.Aged), grown(last.Crowded, now.Crowded), grown(last.Dropped, now.Dropped)
-	if aged+crowded > 0 && !d.dying {
+	if aged+crowded > 0 && !d.warnedDead {
 		d.cfg.Log.Warn("events have become dead letters: `moot events list` shows the sinks that do not accept them", "aged", aged, "crowded", crowded)
 	}
-	if dropped > 0 && !d.dropping {
-		d.cfg.Log.Error("events were dropped: sinks did not accept them, and the limits of dead letters are reached", "events", dropped)
+	if dropped > 0 && !d.warnedDropped {
+		d.cfg.Log.Error("events were dropped: dead letters were too many or too old, or the store did not take events", "events", dropped)
 	}
-	d.dying, d.dropping = aged+crowded > 0, dropped > 0
+	d.warnedDead, d.warnedDropped = aged+crowded > 0, dropped > 0
 }
 
 // grown returns by how much a count has grown; 0 if it began anew.

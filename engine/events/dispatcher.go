@@ -63,8 +63,8 @@ type Dispatcher struct {
 
 	written, delivered, failed, rejected, lost, late, lostVolatile atomic.Uint64
 
-	usage           atomic.Pointer[Usage] // the last that was read; nil: none
-	dying, dropping bool                  // at the last read, events had become dead letters, or had been dropped; only Run uses them
+	usage                     atomic.Pointer[Usage] // the last that was read; nil: none
+	warnedDead, warnedDropped bool                  // at the last read, events had become dead letters, or had been dropped; only Run uses them
 
 	ctx    context.Context // of deliveries; ends with Close
 	cancel context.CancelFunc

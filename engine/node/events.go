@@ -91,14 +91,14 @@ func roomsOf(patterns []string) func(string) bool {
 	}
 }
 
-// decided makes events from the decisions of rules, for sinks that select them.
-type decided struct{ to *events.Dispatcher }
+// decisionEvents makes events from the decisions of rules, for sinks that select them.
+type decisionEvents struct{ to *events.Dispatcher }
 
 // Wants implements host.Observer.
-func (d decided) Wants(tenant string) bool { return d.to.Wants(tenant).Has(events.RuleDecided) }
+func (d decisionEvents) Wants(tenant string) bool { return d.to.Wants(tenant).Has(events.RuleDecided) }
 
 // Decided implements host.Observer. It leaves out plain allows, verdicts of shadows, which are not applied, and the state of breakers.
-func (d decided) Decided(ev *hook.Event, of report.Decision) {
+func (d decisionEvents) Decided(ev *hook.Event, of report.Decision) {
 	switch {
 	case of.Shadow, of.Verdict == report.Allow, of.Verdict == report.Opened, of.Verdict == report.Closed:
 		return

@@ -176,7 +176,7 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	n.reloader = newReloader(ctx, n.source, loader, loaded, rules, n.keys, from, log, n.level)
 	n.events = newDispatcher(b.events, log)
 	useSinks(n.events, loaded.cfg, log)
-	rules.Observe(decided{n.events})
+	rules.Observe(decisionEvents{n.events})
 	n.reloader.useSinks = func(cfg *config.Config) { useSinks(n.events, cfg, log) }
 	closeRules := func() error {
 		n.reloader.close()

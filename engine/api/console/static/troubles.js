@@ -71,7 +71,7 @@ function ofModules(feed) {
   return found;
 }
 
-const blips = 2; // failed deliveries in a row that are not shown
+const tolerated = 2; // failed deliveries in a row that are not a trouble yet
 
 function ofSinks(feed) {
   const found = [];
@@ -79,7 +79,7 @@ function ofSinks(feed) {
     const name = `${s.name} of tenant ${s.tenant}`;
     const wait = s.events ? ` ${number(s.events)} ${s.events === 1 ? "event waits" : "events wait"}${s.oldestAt ? `, the oldest for ${ago(s.oldestAt)}` : ""}.` : "";
     if (!s.configured && s.events) found.push(["Events", `No sink ${name} is configured, but events wait for it.${wait}`]);
-    else if (s.failures > blips) found.push(["Events", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
+    else if (s.failures > tolerated) found.push(["Events", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
     if (s.dead) found.push(["Events", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}. Deliver the dead letters again, or drop them.`, [], s]);
     if (s.dropped) found.push(["Events", `Sink ${name} has lost ${number(s.dropped)} events, because too many waited.`, [], s]);
   }
