@@ -9,8 +9,7 @@ import (
 // weights are rude words and how much each adds to the score of a text.
 var weights = map[string]float64{"idiot": 0.95, "stupid": 0.6, "shut": 0.3, "dumb": 0.5}
 
-// score is a service that answers {"text": "..."} with {"score": 0 to 1}: for the example, by a list of words. A real one would have a model
-// in its place.
+// score answers {"text": "..."} with {"score": 0 to 1}. This example uses a list of words; a real service uses a model.
 func score(w http.ResponseWriter, r *http.Request) {
 	var question struct{ Text string }
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&question); err != nil {

@@ -177,7 +177,7 @@ func (server *Server) read(stderr io.Reader, address chan<- string) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		server.log.add(lines.Text())
 		if m := administered.FindStringSubmatch(lines.Text()); m != nil {
-			server.Admin = "http://" + m[1] // before the address of clients
+			server.Admin = "http://" + m[1] // it is logged before the address of clients
 		}
 		if m := serving.FindStringSubmatch(lines.Text()); m != nil {
 			select {
