@@ -65,7 +65,7 @@ func newAccepted(h *Host) *accepted {
 	return &accepted{cache: h.cfg.Cache, build: h.build}
 }
 
-// startKey returns the digest of what decides whether a generation starts, besides the tenant's data.
+// startKey returns a digest of everything that decides whether a generation starts, except for the tenant's data.
 func (g *generation) startKey() (key acceptedKey) {
 	h := sha256.New()
 	script := ""

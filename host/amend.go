@@ -26,7 +26,7 @@ func (in *instance) messageEdit(stack []uint64) {
 	}))
 }
 
-// amend records an amendment of the message that args name: its room and its id. The function reads the other arguments.
+// amend records an amendment of a message. args are its room and its id; rest reads the other arguments.
 func (in *instance) amend(function string, args [4]uint64, rest func() (hook.Amendment, int32)) int32 {
 	room, refused := in.name(args[0], args[1], maxName)
 	if refused != 0 {

@@ -178,7 +178,7 @@ func (b breakers) take(config Entry, g *generation) *breaker {
 		was := e.Entry
 		was.Where, was.Priority = config.Where, config.Priority
 		if sameAsks(was.Asks, config.Asks) {
-			was.Asks = config.Asks // not compared: services change while they are in use
+			was.Asks = config.Asks // their services change while they are in use, and cannot be compared
 		}
 		if reflect.DeepEqual(was, config) {
 			b[g] = slices.Delete(b[g], i, i+1)

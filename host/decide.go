@@ -79,7 +79,7 @@ type run struct {
 	ev       *hook.Event
 	revision *Revision
 	timeout  int64 // of all entries together
-	end      int64 // on the host's clock, moved by waits for services outside; 0: before the first entry
+	end      int64 // on the host's clock, moved by waits for external services; 0: before the first entry
 	moved    bool  // another chain moved the message to this room
 	verdict  hook.Verdict
 	answer   answer // of the last entry
@@ -87,7 +87,7 @@ type run struct {
 	asked  int64        // when the last entry was called
 	ticket ticket       // of its breaker
 	wait   int64        // ns, if the breaker refused
-	asks   []report.Ask // that the last entry has put
+	asks   []report.Ask // of the last entry
 
 	rewritten     bool
 	shadowAnswers []shadowAnswer // of the called shadows
@@ -174,7 +174,7 @@ func (r *run) ask(e *entry) (more bool) {
 	return a.code != abi.AllowEnd
 }
 
-// failed records a failure of an entry, and applies its onError, or that of its ask. It returns false if the chain ends.
+// failed records a failure of an entry, and applies the onError of the entry or of its ask. It returns false if the chain ends.
 func (r *run) failed(e *entry, f *failure) (more bool) {
 	policy, wait := e.OnError, time.Duration(r.wait)
 	recorded := f != refused

@@ -68,7 +68,7 @@ func (l *linear) runs() (runs []byte, ok bool) {
 	zeros := make([]byte, pageSize)
 	var buf []byte
 	end := 0
-	var from, to int // of pages that do not differ and are not returned yet
+	var from, to int // of pages that do not differ and are not restored yet
 	restore := func() {
 		if to > from && l.image.mapped() {
 			l.region.restore(uint64(from), uint64(to))

@@ -15,7 +15,7 @@ const (
 )
 
 // failedStarts are the starts that have exceeded [Config.StartTimeout], with their errors. Each of them takes seconds, so
-// loads do not repeat it before retryStart has passed, unless the module, the config, the grants or the limits change. A
+// loads do not repeat it before retryStart has passed, unless the module, the config, the grants or the memory limit change. A
 // start belongs to a tenant, because it may depend on the tenant's data. The zero value is empty.
 type failedStarts struct {
 	mu    sync.Mutex
@@ -30,7 +30,7 @@ type failedKey struct {
 type failedStart struct {
 	errs  []error
 	until int64 // on the host's clock
-	used  bool  // by the present load
+	used  bool  // by the current load
 }
 
 // find returns the errors of a start that must not be repeated yet; nil if it may run.
@@ -48,7 +48,7 @@ func (f *failedStarts) find(g *generation) []error {
 	return s.errs
 }
 
-// add remembers a failed start, unless there are too many, and returns its errors, which say when it is repeated.
+// add remembers a failed start, unless there are too many. It returns the errors of the start, with the time of its next try.
 func (f *failedStarts) add(g *generation, errs []error) []error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,7 +70,7 @@ func (f *failedStarts) add(g *generation, errs []error) []error {
 	return s.errs
 }
 
-// forget removes the starts that the present load has not used. It is called at the end of each complete load.
+// forget removes the starts that the current load has not used. It is called at the end of each complete load.
 func (f *failedStarts) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

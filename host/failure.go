@@ -25,7 +25,7 @@ const (
 	HostFault              // an error of the host
 	NoInstance             // all instances were in use until the deadline
 	Open                   // it was not called: its breaker is open
-	Outside                // it has asked a service outside that has not answered
+	Outside                // an external service has not answered its ask
 	kinds
 )
 

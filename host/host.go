@@ -36,7 +36,7 @@ type Config struct {
 	Account      *Account         // account that pays for all modules, in place of Memory and Cache; nil: one of its own
 	Abort        <-chan struct{}  // when closed, calls end as if their time were up; nil: never
 
-	// Asking is called before a service outside is asked, with the name of the ask. It returns the ctx of the question, and a
+	// Asking is called with the name of an ask before the external service is asked. It returns the context of the question, and a
 	// function that is called with the result; for traces. nil: no call.
 	Asking func(ctx context.Context, tenant, name string) (asking context.Context, end func(ask.Answer, error))
 

@@ -80,7 +80,7 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 	return g.startInstance(first, nil)
 }
 
-// startInTurn is newInstance when it is the turn of the tenant, see startQueue.
+// startInTurn is newInstance after the tenant's turn has come, see startQueue.
 func (g *generation) startInTurn(first bool) (*instance, *failure) {
 	s := g.host.memory.starts.enter(g.gate)
 	defer s.leave()
@@ -415,7 +415,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *hook.
 	in.effects, in.emits = in.effects[:0], 0
 	in.timeout, in.hurried, in.extended = 0, false, 0
 	in.linear.refused = nil
-	if in.tracing == nil { // else the call continues the one that has asked
+	if in.tracing == nil { // otherwise the call continues the traced one, which has asked
 		in.tracing = in.generation.host.trace(label, ev)
 	}
 	in.output.Begin()

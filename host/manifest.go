@@ -20,7 +20,7 @@ type declared struct {
 	actions  map[string]hook.ActionSpec
 	requires []string      // capabilities
 	denials  bool          // it is called for denied events only
-	asks     []string      // names of services outside that it asks
+	asks     []string      // names of the external services that it asks
 	config   *configSchema // nil: none, or already compiled
 	size     int64         // about the bytes that all of this takes, without config
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// A module that does not know enough for a verdict returns Ask. The host gives the instance back to its pool, puts the question to
-// the service that the entry defines, and calls on_answer of any instance. The caller of the chain waits; other events run
-// meanwhile (see hook.Waiter).
+// A module that does not know enough for a verdict returns Ask. The host returns the instance to its pool, sends the question to
+// the service that the entry defines, and calls on_answer of any instance. The caller of the chain waits. Other events do not
+// wait for it (see hook.Waiter).
 
-// question is what a module asks a service outside.
+// question is a question of a module to an external service.
 type question struct {
 	name  string
 	body  json.RawMessage // nil: none
@@ -29,7 +29,7 @@ type question struct {
 	trace *Trace          // of the call that asks; nil: it is not traced
 }
 
-// reply is an answer with which a module is called.
+// reply is the answer to a question, which is passed to the module.
 type reply struct {
 	*question
 	ask.Answer
@@ -70,7 +70,7 @@ func (g *reply) blob() []byte {
 	return abi.AppendBlob(nil, abi.BlobAnswer, uint64(g.Status), g.number, fields[:])
 }
 
-// outside puts the questions of an entry that has asked, and calls it with each answer, until it has a verdict.
+// outside sends the questions of an entry that has asked, and calls it with each answer, until it has a verdict.
 func (r *run) outside(e *entry) *failure {
 	for number := uint64(1); r.answer.code == abi.Ask; number++ {
 		if number > 1 || e.Mode != Shadow { // askShadow has done it for the first one
@@ -96,7 +96,7 @@ func (r *run) outside(e *entry) *failure {
 	return nil
 }
 
-// put puts a question, without the place of the event in its queue, and returns the time that it took.
+// put sends a question, and returns the answer and the time that it took. Meanwhile the event is not in its queue.
 func (r *run) put(e *entry, q *question) (a ask.Answer, took time.Duration, err error) {
 	service := e.Asks[q.name].Service
 	if service == nil {
@@ -137,7 +137,7 @@ func (f *askFailure) Error() string {
 	return fmt.Sprintf("ask %s: %v", f.name, f.why)
 }
 
-var errNoService = errors.New("no service is defined here")
+var errNoService = errors.New("the entry defines no service for the ask")
 
 // unanswered returns the failure for a question that failed with err, and notes it for the decision and the trace; nil if err is nil.
 func (r *run) unanswered(q *question, took time.Duration, err error) *failure {
@@ -186,14 +186,14 @@ func (f *failure) cancelled() bool {
 	return ok && a.why == nil && a.busy == 0
 }
 
-// silent reports whether the failure is neither logged nor recorded: the event has ended, or a bound of the service has refused
+// silent reports whether the failure is neither logged nor recorded: the event has ended, or a limit of the service has refused
 // it, which the service counts. A flood would fill the log otherwise.
 func (f *failure) silent() bool {
 	a, ok := f.err.(*askFailure)
 	return ok && a.why == nil
 }
 
-// unanswered returns what follows from a failure of the kind Outside: the policy, the time after which the client may try again,
+// unanswered returns the consequences of a failure of the kind Outside: the policy, the time after which the client may try again,
 // and whether it is recorded as a decision.
 func (e *entry) unanswered(f *failure) (policy Policy, wait time.Duration, recorded bool) {
 	a, ok := f.err.(*askFailure)
@@ -203,7 +203,7 @@ func (e *entry) unanswered(f *failure) (policy Policy, wait time.Duration, recor
 	return e.Asks[a.name].OnError, 0, true
 }
 
-// checkAsks compares the services that the entry defines with those that its module asks.
+// checkAsks compares the asks that the entry defines with the asks of its module.
 func (e *entry) checkAsks() error {
 	var errs []error
 	declared := e.generation.asks
@@ -260,7 +260,7 @@ func (d *declared) checkAsks(exports func(string) bool) error {
 }
 
 // maxShadowAsks limits the questions of one module of one tenant in shadow mode that wait for an answer at a time. Further ones are
-// not put, and count as errors.
+// not sent, and count as errors.
 const maxShadowAsks = 16
 
 // askAfterwards asks for a shadow after the chain has ended, without holding its caller up, and records the shadow's answer.

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// startTime is the processor time after which a start of an instance lets others run that wait.
+// startTime is the length of a turn, after which a start of an instance lets the next waiting start run.
 const startTime = int64(2 * time.Millisecond)
 
 // startQueue limits how many instances start at a time, outside of loads, to half of the processors. The others are left
 // to calls of instances that have started, which would wait behind hundreds of starts otherwise. Tenants take turns, and
-// in each turn one of the tenant's starts runs for about startTime. So neither many starts of a tenant nor long ones delay
-// those of other tenants by much. The zero value is ready to use.
+// in each turn one of the tenant's starts runs for about startTime. So many or long starts of one tenant delay those of other
+// tenants only a little. The zero value is ready to use.
 type startQueue struct {
 	waiting atomic.Int64 // starts
 
@@ -24,13 +24,13 @@ type startQueue struct {
 	places  map[*gate]*list.Element // in tenants
 }
 
-// tenantQueue has the waiting starts of a tenant, the next one first. Each is told by closing its channel.
+// tenantQueue has the waiting starts of a tenant, the next one first. The channel of a start is closed when its turn begins.
 type tenantQueue struct {
 	gate   *gate
 	starts []chan struct{}
 }
 
-// starting is a start of an instance that runs in turn. nil is one that need not wait, in all methods.
+// starting is a start of an instance that waits for its turns. All methods of a nil starting do nothing.
 type starting struct {
 	queue *startQueue
 	gate  *gate

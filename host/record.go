@@ -82,8 +82,7 @@ func (r *ring) collect(to []report.Decision, f *report.DecisionFilter) []report.
 	return to
 }
 
-// Observer receives the decisions of a host when they are made. Its methods are called concurrently, during the calls of chains, and must not
-// wait.
+// Observer receives the decisions of a host when they are made. Its methods are called concurrently while chains run, and must not block.
 type Observer interface {
 	// Wants reports whether Decided is to be called for decisions of the tenant.
 	Wants(tenant string) bool
@@ -91,7 +90,7 @@ type Observer interface {
 	Decided(ev *hook.Event, d report.Decision)
 }
 
-// Observe makes o receive the decisions from now on; nil: nobody does.
+// Observe replaces the observer of the host; nil: there is none.
 func (h *Host) Observe(o Observer) {
 	if o == nil {
 		h.observer.Store(nil)

@@ -79,16 +79,16 @@ type Entry struct {
 	Config    json.RawMessage // JSON for the module; nil: {}
 	Shown     json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest
 	Asks      map[string]Ask  // the services that the module may ask, by the names in its manifest
-	NoAsks    bool            // of a shadow: the module does not ask; its decision is that it would
+	NoAsks    bool            // of a shadow: the module does not ask, and its decision is report.Asked
 }
 
-// Ask is a service outside that a module asks by a name.
+// Ask is an external service that a module asks by a name.
 type Ask struct {
 	Service ask.Service `json:"-"`
-	OnError Policy      // what follows if there is no usable answer
+	OnError Policy      // if there is no usable answer
 
-	// Definition identifies the service in the ID of a revision, without secrets. A reload with another
-	// Definition or Service makes the entry a new one.
+	// Definition identifies the service in the ID of a revision, without secrets. After a reload with another
+	// Definition, the entry has a new breaker.
 	Definition string
 }
 

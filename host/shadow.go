@@ -95,7 +95,7 @@ func (a *shadowStore) Take(ctx context.Context, k store.Key, tokens, burst int, 
 type shadowAnswer struct {
 	entry    *entry
 	decision report.Decision
-	asks     *question // it asks a service after the chain has ended; nil: it has answered
+	asks     *question // to be sent after the chain has ended; nil: the shadow has its verdict
 }
 
 // askShadow calls a shadow, and keeps its answer until the outcome of the chain is known.
@@ -161,7 +161,7 @@ func (r *run) compare() {
 	}
 }
 
-// recordShadow records the answer of a shadow beside the outcome, which has the name done.
+// recordShadow records the answer of a shadow. done is the verdict that was applied.
 func (r *run) recordShadow(s shadowAnswer, done string) {
 	if s.decision.Verdict != report.Allow || done != report.Allow || s.decision.Effects != nil || s.entry.sampled(1) {
 		s.decision.Done = done

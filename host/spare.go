@@ -20,8 +20,8 @@ func sparesOf() int { return max(2, runtime.GOMAXPROCS(0)) }
 const stealAfter = 10 * time.Second
 
 // stealSoon is stealAfter for an entry that wakes by a diff, which takes about 0.1 ms, if the module has more than manyAwake
-// entries that are awake. So when many tenants wake, those that have become silent give their instances to the next ones, which
-// takes less time and memory than new instances.
+// entries that are awake. So when many tenants wake, tenants that have become silent pass their instances on, which takes less time and memory
+// than new instances.
 const (
 	stealSoon = 250 * time.Millisecond
 	manyAwake = 32

@@ -66,7 +66,8 @@ func (l *loader) startRounds() map[*generation][]error {
 	return r.errs
 }
 
-// untried returns the generations without those whose starts have failed and are not repeated yet, and records the errors of those.
+// untried returns the generations to start. It leaves out those whose starts have failed and are not repeated yet, and records
+// their errors.
 func (r *rounds) untried(all []*generation) (rest []*generation) {
 	for _, g := range all {
 		errs := r.host.failed.find(g)

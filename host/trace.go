@@ -34,7 +34,7 @@ type Trace struct {
 	Event  *hook.Event // a copy from before the call; nil: an instance starts
 
 	Calls []HostCall // of functions whose answer does not depend on the event alone
-	Asks  []AskCall  // of services outside, before the answer
+	Asks  []AskCall  // of external services, before the answer
 	Lines []Line     // that the module logged or wrote; the last is a note if some are left out
 	kept  int        // bytes of both
 
@@ -60,7 +60,7 @@ type HostCall struct {
 	Bytes    []byte `json:"bytes,omitempty"` // written into the guest's memory
 }
 
-// AskCall is a question to a service outside, with the answer or the reason why there is none.
+// AskCall is a question to an external service, with the answer or the reason why there is none.
 type AskCall struct {
 	Name    string
 	Body    json.RawMessage // of the question; nil: none

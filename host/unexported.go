@@ -7,11 +7,10 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// This file accesses unexported fields of wazero. With a version of wazero that has others, machineCode and dropBodies do
-// nothing and return 0.
+// This file accesses unexported fields of wazero. If a version of wazero has other fields, machineCode and dropBodies do nothing
+// and return 0.
 
-// machineCode returns the size in bytes of the machine code of an instance's module. wazero has it in unexported
-// fields; machineCode returns 0 if they are not found.
+// machineCode returns the size in bytes of the machine code of an instance's module.
 func machineCode(m api.Module) int64 {
 	v := reflect.ValueOf(m)
 	for _, name := range []string{"Engine", "parent", "executable"} {
@@ -29,8 +28,8 @@ func machineCode(m api.Module) int64 {
 	return int64(v.Len())
 }
 
-// dropBodies frees the code of a compiled module from which wazero has made machine code, and returns its size in bytes.
-// wazero keeps it as long as the module, and does not use it: of a program in Go 2 MB.
+// dropBodies frees the WebAssembly code of a compiled module, and returns its size in bytes. wazero keeps it as long as the
+// module, and does not use it after it has made machine code. A Go program has 2 MB of it.
 func dropBodies(compiled wazero.CompiledModule) (size int64) {
 	v := reflect.ValueOf(compiled)
 	for _, name := range []string{"module", "CodeSection"} {

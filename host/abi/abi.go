@@ -39,7 +39,7 @@ const ExportReason = "moot_reason"
 // one, before moot_init and the first hook. The guest draws new random bytes there for state that it seeded earlier.
 const ExportWake = "moot_wake"
 
-// ExportAnswer is the export (frame i32) -> i32 of a module that asks services outside: the
+// ExportAnswer is the export (frame i32) -> i32 of a module that asks external services: the
 // host calls it with the answer. Its result is a verdict of the hook that asked. Since minor 1.
 const ExportAnswer = "on_answer"
 

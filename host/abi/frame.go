@@ -84,7 +84,7 @@ const (
 	EventAction    // name of the action
 	EventParams    // its parameters, a JSON object
 	EventMessageID // onSayReceive, say: the id of the message; absent in an ephemeral room; since minor 1
-	EventEdits     // onSayReceive, say: the id of the message of which this is a new text; absent: it is a new message; since minor 1
+	EventEdits     // onSayReceive, say: the id of the message that this event edits; absent: it is a new message; since minor 1
 	EventFieldCount
 )
 

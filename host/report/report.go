@@ -14,7 +14,7 @@ const (
 	Deny    = "deny"
 	Drop    = "drop"
 	Hold    = "hold"
-	Asked   = "ask" // of a shadow that may not ask: it would ask a service outside
+	Asked   = "ask" // of a shadow that may not ask: it would ask an external service
 	Error   = "error"
 	Opened  = "opened" // the breaker of the entry opened: the module is not called
 	Closed  = "closed" // the breaker closed again
@@ -28,11 +28,11 @@ type Decision struct {
 	Room      string          `json:"room,omitempty"`
 	Hook      string          `json:"hook"`
 	Module    string          `json:"module" doc:"module@sha256#revision"`
-	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop, hold or error; ask of a shadow that would ask a service outside and may not; opened and closed where the breaker of the entry opened or closed."`
+	Verdict   string          `json:"verdict" doc:"allow, rewrite, deny, drop, hold or error; ask of a shadow that would ask an external service and may not; opened and closed where the breaker of the entry opened or closed."`
 	Reason    string          `json:"reason,omitempty" doc:"The reason that the module gave, or the kind of the error."`
 	Code      uint32          `json:"code,omitempty" doc:"The code that the module gave for a deny, which the client receives."`
 	Effects   []string        `json:"effects,omitempty" doc:"The sanctions and removals that the module requested, such as mute user:ann in * for 10m0s."`
-	Asks      []Ask           `json:"asks,omitempty" doc:"The services outside that the module has asked before the verdict, in order."`
+	Asks      []Ask           `json:"asks,omitempty" doc:"The external services that the module has asked before the verdict, in order."`
 	Error     string          `json:"error,omitempty" doc:"What failed, as in the log; for a script its file, line and column. About 512 bytes at most."`
 	Took      millis.Duration `json:"took" format:"duration-ms" doc:"The time of the call; for closed, the time that the breaker was open."`
 	Refused   int             `json:"refused,omitempty" doc:"For opened and closed: the calls that the breaker has refused by now. They are not listed."`
@@ -44,13 +44,13 @@ type Decision struct {
 	User      string          `json:"user,omitempty" doc:"The user of the connection of the event, where decisions.text is true; missing: it has none."`
 }
 
-// Ask is a question to a service outside.
+// Ask is a question to an external service.
 type Ask struct {
 	Name   string          `json:"name" doc:"As in the module's manifest and under asks of its entry."`
 	Took   millis.Duration `json:"took" format:"duration-ms"`
 	Status int             `json:"status,omitempty" doc:"The HTTP status of the answer."`
 	Error  string          `json:"error,omitempty" doc:"timeout, unreachable, open, status or badAnswer: the ask's onError decided; busy: the event was refused."`
-	Cached bool            `json:"cached,omitempty" doc:"No request was sent: the answer is that to an equal question."`
+	Cached bool            `json:"cached,omitempty" doc:"No request was sent: an equal question has the same answer."`
 }
 
 // DecisionFilter selects decisions. A zero field selects all.

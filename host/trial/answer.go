@@ -27,8 +27,8 @@ type Answer struct {
 	// Receivers has the answer for each receiver of a say.
 	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
 
-	// Effects, which are applied if the whole chain allows the event. Those from Sanctions on are applied after a deny, a drop
-	// or a hold, too.
+	// Effects are applied if the whole chain allows the event. Sanctions and the effects below it are also applied after a deny, a
+	// drop or a hold.
 	Emits      []Emit          `json:"emits,omitempty" yaml:"emits,omitempty"`
 	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
@@ -41,7 +41,7 @@ type Answer struct {
 	Retracted  []Amendment     `json:"retracted,omitempty" yaml:"retracted,omitempty"`
 	Edited     []Amendment     `json:"edited,omitempty" yaml:"edited,omitempty"`
 
-	// Asks are the questions to services outside before the verdict, with their answers.
+	// Asks are the questions to external services before the verdict, with their answers.
 	Asks []Asked `json:"asks,omitempty" yaml:"asks,omitempty"`
 
 	// Failure is the reason why there is no verdict. Kind is the kind of the failure.

@@ -10,15 +10,15 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// Reply is the answer of a service outside.
+// Reply is the answer of an external service.
 type Reply struct {
 	Status int    `json:"status,omitempty" yaml:"status,omitempty"` // of HTTP; 0: 200
 	JSON   JSON   `json:"json,omitempty" yaml:"json,omitempty"`     // the body
 	Error  string `json:"error,omitempty" yaml:"error,omitempty"`   // an [ask.Kind], if there is no answer
-	Busy   int64  `json:"busy,omitempty" yaml:"busy,omitempty"`     // ms, if a bound refuses the question
+	Busy   int64  `json:"busy,omitempty" yaml:"busy,omitempty"`     // ms, if a limit refuses the question
 }
 
-// Asked is a question to a service outside, with its answer.
+// Asked is a question to an external service, with its answer.
 type Asked struct {
 	Ask   string `json:"ask" yaml:"ask"` // its name
 	Body  JSON   `json:"body,omitempty" yaml:"body,omitempty"`
@@ -35,7 +35,7 @@ type service struct {
 	name string
 }
 
-var errNoReply = errors.New("the event has no answer of this ask: add it to answers")
+var errNoReply = errors.New("the event has no answer to this ask: add it to answers")
 
 // Ask implements [ask.Service].
 func (s service) Ask(_ context.Context, body []byte) (ask.Answer, error) {

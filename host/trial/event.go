@@ -24,13 +24,13 @@ type Event struct {
 	Params     JSON         `json:"params,omitempty" yaml:"params"`
 	SentAt     int64        `json:"sentAt,omitempty" yaml:"sentAt"` // ms since 1970
 	Sequence   uint64       `json:"sequence,omitempty" yaml:"sequence"`
-	MessageID  string       `json:"messageId,omitempty" yaml:"messageId"`   // of the message
-	Edits      string       `json:"edits,omitempty" yaml:"edits"`           // the id of the message of which this is a new text
+	MessageID  string       `json:"messageId,omitempty" yaml:"messageId"`   // the id of the message
+	Edits      string       `json:"edits,omitempty" yaml:"edits"`           // the id of the message that this event edits
 	Caused     bool         `json:"caused,omitempty" yaml:"caused"`         // by an effect of a module
 	Connection *Connection  `json:"connection,omitempty" yaml:"connection"` // null: an event of the system, or a say
 	Receivers  []Connection `json:"receivers,omitempty" yaml:"receivers"`   // of say
 
-	// Answers are the answers of services outside, by the names of the asks. A question without one fails.
+	// Answers are the answers of external services, by the names of the asks. A question without an answer fails.
 	Answers map[string]Reply `json:"answers,omitempty" yaml:"answers"`
 }
 

@@ -239,7 +239,7 @@ func costOf(traces []*host.Trace) (c Cost) {
 	return c
 }
 
-// expect sets the event, the replay and the answers of services for the traces that follow; nil ends that.
+// expect sets the event, the replay and the answers of services for the traces that follow. A nil event ends this.
 func (m *Module) expect(ev *hook.Event, r *replay, answers map[string]Reply) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

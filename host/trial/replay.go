@@ -16,7 +16,7 @@ import (
 // the same event always gets the same answer.
 type replay struct {
 	calls   map[question][]host.HostCall
-	asks    []Asked // whose answers were not used yet
+	asks    []Asked // questions whose answers were not used yet
 	clock   int64   // ms since 1970
 	random  *rand.ChaCha8
 	live    bool // it replaces only the clock
@@ -87,7 +87,7 @@ func (r *replay) fallback(c host.HostCall, size int) host.HostCall {
 	return c
 }
 
-// reply returns the recorded answer to a question: that to the same question or, if there is none, the first one of the same ask.
+// reply returns the recorded answer to the same question or, if there is none, the first answer to the same ask.
 func (r *replay) reply(name string, body []byte) (Reply, bool) {
 	i := slices.IndexFunc(r.asks, func(a Asked) bool { return a.Ask == name && bytes.Equal(a.Body, body) })
 	if i < 0 {
@@ -102,7 +102,7 @@ func (r *replay) reply(name string, body []byte) (Reply, bool) {
 	return reply, true
 }
 
-// Replay calls the module with an event of a recording. The clock, random numbers, storage, rooms and services outside
+// Replay calls the module with an event of a recording. The clock, random numbers, storage, rooms and external services
 // return the recorded results; asks are those of the recorded answer. missing lists the host functions, with their keys, and the
 // asks that the module called and the recording does not have; these calls get fixed results, and these asks fail.
 func (m *Module) Replay(ctx context.Context, e *Event, calls []host.HostCall, asks []Asked) (a Answer, missing []string, err error) {
