@@ -387,7 +387,7 @@ moot.on("onSayReceive", (event, { user }) => {
 });
 `
 
-// toxic asks a service, as the test in TESTS.md about answers says.
+// toxic is the script of the test about answers in TESTS.md.
 const toxic = `
 moot.declare({ reads: ["message"], asks: ["toxicity"] });
 moot.on("onSayReceive", (event) => moot.ask("toxicity", { text: event.message }));

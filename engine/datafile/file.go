@@ -23,10 +23,10 @@ type File struct {
 	turn chan struct{} // has one element during a turn; guards db
 	db   *sqlite3.Conn // nil: the file is closed
 
-	ready map[string]*sqlite3.Stmt // prepared statements that no call of Run uses now, by their text
+	ready map[string]*sqlite3.Stmt // idle prepared statements, by their text
 }
 
-// maxReady is the number of prepared statements that are kept. To prepare a statement usually costs more than to run it.
+// maxReady is the number of prepared statements that are kept. Most statements take less time than their preparation.
 const maxReady = 128
 
 // ErrClosed is the error of Enter after Close.

@@ -207,8 +207,8 @@ func number(db *sqlite3.Conn, sql string) (n int, err error) {
 var ErrInUse = errors.New("another process uses this data directory: end it, or set data to a directory of its own for each server")
 
 // ErrDisk is in the chain of an error of the disk, such as a full one, or of the permissions of the file. Nothing was changed,
-// and the file takes changes again when the cause is gone.
-var ErrDisk = errors.New("the disk does not take the change")
+// and the file accepts changes again when the cause is gone.
+var ErrDisk = errors.New("the disk does not accept the change")
 
 // diskError is an error of SQLite for which errors.Is reports ErrDisk.
 type diskError struct{ error }

@@ -119,7 +119,7 @@ func about(span trace.Span, ev *hook.Event) {
 	}
 }
 
-// Ask begins the span of a question of a rule to a service. end is called with the result.
+// Ask begins the span of a question of a rule to an external service. The caller calls end with the result.
 func (t *Traces) Ask(ctx context.Context, tenant, name string) (asking context.Context, end func(ask.Answer, error)) {
 	ctx, span := t.tracer.Start(ctx, "ask", trace.WithSpanKind(trace.SpanKindClient))
 	return ctx, func(a ask.Answer, err error) {
@@ -132,7 +132,7 @@ func (t *Traces) Ask(ctx context.Context, tenant, name string) (asking context.C
 			span.SetAttributes(keyStatus.Int(a.Status), keyCached.Bool(a.Cached))
 			return
 		}
-		outcome := "ended" // the client has gone, or the time limit of its verb has passed
+		outcome := "ended" // the client has disconnected, or the time of its request is over
 		if _, busy := errors.AsType[*ask.BusyError](err); busy {
 			outcome = "busy"
 		}

@@ -167,7 +167,8 @@ func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 	}
 }
 
-// TestAsksAreTraced checks the spans of questions to services: children of the chain's, with the result and no text.
+// TestAsksAreTraced checks the spans of questions to external services: they are children of the chain's span, and have the result
+// but no text.
 func TestAsksAreTraced(t *testing.T) {
 	c := telemetrytest.Start(t)
 	traces, log := open(t, c.URL, 1)

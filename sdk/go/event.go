@@ -15,7 +15,7 @@ const (
 	frameConnection  = 20
 	frameReceiverTab = 24
 	frameVerdicts    = 28
-	frameAnswer      = 136 // in frames of on_answer alone: those of earlier hosts end before it
+	frameAnswer      = 136 // only in frames of on_answer; frames of earlier hosts end before it
 
 	blobFields = 6
 	blobA      = 8
@@ -87,7 +87,7 @@ func (e *Event) Params() string { return e.text(7) }
 // another id there.
 func (e *Event) MessageID() string { return e.text(8) }
 
-// Edits is the id of the message that the event edits: Message is its whole new text. It is ""
+// Edits is the id of the message that the event edits; Message is its whole new text. Edits is ""
 // for a new message.
 func (e *Event) Edits() string { return e.text(9) }
 
@@ -178,7 +178,7 @@ func (a *Answer) Name() string { return a.blob.text(0) }
 // JSON is the answer as JSON text; "" if the service sent none.
 func (a *Answer) JSON() string { return a.blob.text(1) }
 
-// State is what the ask's [Verdict.State] was.
+// State is the state of the ask; see [Verdict.State].
 func (a *Answer) State() string { return a.blob.text(2) }
 
 // Status is the HTTP status, 200 to 499: a 404 is an answer too.

@@ -57,7 +57,7 @@ func (g *Guest) Call(frame []byte) int32 {
 	return g.g.call(frame)
 }
 
-// Answer calls on_answer with a frame. Otherwise it is like Call.
+// Answer is like Call, for on_answer.
 func (g *Guest) Answer(frame []byte) int32 {
 	g.g.memory = memory{bytes: make([]byte, 8)}
 	return g.g.answered(frame)

@@ -78,7 +78,7 @@ func (g *instance) init(config []byte) error {
 	return nil
 }
 
-// begin makes the event of the frame. frame may be longer than the frame.
+// begin makes the event of the frame at the beginning of frame.
 func (g *instance) begin(frame []byte) *Event {
 	e := &g.event
 	*e = Event{Host: g.host, frame: frame}

@@ -51,13 +51,13 @@ func (h Host) CloseConnection(connection, reason string) error {
 	return failure(h.raw.ConnectionClose(connection, reason))
 }
 
-// RetractMessage retracts the message with that id from a room, also if the module or a later
+// RetractMessage retracts the message with this id from a room, also if the module or a later
 // one denies the event. Needs "amend".
 func (h Host) RetractMessage(room, id string) error {
 	return failure(h.raw.MessageRetract(room, id))
 }
 
-// Edit is the new text of a message, Text or, if set, JSON.
+// Edit is a new text of a message: Text, or JSON if it is set.
 type Edit struct {
 	Room, ID   string // of the message
 	Text, JSON string
@@ -65,7 +65,7 @@ type Edit struct {
 
 // EditMessage replaces the text of a message that is in the history of its room, also if the
 // module or a later one denies the event. Other rules see the new text as an event with Edits,
-// and may deny it. A message that a moderator has edited stays. Needs "amend".
+// and may deny it. A message that a moderator has edited does not change. Needs "amend".
 func (h Host) EditMessage(m Edit) error {
 	kind, body := int32(0), m.Text
 	if m.JSON != "" {

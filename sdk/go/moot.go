@@ -54,8 +54,8 @@ type Module struct {
 	// "rooms", "sanctions", "members", "identity", "amend", "properties:role,color".
 	Capabilities []string
 	// Denials makes the host call the module for events that an earlier entry of the
-	// chain has denied, and for no others. Its verdict does not count; sanctions and
-	// removals apply. Such a module has neither OnSay nor Actions.
+	// chain has denied, and for no others. Its verdict does not count; sanctions,
+	// removals and amendments apply. Such a module has neither OnSay nor Actions.
 	Denials bool
 
 	// Config receives the entry's config, a JSON object or nothing, before Init:
@@ -84,8 +84,8 @@ type Module struct {
 
 	Actions []Action // that clients may run by name
 
-	// Asks names the services outside that the module asks with [Ask]: 1 to 64 letters, digits
-	// and _.- each, at most 16. The entry defines each of them.
+	// Asks names the external services that the module asks with [Ask]: at most 16 names, each of
+	// 1 to 64 letters, digits and _.-. The entry defines each service.
 	Asks []string
 	// OnAnswer is called with the answer to an ask. The event is the one about which the module
 	// asked, and the verdict is for its hook.

@@ -25,7 +25,7 @@ type Verdict struct {
 	code, kind uint32
 	text       string // the reason of a denial or a hold, a new message, an action's reply, the body of an ask
 	extra      string
-	envelope   *envelope // nil: not rewritten, not held and no ask
+	envelope   *envelope // nil: neither rewritten nor held, and no ask
 }
 
 // envelope holds the rewritten parts of a message beside its content, the time to live of a hold, or the name and the
@@ -62,17 +62,17 @@ func Hold(reason string, ttl time.Duration) Verdict {
 	return v
 }
 
-// Ask asks a service outside: the host puts the question, and calls [Module.OnAnswer] with the
+// Ask asks an external service: the host sends the question, and calls [Module.OnAnswer] with the
 // answer. name is one of the module's Asks; the entry defines its URL. json is the body for the
 // service, at most 16 KiB of JSON text; "": none. It is for connect, join, onSayReceive, actions
-// and, once more, OnAnswer; at other hooks it is an error. Effects of this call are discarded,
-// and changes in KV stay. A host of minor 0 denies the event.
+// and, once more, OnAnswer; at other hooks it is an error. Effects of this call are discarded;
+// changes in KV stay. A host of minor 0 denies the event.
 func Ask(name, json string) Verdict {
 	return Verdict{answer: ask, text: json, envelope: &envelope{ask: name}}
 }
 
-// State adds bytes to an ask, at most 4096, that come back with the answer: another instance may
-// receive it.
+// State adds bytes to an ask, at most 4096. They come back with the answer, which another instance
+// may receive.
 func (v Verdict) State(s string) Verdict {
 	e := v.readdressed()
 	e.state = s

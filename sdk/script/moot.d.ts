@@ -26,7 +26,7 @@ declare namespace moot {
     readonly params: { readonly [name: string]: Json };
     /** The id of the message, for amend; undefined in an ephemeral room. A message that a rule moves to another room gets another id there. */
     readonly messageId: string | undefined;
-    /** The id of the message that the event edits: message is its whole new text. undefined: it is a new message. */
+    /** The id of the message that the event edits; message is its whole new text. undefined: it is a new message. */
     readonly edits: string | undefined;
     /** ms since 1970. */
     readonly sentAt: number;
@@ -102,7 +102,7 @@ declare namespace moot {
     readonly status: number;
     /** The parsed answer; undefined if the service sent no JSON. */
     readonly json: any;
-    /** What the state of the ask was. */
+    /** The state of the ask. */
     readonly state: any;
     /** 1 for the first ask about the event, 2 for the second one. */
     readonly number: number;
@@ -135,8 +135,8 @@ declare namespace moot {
   function hold(reason?: string, options?: { ttl?: number }): Verdict;
   /**
    * Asks the service with this name, one of asks of declare: the handler for "answer" receives the answer. body is for the service, at most 16 KiB of
-   * JSON. state, at most 4 KiB of JSON, comes back with the answer: global variables may be those of another instance. For connect, join,
-   * onSayReceive, actions and, once more, "answer". Effects of this call are discarded, and changes in kv stay.
+   * JSON. state, at most 4 KiB of JSON, comes back with the answer. Do not keep it in global variables: another instance may receive the answer. For connect, join,
+   * onSayReceive, actions and, once more, "answer". Effects of this call are discarded; changes in kv stay.
    */
   function ask(name: string, body?: Json, options?: { state?: Json }): Verdict;
   /** Rewrites the message; a string is its new text. For onSayReceive and say. */
@@ -196,7 +196,7 @@ declare namespace moot {
     retract(message: { room: string; id: string }): void;
     /**
      * Replaces a message that is in the history of its room. Other rules see the new text as an event with edits, and may deny it. A
-     * message that a moderator has edited stays.
+     * message that a moderator has edited does not change.
      */
     edit(message: { room: string; id: string; message: Json }): void;
   };

@@ -37,7 +37,7 @@ func TestStoreWithSentinels(t *testing.T) {
 	})
 }
 
-// runStore runs the tests of a store, each with a prefix of its own.
+// runStore runs the tests of a store. Each test has its own prefix.
 func runStore(t *testing.T, connect func() redis.UniversalClient) {
 	moderationtest.Run(t, func(t *testing.T) (a, b moderation.Store) {
 		_, name, _ := strings.Cut(t.Name(), "/")

@@ -164,7 +164,8 @@ func BenchmarkWakesBesideMessages(b *testing.B) {
 	})
 }
 
-// besideMessages compares the delays of messages alone and while disturb, with the number of the call, runs again and again.
+// besideMessages compares the delays of messages without disturb and while disturb is called again and again, with the number of
+// the call.
 func besideMessages(b *testing.B, what string, disturb func(p *program, s *node, tenants, call int)) {
 	p := build(b)
 	for _, n := range numbers(b) {

@@ -112,7 +112,7 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	defer s.stop(b)
 	silent := s.memory(b)
 	add("memory without clients", "MB", float64(silent)/1e6, bound.megabytes)
-	add("of that a tenant", "KB", float64(silent-p.alone)/1e3/float64(n-1), boundOfTenant)
+	add("memory of one tenant without clients", "KB", float64(silent-p.alone)/1e3/float64(n-1), boundOfTenant)
 	var first, second []time.Duration
 	var tenants []int
 	for i := range talking {
@@ -136,11 +136,11 @@ func (p *program) measure(b *testing.B, n int) (rows []row) {
 	return rows
 }
 
-// ownModules is the number of tenants that get a module of their own.
+// ownModules is the number of tenants that own adds.
 const ownModules = 20
 
-// own gives tenants a module in C of their own, and measures what one module takes. reload is the time of a reload
-// without one, in ms.
+// own adds tenants, each with its own module in C, and measures the time and memory of one. reload is the time of a reload
+// without them, in ms.
 func (p *program) own(b *testing.B, s *node, n int, reload float64, add func(what, unit string, value, bound float64)) {
 	wasm, err := os.ReadFile(filepath.Join(p.guests, "builtin/slowmode.wasm"))
 	if err != nil {
@@ -149,7 +149,7 @@ func (p *program) own(b *testing.B, s *node, n int, reload float64, add func(wha
 	dir := filepath.Join(p.dir, fmt.Sprint(n))
 	var text strings.Builder
 	for i := range ownModules {
-		section := fmt.Sprintf("\x05own%02d", i) // a custom section makes the module another one
+		section := fmt.Sprintf("\x05own%02d", i) // a custom section gives each module another digest
 		name := fmt.Sprintf("own%d", i)
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), append(append(slices.Clone(wasm), 0, byte(len(section))), section...), 0o600); err != nil {
 			b.Fatal(err)

@@ -171,7 +171,7 @@ export class Event {
    * moves to another room gets another id there.
    */
   get messageId(): string { return field(this.blob, 8); }
-  /** The id of the message that the event edits: the message is its whole new text. Empty: it is a new message. */
+  /** The id of the message that the event edits; the message is its whole new text. Empty: it is a new message. */
   get edits(): string { return field(this.blob, 9); }
   /** ms since 1970. */
   get sentAt(): i64 { return load<i64>(this.blob, 8); }
@@ -186,7 +186,7 @@ export class Answer {
   get name(): string { return field(this.blob, 0); }
   /** The answer as JSON text; empty if the service sent none. */
   get json(): string { return field(this.blob, 1); }
-  /** What the state of the ask was. */
+  /** The state of the ask. */
   get state(): string { return field(this.blob, 2); }
   /** The HTTP status, 200 to 499: a 404 is an answer too. */
   get status(): i32 { return <i32>load<u64>(this.blob, 8); }
@@ -225,8 +225,8 @@ export class Verdict {
   static hold(reason: string, ttl: i64 = 0): Verdict { const v = new Verdict(6, reason); v.ttl = ttl > 0 ? ttl : 0; return v; }
   /**
    * Asks the service with this name, one of `asks` in the manifest: `on_answer` receives the answer, see `answered`. json is the body
-   * for the service, at most 16 KiB; "": none. state, at most 4096 bytes, comes back with the answer: another instance may receive it. For
-   * connect, join, onSayReceive, actions and, once more, `on_answer`. Effects of this call are discarded, and changes in the
+   * for the service, at most 16 KiB; "": none. state, at most 4096 bytes, comes back with the answer, which another instance may receive. For
+   * connect, join, onSayReceive, actions and, once more, `on_answer`. Effects of this call are discarded; changes in the
    * store stay. A host of minor 0 denies the event.
    */
   static ask(name: string, json: string = "", state: string = ""): Verdict { const v = new Verdict(7, json); v.name = name; v.state = state; return v; }
@@ -526,7 +526,7 @@ export function retractMessage(room: string, id: string): i32 {
 /**
  * Replaces the text of a message that is in the history of its room, also if the event is denied; kind: `Emit.Text` or
  * `Emit.JSON`. Other rules see the new text as an event with `edits`, and may deny it. A message that a moderator has edited
- * stays. Needs `amend`.
+ * does not change. Needs `amend`.
  */
 export function editMessage(kind: i32, room: string, id: string, body: string): i32 {
   const r = utf8(room), i = utf8(id), b = utf8(body);

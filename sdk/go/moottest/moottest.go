@@ -36,7 +36,7 @@ type Event struct {
 	SentAt     int64  // ms since 1970
 	Sequence   uint64
 	MessageID  string
-	Edits      string       // the id of the message of which Message is a new text
+	Edits      string       // the id of the message that the event edits
 	Connection *Connection  // nil: an event of the system, or say
 	Receivers  []Connection // of say
 }
@@ -98,7 +98,7 @@ type Verdict struct {
 	Edited    []Amendment
 }
 
-// Asked is a question to a service outside. Its answer goes to [Guest.Answer].
+// Asked is a question to an external service. Pass its answer to [Guest.Answer].
 type Asked struct {
 	Name, Body, State string
 }
@@ -162,7 +162,7 @@ func (g *Guest) Ask(e Event) Verdict {
 	return g.verdict(hook, returned, frame)
 }
 
-// Answer calls OnAnswer of the module with the answer to an ask about e, which is the event of the ask.
+// Answer calls OnAnswer of the module with the answer to an ask about e.
 func (g *Guest) Answer(e Event, r Reply) Verdict {
 	hook := numberOf(e.Hook)
 	frame := appendAnswer(g.sees.frame(hook, &e), &r)

@@ -46,7 +46,7 @@ const (
 	maxState   = 4 << 10
 )
 
-// judgedAsk returns v, or the failure that the host would report for an ask. The host has discarded its effects.
+// judgedAsk returns v, or the failure that the host would report for an ask. It has no effects: the host discards them.
 func judgedAsk(v Verdict, asks []string) Verdict {
 	switch a := &v.Asked; {
 	case !slices.Contains(asks, a.Name):
