@@ -131,8 +131,8 @@ func TestGrantsAreCheckedAtTheCall(t *testing.T) {
 	}
 }
 
-// TestCodeIsFreedOnceItIsCompiled checks that a host does not keep the code of a module beside its machine code, and that
-// this version of wazero has it where dropBodies looks.
+// TestCodeIsFreedOnceItIsCompiled checks that a host keeps only the machine code of a module, and that dropBodies finds the
+// WebAssembly code in this version of wazero.
 func TestCodeIsFreedOnceItIsCompiled(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	c := generationOf(h, "t").code

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// attempts is a host with tenants whose module never starts, and the number of slices of fuel that it has used up.
+// attempts is a host with tenants whose module never starts, and the number of slices of fuel that the module has used up.
 type attempts struct {
 	*testing.T
 	*Host
@@ -61,8 +61,8 @@ func endlessRules(modules int, tenants ...Tenant) Rules {
 }
 
 // TestAFailedStartIsNotRepeatedForAWhile checks that loads do not repeat a start that has exceeded the limit, and say when
-// it is repeated: after some time, or when the config, the memory or the module changes. Other tenants do not notice, and
-// it is forgotten when no tenant has it.
+// it is repeated: after some time, or when the config, the memory or the module changes. Other tenants are not affected. The
+// start is forgotten when no tenant has it.
 func TestAFailedStartIsNotRepeatedForAWhile(t *testing.T) {
 	a := newAttempts(t)
 	b := endlessTenant("b", `{}`, 1)
@@ -101,7 +101,7 @@ func TestAFailedStartIsNotRepeatedForAWhile(t *testing.T) {
 		t.Errorf("later: %v, %v", ran, again)
 	}
 	if a.load(endlessRules(1)); len(a.failed.known) != 0 {
-		t.Errorf("%d failed starts are remembered of modules that no tenant has", len(a.failed.known))
+		t.Errorf("%d failed starts of modules that no tenant has are remembered", len(a.failed.known))
 	}
 }
 

@@ -64,7 +64,7 @@ func asking(m *asm.Module, what string) asm.Code {
 	}
 	const blob, field, slot = 1, abi.BlobTable, abi.BlobTable + 8*int(abi.AnswerState)
 	answer := asm.I32(exchange) + asm.I32(exchange) + asm.Load32(abi.FrameAnswer) + asm.Add + asm.Set(blob) +
-		asm.I32(exchange) + asm.Call(event) + asm.Drop // it sets the slots of another ask
+		asm.I32(exchange) + asm.Call(event) + asm.Drop // it sets the slots for another ask
 	answer += asm.I32(exchange) + asm.Get(blob) + asm.Load32(slot) + asm.Get(blob) + asm.Add + asm.Store32(abi.ResultReason) +
 		asm.I32(exchange) + asm.Get(blob) + asm.Load32(slot+4) + asm.Store32(abi.ResultReason+4) +
 		asm.I32(exchange) + asm.Get(blob) + asm.Load32(abi.BlobA) + asm.Store32(abi.ResultCode)
@@ -78,7 +78,7 @@ type serve func(ctx context.Context, body []byte) (ask.Answer, error)
 
 func (s serve) Ask(ctx context.Context, body []byte) (ask.Answer, error) { return s(ctx, body) }
 
-// answers returns a service that gives the bodies in order; the last one repeats.
+// answers returns a service that answers with the bodies in order, and then with the last one again and again.
 func answers(bodies ...string) serve {
 	var mu sync.Mutex
 	return func(context.Context, []byte) (ask.Answer, error) {
@@ -95,7 +95,7 @@ func fails(err error) serve {
 	return func(context.Context, []byte) (ask.Answer, error) { return ask.Answer{}, err }
 }
 
-// asker returns an entry of a module of asking. It has the hook onSayReceive.
+// asker returns an entry with a module of asking, for the hook onSayReceive.
 func asker(what string, s ask.Service, policy Policy) Entry {
 	return Entry{Module: strings.TrimSuffix("ask-"+what, "-"), Hooks: []hook.Hook{hook.OnSayReceive}, Asks: map[string]Ask{"score": {Service: s, OnError: policy}}}
 }
@@ -148,7 +148,7 @@ func TestAModuleAsksAServiceBeforeItDecides(t *testing.T) {
 	}
 }
 
-// TestWhatFollowsWithoutAnAnswer checks the failures of a service with each policy, and that a bound is never a way around a rule.
+// TestWhatFollowsWithoutAnAnswer checks the failures of a service with each policy, and that a limit is never a way around a rule.
 func TestWhatFollowsWithoutAnAnswer(t *testing.T) {
 	failed := hook.Verdict{Outcome: hook.Failed}
 	hold := hook.Verdict{Outcome: hook.Held, Reason: "ask score: timeout: slow", Hold: &hook.Hold{Release: true, At: hook.Place{Module: "ask"}}}
@@ -230,7 +230,7 @@ func TestAsksAtEveryHook(t *testing.T) {
 	}
 }
 
-// gated is a service that answers when it is told to, and tells when it is asked.
+// gated is a service that announces each question, and waits for its answer.
 type gated struct {
 	asked  chan string
 	answer chan string
@@ -248,7 +248,7 @@ func (g *gated) Ask(ctx context.Context, body []byte) (ask.Answer, error) {
 	}
 }
 
-// TestNoInstanceIsHeldWhileAServiceIsAsked has more events wait than there may be instances.
+// TestNoInstanceIsHeldWhileAServiceIsAsked lets more events wait for answers than there may be instances.
 func TestNoInstanceIsHeldWhileAServiceIsAsked(t *testing.T) {
 	g := newGated()
 	h, _ := start(t, Config{Instances: 2}, asker("", g, DenyOnError))
@@ -269,8 +269,8 @@ func TestNoInstanceIsHeldWhileAServiceIsAsked(t *testing.T) {
 	all.Wait()
 }
 
-// TestTheRevisionThatAskedIsAnswered reloads while a service is asked: the chain goes on as it was, and the next message asks the
-// new service.
+// TestTheRevisionThatAskedIsAnswered reloads while a service is asked: the chain continues with the old rules, and the next message
+// asks the new service.
 func TestTheRevisionThatAskedIsAnswered(t *testing.T) {
 	old, next := newGated(), newGated()
 	h, _ := start(t, Config{}, asker("", old, DenyOnError), at(0, "number-1"))
@@ -296,7 +296,7 @@ func TestTheRevisionThatAskedIsAnswered(t *testing.T) {
 	}
 }
 
-// waiter counts waits, and refuses them with a time above 0.
+// waiter counts waits. It refuses them if its time is above 0.
 type waiter struct {
 	refuse      time.Duration
 	begun, over int
@@ -324,7 +324,7 @@ func TestTheWaiterIsToldOfEachWait(t *testing.T) {
 	}
 }
 
-// TestAWaitDoesNotCountInTheChainsTime checks that the end of the chain's time moves by the wait.
+// TestAWaitDoesNotCountInTheChainsTime checks that a wait extends the time of the chain.
 func TestAWaitDoesNotCountInTheChainsTime(t *testing.T) {
 	h, _ := start(t, Config{}, asker("", answers("7", "0"), DenyOnError))
 	e := h.current.Load().tenants["t"].entries[0]
@@ -407,7 +407,7 @@ func TestShadowsHaveABudgetOfQuestions(t *testing.T) {
 		<-g.asked
 	}
 	if n := h.Stats()[0].Errors["ask"]; n != 4 || len(g.asked) != 0 {
-		t.Errorf("%d questions are counted as not put, %d more were put", n, len(g.asked))
+		t.Errorf("%d questions are counted as not sent, %d more were sent", n, len(g.asked))
 	}
 	g.answer <- "1"
 	await(h, 1)
@@ -488,7 +488,7 @@ func TestEffectsBeforeAnAnswerAreDiscarded(t *testing.T) {
 	}
 }
 
-// TestAReloadKeepsTheBreakerOfAnEntryThatAsks checks that entries are compared by the definitions of their services, which are in use.
+// TestAReloadKeepsTheBreakerOfAnEntryThatAsks checks that a reload compares entries by the definitions of their services.
 func TestAReloadKeepsTheBreakerOfAnEntryThatAsks(t *testing.T) {
 	breakerOf := func(h *Host) *breaker { return h.current.Load().tenants["t"].entries[0].breaker }
 	entry := func(definition string) Entry {

@@ -82,7 +82,7 @@ func (q *startQueue) free() int {
 	return mostStarts() - q.running
 }
 
-// endlessLater returns a module that starts, and whose instances do not start any more after a message.
+// endlessLater returns a module that starts until it receives a message. Afterwards its new instances never finish starting.
 func endlessLater() []byte {
 	m := blank()
 	get := m.Import(abi.ImportModule, abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
@@ -94,7 +94,7 @@ func endlessLater() []byte {
 	return m.Wasm()
 }
 
-// TestFewInstancesStartAtOnce has a tenant start many instances that never finish starting. No more than half of the
+// TestFewInstancesStartAtOnce makes a tenant start many instances that never finish starting. No more than half of the
 // processors run them at a time, and another tenant's module wakes meanwhile.
 func TestFewInstancesStartAtOnce(t *testing.T) {
 	var counted atomic.Bool

@@ -18,7 +18,7 @@ type guestHost struct {
 	hooks       []hook.Hook // of the guest, for one member
 }
 
-// openGuest returns a host whose instances are reset by a method.
+// openGuest returns a host that resets instances by a method.
 func openGuest(module Module, prepare func(*Host)) (*guestHost, error) {
 	h, err := New(Config{Cache: cache, StartTimeout: patience, ChainTimeout: patience, Scripts: script.New(script.Config{Command: script.Self()})})
 	if err != nil {
@@ -46,7 +46,7 @@ func openGuest(module Module, prepare func(*Host)) (*guestHost, error) {
 	return g, nil
 }
 
-// disturb does one random thing with an instance: it calls a hook with a text, or changes memory, its size or a global.
+// disturb makes one random change to an instance: it calls a hook with a text, or changes memory, its size or a global.
 func (g *guestHost) disturb(b *choices, in *instance, tenant string) {
 	kind, n := b.next()%5, b.next()<<8|b.next()
 	memory, globals := in.memory(), in.mutables()
@@ -69,9 +69,9 @@ func (g *guestHost) disturb(b *choices, in *instance, tenant string) {
 	}
 }
 
-// FuzzRebindsOfGuests has two tenants use one instance of a guest in turn, for each guest, language and method of a reset. Each tenant
-// calls hooks and changes memory and globals at random. After each reset every byte and global is that of the image, and
-// the guest starts for the other tenant.
+// FuzzRebindsOfGuests makes two tenants use one instance of a guest in turn, for each guest, language and method of a reset. Each tenant
+// calls hooks and changes memory and globals at random. After each reset every byte and global must be that of the image, and
+// the guest must start for the other tenant.
 func FuzzRebindsOfGuests(f *testing.F) {
 	all := guests(f)
 	names, ways := slices.Sorted(maps.Keys(all)), slices.Sorted(maps.Keys(methods))

@@ -230,7 +230,7 @@ func TestOnlyInstancesThatRestAreTaken(t *testing.T) {
 }
 
 // TestAnInstanceOfASilentEntryIsTakenSoonWhenManyAreAwake checks that an entry with a diff loses its instance after
-// stealSoon if the module has many entries that are awake, and not otherwise, and that it wakes by its diff.
+// stealSoon only if the module has many entries that are awake, and that it wakes by its diff.
 func TestAnInstanceOfASilentEntryIsTakenSoonWhenManyAreAwake(t *testing.T) {
 	h, _ := start(t, Config{VerifyResets: true, Memory: 1 << 30})
 	var chain []Entry

@@ -225,8 +225,8 @@ func (o *observer) Decided(ev *hook.Event, d report.Decision) {
 	o.all, o.users = append(o.all, d), append(o.users, ev.Conn.User)
 }
 
-// TestAnObserverReceivesDecisions checks that an observer receives each decision of the tenants that it wants, and that one that wants none costs
-// no allocation.
+// TestAnObserverReceivesDecisions checks that an observer receives each decision of the tenants that it wants, and that other
+// decisions cost no allocation.
 func TestAnObserverReceivesDecisions(t *testing.T) {
 	h, _ := start(t, Config{})
 	o := &observer{wants: true}

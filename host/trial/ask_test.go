@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// asker returns a module that asks "score" with a body, and returns the digit in the answer as its verdict.
+// asker returns a module that asks "score" with a body, and returns the digit in the answer as the number of its verdict.
 func asker(body string) []byte {
 	m := new(asm.Module)
 	m.Memory(24, asm.NoMax)
@@ -52,7 +52,7 @@ func TestAnEventHasTheAnswersOfServices(t *testing.T) {
 	}
 }
 
-// TestAReplayHasTheRecordedAnswers replays an event with two questions with the same module, and with one that asks otherwise.
+// TestAReplayHasTheRecordedAnswers replays an event with two questions, with the same module and with one that sends another body.
 func TestAReplayHasTheRecordedAnswers(t *testing.T) {
 	m := load(t, trial.Config{Wasm: asker(`{"n": 1}`), Fresh: true})
 	text := "hello"

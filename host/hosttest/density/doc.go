@@ -1,4 +1,4 @@
-// Package density measures what tenants cost: those without clients, and those of which some chat. It starts the
+// Package density measures the cost of tenants, with and without clients that chat. It starts the
 // server with hundreds or thousands of tenants, each with three rules in Go, and measures the process from outside.
 //
 // The tests are bounds that hold on any machine. The benchmarks are the table of 100, 1,000 and 10,000 tenants, reloads and

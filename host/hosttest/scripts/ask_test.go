@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// classifier is a service: it answers with the score in the text of the question, and with its number.
+// classifier is a service that answers with a score, which ends with the number of the question.
 type classifier struct{ asked []string }
 
 func (c *classifier) Ask(_ context.Context, body []byte) (ask.Answer, error) {
@@ -25,7 +25,7 @@ func (c *classifier) Ask(_ context.Context, body []byte) (ask.Answer, error) {
 	return ask.Answer{Status: 200, Body: json.RawMessage(fmt.Sprintf(`{"score":0.9%d,"of":["grüße"]}`, len(c.asked)))}, nil
 }
 
-// asking asks a service twice, and decides at each hook that can ask. The fields of the answers are in the reason.
+// asking has a script in each language that asks a service at each hook. The fields of the answers are in the reasons of its verdicts.
 var asking = map[string]string{
 	"js": `
 moot.declare({ reads: ["message", "room", "id", "params"], asks: ["score"] });
@@ -107,7 +107,7 @@ type listener struct{ profile *hook.Profile }
 func (l listener) Profile() *hook.Profile { return l.profile }
 func (l listener) JoinedAt() int64        { return time.Now().UnixMilli() }
 
-// TestAsksAndAnswersBelongTogether checks scripts that declare asks without a handler, or have a handler without asks.
+// TestAsksAndAnswersBelongTogether checks that scripts with asks but no handler for answers, or the reverse, are refused.
 func TestAsksAndAnswersBelongTogether(t *testing.T) {
 	for file, text := range map[string]string{
 		"a.js":  `moot.declare({ asks: ["score"] }); moot.on("join", () => moot.allow());`,

@@ -242,7 +242,7 @@ test("modules: counters, reload and rollback with what came of them", { timeout 
   await page.getByTestId("result").getByText(": done").waitFor();
   await page.getByRole("table", { name: "Modules", exact: true }).getByText(version).waitFor();
 
-  // A mistake of one tenant: the result and the trouble name the tenant and what becomes of it.
+  // A mistake of one tenant: the result and the trouble name the tenant and the consequence.
   await writeFile(rules, good.replace("not for everybody", "no secrets"));
   await writeFile(join(folder, "other.yaml"), other("missing"));
   await page.getByRole("button", { name: "Reload all nodes" }).click();

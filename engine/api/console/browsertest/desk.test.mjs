@@ -211,7 +211,7 @@ test("a moderator's day: 50 held and reported messages, two moderators, by keybo
   await ann.getByRole("region", { name: "Details" }).getByText("rejected by ann").waitFor();
   await check(ann, "desk-message-1440");
 
-  // Bea has the same message before her, which both are told, and comes second.
+  // Both look at the same message, and are told so. Bea decides second.
   const id = new URLSearchParams(new URL(ann.url()).hash.split("?")[1]).get("held");
   await bea.evaluate((hash) => { location.hash = hash; }, new URL(ann.url()).hash);
   await bea.getByRole("heading", { name: "Held message", exact: true }).waitFor();
@@ -253,14 +253,14 @@ test("a moderator's day: 50 held and reported messages, two moderators, by keybo
   const texts = messages.map(({ message }) => message);
   assert.deepEqual(["insult 0", "insult 1", "insult 2", evil].map((text) => texts.includes(text)), [true, false, true, false]);
 
-  // The author of a reported message is muted: that ends the report.
+  // A mute of the author of a reported message ends the report.
   await down(ann, /insult 2\n/);
   await ann.keyboard.press("2");
   await ann.getByText("mona: mute for 1 h.").waitFor();
   await count(ann, 43);
   assert.match((await mona.say("again")).error, /muted until/);
 
-  // Several at once: a decision leaves out what it is not for.
+  // Several at once: a decision leaves out items of the other kind.
   await down(ann, /question 25/);
   await ann.keyboard.press(" ");
   await ann.keyboard.press("j");

@@ -2,7 +2,7 @@ import { at, get } from "./api.js";
 
 const kept = 300; // points of a series: ten minutes
 const sinkRounds = 5; // rounds between two requests of sinks
-const fewTenants = 10; // whose sinks are all read
+const fewTenants = 10; // at most this many: the sinks of all tenants are read
 const roles = ["viewer", "moderator", "author", "operator"];
 
 // Feed has the latest answers of the server. A round costs the same with any number of tenants: lists of tenants are
@@ -17,7 +17,7 @@ export class Feed {
   modules = []; // of this tenant
   self = "";
   opened = []; // the latest decisions about breakers that opened
-  sinks = []; // with their tenant; of all tenants if there are few
+  sinks = []; // each with its tenant; see #readSinks
   at = 0; // time of the latest answers
   fault; // the error of the latest round; undefined: it succeeded
   checks = {}; // of /health/ready, if the round failed and the server answers
@@ -100,8 +100,8 @@ export class Feed {
     this.opened = (await get(`${path}?verdict=opened&limit=50`).catch(() => ({ decisions: [] }))).decisions;
   }
 
-  // #readSinks reads the sinks of all tenants that the key reaches; if they are many, those of the watched one. A server may have
-  // no events.
+  // #readSinks reads the sinks of all tenants that the key reaches, or of the watched tenant if there are many. The API answers 404
+  // if the server has no events.
   async #readSinks() {
     if (!this.may("operator")) return;
     const { tenants, cursor } = await get(`/api/tenants?limit=${fewTenants}`);

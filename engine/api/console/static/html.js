@@ -16,7 +16,7 @@ const present = (children) => children.flat(Infinity).filter((child) => child !=
 
 // patch makes the children of place like next. Elements stay where they are if only their attributes or texts differ, with
 // their scroll position, selection and focus. Children with data-key are found by it. Fields keep what is typed in them; a
-// checkbox is as in next. An element with data-own stays as it is, or another one takes its place.
+// checkbox is as in next. An element with data-own is never changed, only replaced.
 export function patch(place, ...next) {
   const wanted = present(next).map((child) => (child instanceof Node ? child : document.createTextNode(child)));
   const keys = new Set(wanted.map(keyOf).filter(Boolean));

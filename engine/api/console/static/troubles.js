@@ -21,11 +21,11 @@ function ofServer(feed) {
   return found;
 }
 
-// leftOut names the tenants that a reload has left out.
+// leftOut returns the names of the tenants that a reload has left out.
 function leftOut({ faults = [] }) {
   const names = faults.map((f) => f.tenant || "(unknown)");
-  const said = (list) => `${list.slice(0, 5).join(", ")}${list.length > 5 ? ` and ${number(list.length - 5)} more` : ""}`;
-  return names.length ? `${names.length === 1 ? "tenant" : "tenants"} ${said(names)}` : "some tenants";
+  const joined = (list) => `${list.slice(0, 5).join(", ")}${list.length > 5 ? ` and ${number(list.length - 5)} more` : ""}`;
+  return names.length ? `${names.length === 1 ? "tenant" : "tenants"} ${joined(names)}` : "some tenants";
 }
 
 function ofNodes(feed) {
@@ -71,7 +71,7 @@ function ofModules(feed) {
   return found;
 }
 
-const tolerated = 2; // failed deliveries in a row that are not a trouble yet
+const blips = 2; // failed deliveries in a row that are not shown
 
 function ofSinks(feed) {
   const found = [];
@@ -79,9 +79,9 @@ function ofSinks(feed) {
     const name = `${s.name} of tenant ${s.tenant}`;
     const wait = s.events ? ` ${number(s.events)} ${s.events === 1 ? "event waits" : "events wait"}${s.oldestAt ? `, the oldest for ${ago(s.oldestAt)}` : ""}.` : "";
     if (!s.configured && s.events) found.push(["Events", `No sink ${name} is configured, but events wait for it.${wait}`]);
-    else if (s.failures > tolerated) found.push(["Events", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
-    if (s.dead) found.push(["Events", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}. Deliver the dead letters again, or drop them.`, [], s]);
-    if (s.dropped) found.push(["Events", `Sink ${name} has lost ${number(s.dropped)} events, because too many waited.`, [], s]);
+    else if (s.failures > blips) found.push(["Events", `Sink ${name} is down: the last ${number(s.failures)} deliveries failed.${wait}`, s.error ? [s.error] : [], s]);
+    if (s.dead) found.push(["Events", `Sink ${name} has ${number(s.dead)} dead ${s.dead === 1 ? "letter" : "letters"}. Deliver ${s.dead === 1 ? "it" : "them"} again, or drop ${s.dead === 1 ? "it" : "them"}.`, [], s]);
+    if (s.dropped) found.push(["Events", `Sink ${name} has lost ${number(s.dropped)} ${s.dropped === 1 ? "event" : "events"}: too many waited, or they were too old.`, [], s]);
   }
   return found;
 }

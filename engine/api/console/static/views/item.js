@@ -9,12 +9,12 @@ import { log } from "./room.js";
 import { sanctionTable } from "./sanctions.js";
 
 const around = 12; // messages of the room before the item
-const pages = 5; // of 200 messages of the room, the latest first, that are searched for them
-const rarely = 5; // updates between two requests of the author's messages and record, which change seldom
+const pages = 5; // of 200 messages of the room, the latest first, that are searched for these messages
+const rarely = 5; // updates between two requests of the author's messages and record, which seldom change
 
 // item shows a held message or a report in the panel of a split, with the messages before it, its author and the decision about
 // it. decide is called with the item, an action of keys, a place for the result and a reason; move(1) and move(-1) show the next
-// item and the one before; at(item) are the names of the moderators who look at it too.
+// and the previous item; at(item) returns the names of other moderators who look at it.
 export function item(place, feed, tenant, { decide, move, at: others }) {
   const result = actions();
   const reason = h("input", { maxlength: 256, autocomplete: "off" });
@@ -94,7 +94,7 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
         ["Last decision", one.failure && ["not carried out: ", words(one.failure)]]),
       one.reporters && h("div", { class: "fields", "data-key": "reporters" }, h("h3", {}, "Reporters"), reporters(one)),
       one.room && h("div", { class: "fields", "data-key": "talk" }, h("h3", {}, "Messages before it"),
-        !heard.kept ? h("p", { class: "faint" }, "The room keeps no history.") : heard.before.length ? log(heard.before) : h("p", { class: "faint" }, "The room has no earlier messages any more.")),
+        !heard.kept ? h("p", { class: "faint" }, "The room keeps no history.") : heard.before.length ? log(heard.before) : h("p", { class: "faint" }, "The history of the room has none.")),
       theirs(one, heard),
       h("div", { class: "fields", "data-key": "sanctions" }, h("h3", {}, "Sanctions of the author"), sanctionTable(`Sanctions of ${authorName(one)}`, sanctions, tenant(), result, update, false)));
   }

@@ -3,7 +3,7 @@ import { ask, at } from "../api.js";
 import { moduleOf, plain, words } from "../html.js";
 import { day, impose, nameOf } from "./sanctions.js";
 
-// The actions on an item: the key, the label, the kind of items if not both, and the decision or the sanction.
+// The actions on an item: the key, the label, the kind of items (missing: both), and the decision or the sanction.
 export const keys = [
   { key: "r", label: "Release", of: "held", decision: "release", done: "released" },
   { key: "x", label: "Reject", of: "held", decision: "reject", done: "rejected", danger: true },

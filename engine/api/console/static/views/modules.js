@@ -36,7 +36,7 @@ export function modules(main, feed, asked) {
     patch(outcomes);
     await result.run(what, ({ ok, results }) => {
       patch(outcomes, outcome(results));
-      return h("span", { class: ok ? "good" : "bad" }, `${what}: ${ok ? "done on all nodes" : outcomeOf(results)}`);
+      return h("span", { class: ok ? "good" : "bad" }, `${what}: ${ok ? "done on all nodes" : resultOf(results)}`);
     }, () => ask("POST", path));
     reload.disabled = false;
     offer();
@@ -65,15 +65,15 @@ export function modules(main, feed, asked) {
   };
 }
 
-// outcomeOf describes a reload that did not succeed on all nodes: which nodes refused it, and which tenants were left out.
-function outcomeOf(results) {
+// resultOf describes a reload that did not succeed everywhere: the nodes that refused it, and the tenants that were left out.
+function resultOf(results) {
   const refused = results.filter((r) => !r.ok && !r.partial).map((r) => r.node);
   const left = [...new Set(results.filter((r) => r.partial).flatMap((r) => (r.faults ?? []).map((f) => f.tenant || "an unknown tenant")))];
   return [refused.length ? `refused by ${refused.join(", ")}` : "done",
     left.length ? `except for ${left.length === 1 ? "tenant" : `${number(left.length)} tenants:`} ${left.slice(0, 10).join(", ")}${left.length > 10 ? ", …" : ""}` : ""].filter(Boolean).join(", ");
 }
 
-// problemsOf returns the problems of a node's reload. Those of tenants have the name of the tenant and what becomes of it.
+// problemsOf returns the problems of a node's reload. The problems of a tenant have its name and the consequence.
 const problemsOf = (r) => (r.partial && r.faults?.length
   ? r.faults.map((f) => h("div", {}, h("b", {}, f.tenant ? `Tenant ${f.tenant}` : "An unknown tenant"), f.kept ? " stays as before:" : ": its clients are refused:", f.problems.map((text) => h("div", { class: "bad" }, text))))
   : (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)));

@@ -81,14 +81,14 @@ export function personPanel(place, feed, changed) {
         ["node", (c) => c.node],
       ], connections, "No connections.", { key: (c) => c.id }), more ? h("p", { class: "faint" }, "There are more: ", h("a", { href: address("connections", { tenant, user: subject.user }) }, "all connections")) : ""),
       subject.user && record.of === subject.user && [showMessages("Last messages in all rooms", record.messages), showDecided(record.decided),
-        h("p", { "data-key": "rules" }, h("a", { href: address("decisions", { tenant, user: subject.user }) }, "Decisions of rules"))],
+        h("p", { "data-key": "rules" }, h("a", { href: address("decisions", { tenant, user: subject.user }) }, "Decisions of rules about this user"))],
       subject.user && feed.may("operator") && h("form", { class: "row", "data-key": "send", "aria-label": "Send a message", onsubmit: send },
         h("label", { class: "grow" }, "Message to all connections", h("input", { name: "message", required: true, autocomplete: "off" })), h("button", {}, "Send")));
   }
 
   return {
     update,
-    // forget lets the panel show other content.
+    // forget lets another view use the panel.
     forget() {
       subject = undefined;
       turn++;

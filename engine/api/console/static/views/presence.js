@@ -8,7 +8,7 @@ export function presence(tenant, feed) {
   let turn = 0;
   const unique = (moderators) => [...new Set(moderators.map((m) => (m.name === feed.key.name ? `${m.name} (another page)` : m.name)))];
   return {
-    // update resolves to true if the others or what they look at has changed.
+    // update resolves to true if the others, or the items that they look at, have changed.
     async update(looking = "") {
       const mine = ++turn;
       const { moderators } = await get(`${at("tenants", tenant(), "desk")}?${query({ visit, looking })}`).catch(() => ({ moderators: others })); // the feed reports the fault
@@ -21,6 +21,5 @@ export function presence(tenant, feed) {
     at: (item) => unique(others.filter((m) => m.looking === item.id)),
   };
 }
-
 
 const describe = (moderators) => moderators.map((m) => `${m.name} ${m.looking ?? ""}`).join("\n");

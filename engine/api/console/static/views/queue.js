@@ -29,8 +29,8 @@ export function queue(place, feed, element, tenant) {
   let items = [];
   let only = ""; // one of lists; "": all
   let chosen = new Set(); // keys of items
-  let current; // key of the item that has or had the focus
-  let index = 0; // of the item that the panel shows, or of the one after it
+  let current; // key of the item that has the focus, or had it last
+  let index = 0; // of the item in the panel or, if that is gone, of the item that followed it
   let turn = 0;
   let missing = false; // the server has no review queue
 
@@ -95,7 +95,7 @@ export function queue(place, feed, element, tenant) {
     (found[Math.min(index, found.length - 1)] ?? heading).focus();
   }
 
-  // step shows the next item in the panel, or the one before.
+  // step shows the next or the previous item in the panel.
   function step(by) {
     const known = items.findIndex((m) => m.key === one.shown()?.key);
     const next = items[Math.min(items.length - 1, Math.max(0, known < 0 ? index + Math.min(by, 0) : known + by))];
@@ -130,7 +130,7 @@ export function queue(place, feed, element, tenant) {
     const people = [...new Map(possible.filter(author).map((m) => [JSON.stringify(author(m)), m])).values()];
     if (k.sanction?.kind === "ban" && people.length && !await confirmed(`Ban ${number(people.length)} ${people.length === 1 ? "person" : "people"} from all rooms?`, `${people.slice(0, 5).map(authorName).join(", ")}${people.length > 5 ? ", …" : ""}: connections are closed, and refused until the ban is removed.`, "Ban")) return;
     const failed = [];
-    const said = [];
+    const results = [];
     let done = 0;
     const work = k.sanction ? [...people.filter((m) => m.kind === "held"), ...possible.filter((m) => m.kind === "report")] : possible;
     await shows.run(`${k.label}: ${number(work.length)}`, () => "", async () => {
@@ -138,11 +138,11 @@ export function queue(place, feed, element, tenant) {
       await Promise.all(Array.from({ length: together }, async () => {
         for (let m = queue.shift(); m; m = queue.shift()) {
           try {
-            if (k.sanction && m.kind === "held") said.push(await sanctioned(tenant(), m, k, reason));
+            if (k.sanction && m.kind === "held") results.push(await sanctioned(tenant(), m, k, reason));
             else {
               await decide(tenant(), m, k, reason);
               done++;
-              if (k.sanction) said.push(`${authorName(m)}: ${k.sanction.kind}${k.sanction.ttl ? ` for ${span(k.sanction.ttl / 1000)}` : ""}.`);
+              if (k.sanction) results.push(`${authorName(m)}: ${k.sanction.kind}${k.sanction.ttl ? ` for ${span(k.sanction.ttl / 1000)}` : ""}.`);
             }
           } catch (err) {
             failed.push(h("p", { class: "note" }, words(title(m).slice(0, 40)), `: ${err.message}`));
@@ -153,7 +153,7 @@ export function queue(place, feed, element, tenant) {
     });
     const ended = done ? `${number(done)} ${k.of === "held" ? (done === 1 ? "message" : "messages") : done === 1 ? "report" : "reports"} ${k.done ?? "decided"}.` : "";
     const skipped = left ? `${number(left)} left out: ${k.label} is ${k.of === "held" ? "for held messages" : k.of ? "for reported messages" : "for authors who are known"}.` : "";
-    patch(shows.element, [...new Set(said), ended].filter(Boolean).map((text) => h("p", { class: "good" }, text)), skipped ? h("p", {}, skipped) : "", failed);
+    patch(shows.element, [...new Set(results), ended].filter(Boolean).map((text) => h("p", { class: "good" }, text)), skipped ? h("p", {}, skipped) : "", failed);
     await update();
   }
 

@@ -6,8 +6,8 @@ import { messageText } from "./room.js";
 
 const most = 12; // messages, and decisions of each kind
 
-// readRecord reads the last messages of a user in all rooms, and the decisions about the user's messages, the latest first. room
-// is searched even if the user has left it.
+// readRecord reads the last messages of a user in all rooms, and the decisions about the user's messages, the latest first. The
+// given room is searched even if the user has left it.
 export async function readRecord(tenant, user, room) {
   const decided = query({ user, decided: true, limit: most });
   const [{ messages }, { held }, { reports }] = await Promise.all([

@@ -38,7 +38,7 @@ export function sinkPanel(place, changed) {
     changed();
   }
 
-  // all repeats a request until no dead letter is left: one request changes a limited number.
+  // all repeats a request until no dead letter is left, because one request changes a limited number.
   async function all(action) {
     let moved = 0;
     for (let n = 1; n > 0; moved += n) ({ moved: n } = await ask("POST", path("dead", action), {}));
@@ -59,7 +59,7 @@ export function sinkPanel(place, changed) {
     place.open(`Sink ${name}`,
       facts(["State", stateOf(s)], ["Last error", s.error && words(s.error)], ["Waiting", `${number(s.events)} ${s.events === 1 ? "event" : "events"}, ${bytes(s.bytes)}`], ["Oldest", s.oldestAt ? `${ago(s.oldestAt)} ago` : ""],
         ["Next try", s.nextAt ? (s.nextAt > Date.now() ? `in ${span((s.nextAt - Date.now()) / 1000)}` : "now") : ""], ["Dropped", s.dropped ? `${number(s.dropped)} events since the last delivery` : ""]),
-      s.configured ? "" : h("p", { class: "faint", "data-key": "gone" }, "The node that answers has no such sink in its configuration. Its events wait until they are too old."),
+      s.configured ? "" : h("p", { class: "faint", "data-key": "gone" }, "The node that answered has no such sink in its configuration. The events of the sink wait until they are too old."),
       h("div", { class: "row", "data-key": "actions" }, h("button", { type: "button", disabled: !s.configured, onclick: test }, "Send a test event"),
         h("button", { type: "button", disabled: !s.dead, onclick: () => move("retry") }, "Deliver all dead letters again"), h("button", { type: "button", class: "danger", disabled: !s.dead, onclick: () => move("drop") }, "Drop all dead letters")),
       result.element,
