@@ -31,7 +31,7 @@ tenants:
     chain: [ { module: rule, timeout: 10s, hooks: [onSayReceive], config: { loud: HEY } } ]
 `;
 
-// other returns the file of the tenant other, which has a module.
+// other returns the included file of the tenant other, which has a module.
 const other = (module) => `tenants: { other: { match: { host: [other.test] }, chain: [ { module: ${module}, timeout: 100ms } ] } }\n`;
 
 before(async () => {
@@ -142,8 +142,8 @@ test("a wrong key is refused, and a right one is asked for no more in this tab",
   await page.getByLabel("Key").waitFor();
 });
 
-// What the page loads is counted, because the time depends on the machine; the time is only reported. The network is that of
-// Lighthouse's "slow 4G": 1.6 Mbit/s and 150 ms for each request.
+// The test counts the bytes that the page loads, because the time depends on the machine; the time is only reported. The network
+// is like "slow 4G" of Lighthouse: 1.6 Mbit/s and 150 ms for each request.
 test("the first paint needs few requests and bytes, and the first view follows", { timeout }, async (t) => {
   const page = await browser.newPage();
   page.setDefaultTimeout(patience);
@@ -396,7 +396,7 @@ test("the playground offers to repeat what took too long or was not answered", {
   open.at(-1).complaints = open.at(-1).complaints.filter((text) => !/ERR_FAILED/.test(text));
 });
 
-test("an author tries and stores, and has no part of operators", { timeout }, async () => {
+test("an author tries modules and stores values, and does not see views of operators", { timeout }, async () => {
   const page = await look(ofAuthor, "playground");
   await page.locator("button.main:enabled").waitFor();
   assert.equal(await page.getByLabel("Tenant", { exact: true }).count(), 0); // there is one

@@ -158,7 +158,7 @@ const held = 35;
 const reported = 15;
 const evil = "\u202Eevil\u202C <b>bold</b> http://evil.example";
 
-// day fills the queue: Alice's messages are held, Mona's are reported by Carl, the first of them by Bob too.
+// day fills the queue: messages of Alice are held, and Carl reports messages of Mona; Bob reports the first of them too.
 async function day() {
   const [alice, bob, carl, mona] = await Promise.all(["alice", "bob", "carl", "mona"].map(talk));
   await bob.say("talk before it");
@@ -230,7 +230,7 @@ test("a moderator's day: 50 held and reported messages, two moderators, by keybo
   await ann.keyboard.press("Escape");
   await ann.getByRole("heading", { name: "Held message", exact: true }).waitFor({ state: "detached" });
 
-  // Reports: dismissed and retracted from the list; on the phone from the panel, with a reason.
+  // Reports are dismissed and retracted from the list and, on the phone, from the panel with a reason.
   await down(ann, /insult 0/);
   await ann.keyboard.press("d");
   await ann.getByText("1 report dismissed.").waitFor();
