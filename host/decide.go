@@ -79,7 +79,7 @@ type run struct {
 	ev       *hook.Event
 	revision *Revision
 	timeout  int64 // of all entries together
-	end      int64 // on the host's clock, moved by waits for external services; 0: before the first entry
+	end      int64 // on the host's clock, extended by waits for external services; 0: before the first entry
 	moved    bool  // another chain moved the message to this room
 	verdict  hook.Verdict
 	answer   answer // of the last entry
