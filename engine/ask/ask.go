@@ -1,4 +1,4 @@
-// Package ask is the contract between the host and services outside of Moot that answer questions
+// Package ask is the contract between the host and external services of Moot that answer questions
 // of rules. A rule asks by a name; the configuration of its entry defines the service. The host
 // puts the question between two calls of the module. Package web implements Service for HTTP.
 package ask
