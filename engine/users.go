@@ -148,7 +148,7 @@ func (e *Engine) onUser(ctx context.Context, tenant string, c call) (all Reached
 // answerUser carries out a call about a user for the connections of this node. It returns the
 // number of connections that the call reached.
 func (e *Engine) answerUser(t *tenant, c call) (json.RawMessage, error) {
-	if c.Do == callCloseUser {
+	if c.Do == callCloseUser && c.User != "" {
 		t.closed.add(c.User)
 	}
 	n := 0

@@ -28,6 +28,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/events"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/host"
@@ -72,6 +73,7 @@ type Node struct {
 	keys      *auth.KeySets
 	reloader  *reloader
 	engine    *engine.Engine
+	rings     []fanout.Ring // of engine
 	events    *events.Dispatcher
 	api       *api.Server
 	listeners atomic.Pointer[listeners] // nil: the listeners are not open yet
@@ -191,6 +193,7 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend, fro
 	if n.traces != nil {
 		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
 	}
+	n.rings = ec.Rings
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, closeRings(ec.Rings), closeRules())
 	}
@@ -231,7 +234,7 @@ func (n *Node) run(ctx context.Context) error {
 	n.pending = &listen.Pending{Most: n.mostPending, Proxies: n.cfg.Proxies()}
 	open, err := n.listen(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, closeRings(n.rings)) // the engine, which closes them at its end, does not run
 	}
 	n.listeners.Store(open)
 	living, end := context.WithCancel(context.WithoutCancel(ctx))

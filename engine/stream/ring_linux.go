@@ -218,8 +218,12 @@ func (r *Ring) try() error {
 		if results[i] < 0 {
 			return syscall.Errno(-results[i])
 		}
-		if n, err := unix.Read(int(far[i]), b); err != nil || string(b[:max(n, 0)]) != want {
-			return fmt.Errorf("a socket has received %q, not %q: %w", b[:max(n, 0)], want, err)
+		n, err := unix.Read(int(far[i]), b)
+		if err != nil {
+			return err
+		}
+		if string(b[:n]) != want {
+			return fmt.Errorf("a socket has received %q, not %q", b[:n], want)
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -53,5 +55,21 @@ func TestUsageOfAProcess(t *testing.T) {
 	}
 	if gone == nil || !strings.Contains(gone.Error(), "no process "+strconv.Itoa(ended.Process.Pid)+" is running") {
 		t.Errorf("usage of a process that has ended: %v", gone)
+	}
+}
+
+// TestAProcessWithIOUringHasAnUnknownNumberOfWrites checks that a ring is found among the files of a process.
+func TestAProcessWithIOUringHasAnUnknownNumberOfWrites(t *testing.T) {
+	dir := t.TempDir()
+	for i, to := range []string{"/dev/null", "anon_inode:[eventpoll]", "anon_inode:[io_uring]"} {
+		if hasRing(dir) {
+			t.Errorf("there is a ring among %d files, before there is one", i)
+		}
+		if err := errors.Join(os.MkdirAll(dir+"/fd", 0o777), os.Symlink(to, fmt.Sprint(dir, "/fd/", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !hasRing(dir) {
+		t.Error("the ring is not found")
 	}
 }

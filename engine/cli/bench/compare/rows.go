@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mootchat/moot/engine/cli/bench"
@@ -67,7 +68,7 @@ func (r row) print(w io.Writer, base, moot []*bench.Result) error {
 	fmt.Fprintf(w, "| %s | "+r.of.format+" | "+r.of.format+" | %.2f | %.2f | %s | %s | %s |\n", r.name, b, m, m/b, r.most,
 		both("%.1f ms", func(r *bench.Result) float64 { return r.Latency.P50 }),
 		both("%.1f ms", func(r *bench.Result) float64 { return r.Latency.P99 }),
-		both("%.1f", func(r *bench.Result) float64 { return r.Server.PerWrite }))
+		strings.ReplaceAll(both("%.1f", func(r *bench.Result) float64 { return r.Server.PerWrite }), "0.0", "-")) // of a server with io_uring it is unknown
 	if m > b*r.most {
 		return fmt.Errorf("%s: %.2f times as much, want at most %.2f", r.name, m/b, r.most)
 	}
