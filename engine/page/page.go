@@ -73,7 +73,7 @@ func acceptsGzip(r *http.Request) bool {
 		for one := range strings.SplitSeq(header, ",") {
 			name, weight, _ := strings.Cut(one, ";")
 			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-				return strings.Trim(strings.TrimSpace(weight), "q=0. ") != "" || weight == ""
+				return strings.Trim(weight, "qQ=0. \t") != "" || weight == ""
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func TestFilesAreCompressed(t *testing.T) {
 	}
 	for _, path := range []string{"/", "/a/b.js"} {
 		tags := map[string]bool{}
-		for accepted, zipped := range map[string]bool{"": false, "br": false, "gzip;q=0": false, "x-gzip, gzip; q=0.0": false, "gzip": true, "br, GZIP;q=0.5": true} {
+		for accepted, zipped := range map[string]bool{"": false, "br": false, "gzip;q=0": false, "gzip;Q=0": false, "gzip;\tQ=0.000": false, "x-gzip, gzip; q=0.0": false, "gzip": true, "br, GZIP;q=0.5": true} {
 			w := get(path, accepted, "")
 			body := io.Reader(w.Body)
 			if zipped {
