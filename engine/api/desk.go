@@ -97,13 +97,11 @@ func (d *desks) visit(who visitor, looking string) {
 	defer d.mu.Unlock()
 	of := d.tenants[who.tenant]
 	v := of[who]
-	switch {
-	case v != nil:
-		v.end.Reset(visitTime)
-	case len(of) >= visitsOfTenant:
-		return
-	default:
-		v = &visit{end: time.AfterFunc(visitTime, func() { d.expire(who) })}
+	if v == nil {
+		if len(of) >= visitsOfTenant {
+			return
+		}
+		v = &visit{}
 		if of == nil {
 			of = map[visitor]*visit{}
 			if d.tenants == nil {
@@ -113,7 +111,12 @@ func (d *desks) visit(who visitor, looking string) {
 		}
 		of[who] = v
 	}
-	v.looking, v.at = looking, time.Now()
+	v.looking, v.at = looking, time.Now() // before the timer starts: when it ends, expire must find that visitTime has passed
+	if v.end == nil {
+		v.end = time.AfterFunc(visitTime, func() { d.expire(who) })
+	} else {
+		v.end.Reset(visitTime)
+	}
 }
 
 // expire ends a visit, unless it was renewed while its timer ended.
