@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -224,14 +226,15 @@ func (s *Server) eraseEvents(ctx context.Context, in *struct {
 		return nil, s.faultOf(err)
 	}
 	n, q := 0, question{Ask: askErase, Erase: &erasure{in.Tenant, in.User}}
+	var failed []string
 	for i, r := range each(ctx, s, nodes, askTimeout, q, newReply[int]) { // each node may have events that it has not written yet
 		n += r.value
 		if r.err != nil {
-			err = fault(http.StatusGatewayTimeout, CodeOutcomeUnknown, "node %s may still have events of the user: %v; %d events of other nodes were removed: repeat the request", nodes[i], r.err, n)
+			failed = append(failed, fmt.Sprintf("node %s (%v)", nodes[i], r.err))
 		}
 	}
-	if err != nil {
-		return nil, err
+	if len(failed) > 0 {
+		return nil, fault(http.StatusGatewayTimeout, CodeOutcomeUnknown, "events of the user may still be on %s; %d events were removed from other nodes: repeat the request", strings.Join(failed, ", "), n)
 	}
 	s.log.Info("events of a user erased", "tenant", in.Tenant, "user", in.User, "events", n, "by", by(ctx))
 	return &moved{Moved{n}}, nil

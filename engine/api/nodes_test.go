@@ -16,6 +16,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/events"
 )
 
 // deaf is a node in the cluster that does not answer.
@@ -67,6 +68,41 @@ func TestANodeThatDoesNotAnswerIsAnErrorAndNoHang(t *testing.T) {
 		}
 		if status, answer := n.request("POST", "/api/reload?nodes=all", ""); status != http.StatusOK || !strings.Contains(answer, `"ok":false,"problems":["node two did not answer`) || !strings.HasPrefix(answer, `{"ok":false`) {
 			t.Errorf("%d %s", status, answer)
+		}
+	})
+}
+
+// TestErasureNamesAllNodesThatFail checks that the error of an erasure names each node that did not answer, and has the number of
+// events that all other nodes removed.
+func TestErasureNamesAllNodesThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := memory.New()
+		n := start(t, hub.Node("one"))
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error)
+		others := []string{"four", "nine"} // before node one, in the order of the names
+		for _, name := range others {
+			go func() { ended <- hub.Node(name).Nodes.Run(ctx, deaf{}) }()
+		}
+		defer func() {
+			stop()
+			for range others {
+				<-ended
+			}
+		}()
+		synctest.Wait()
+		event := events.NewEvent(events.NewID(), events.MemberJoined, "den", "bob", events.Member{Room: "den", User: "bob"})
+		if err := n.events.Store().Append(t.Context(), []events.Record{{Sink: events.Sink{Tenant: "acme", Name: "crm"}, Event: event}}); err != nil {
+			t.Fatal(err)
+		}
+		status, answer := n.request("DELETE", "/api/tenants/acme/users/bob/events", "")
+		if status != http.StatusGatewayTimeout || code(answer) != api.CodeOutcomeUnknown || !strings.Contains(answer, "1 events were removed") || strings.Contains(answer, "node one") {
+			t.Errorf("%d %s", status, answer)
+		}
+		for _, name := range others {
+			if !strings.Contains(answer, "node "+name+" (") {
+				t.Errorf("node %s is missing: %s", name, answer)
+			}
 		}
 	})
 }
