@@ -302,3 +302,69 @@ test("a moderator's day: 50 held and reported messages, two moderators, by keybo
   await close(bea);
   for (const { page } of [alice, bob, carl, mona]) await page.close();
 });
+
+// hold sends messages of a user that are held, after one that is published, and returns the connection.
+async function hold(user, ...texts) {
+  const one = await talk(user);
+  await one.say(`${user} begins`);
+  for (const text of texts) await one.say(text);
+  return one;
+}
+
+test("an item: slow answers about another one change nothing, and a history that cannot be read is an error", { timeout }, async () => {
+  const olga = await hold("olga", "first of olga ?", "second of olga ?", "third of olga ?");
+  const page = await desk("ann");
+  const details = page.getByRole("region", { name: "Details" });
+  const ids = {};
+  for (const name of ["first", "second", "third"]) {
+    const address = await waiting(page).getByRole("link", { name: `${name} of olga ?` }).getAttribute("href");
+    ids[name] = new URLSearchParams(address.split("?")[1]).get("held");
+  }
+  let release;
+  let requests = 0;
+  const released = new Promise((resolve) => { release = resolve; });
+  const history = /\/rooms\/hall\/messages\?/;
+  await page.route(history, async (route) => {
+    if (++requests === 1) await released; // that about the first message
+    await route.continue();
+  });
+  const asked = page.waitForRequest(history);
+  await waiting(page).getByRole("link", { name: "first of olga ?" }).click();
+  await asked;
+  await waiting(page).getByRole("link", { name: "second of olga ?" }).click();
+  await details.locator("blockquote").getByText("second of olga ?").waitFor();
+  await details.getByRole("listitem").filter({ hasText: "olga begins" }).first().waitFor();
+  const late = page.waitForResponse(history);
+  release();
+  await late;
+  for (let i = 0; i < 2; i++) await page.waitForResponse((r) => r.url().endsWith(`/held/${ids.second}`)); // the first of them is drawn
+  assert.equal(await details.getByText("The history of the room has none.").count(), 0);
+
+  // The first message itself arrives when the third one is awaited: the third is shown with its history at once.
+  const gates = {};
+  const opened = Object.fromEntries(["first", "third"].map((name) => [name, new Promise((open) => { gates[name] = open; })]));
+  const held = /\/held\/[^/?]+$/;
+  await page.route(held, async (route) => {
+    await opened[route.request().url().endsWith(ids.first) ? "first" : "third"];
+    await route.continue();
+  });
+  for (const name of ["first", "third"]) {
+    const request = page.waitForRequest((r) => r.url().endsWith(`/held/${ids[name]}`));
+    await waiting(page).getByRole("link", { name: `${name} of olga ?` }).click();
+    await request;
+  }
+  const first = page.waitForResponse((r) => r.url().endsWith(`/held/${ids.first}`));
+  gates.first();
+  await first;
+  gates.third();
+  await details.locator("blockquote").getByText("third of olga ?").waitFor();
+  assert.equal(await details.getByText("is not read yet").count(), 0);
+
+  await page.unroute(history);
+  await page.route(history, (route) => route.fulfill({ status: 503, json: { error: { code: "unavailable", message: "the store does not answer" } } }));
+  await waiting(page).getByRole("link", { name: "first of olga ?" }).click();
+  await details.getByText("The history cannot be read: the store does not answer").waitFor();
+  assert.equal(await details.getByText("The room keeps no history.").count(), 0);
+  await close(page);
+  await olga.page.close();
+});

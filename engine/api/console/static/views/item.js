@@ -1,5 +1,5 @@
 import { at, get } from "../api.js";
-import { h, moduleOf, moment, number, span, words } from "../html.js";
+import { h, moduleOf, moment, note, number, span, words } from "../html.js";
 import { address, query } from "../lists.js";
 import { actions } from "../panel.js";
 import { facts } from "./connection.js";
@@ -23,7 +23,7 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
   let shown; // { kind, id, key }; undefined: the panel does not show an item
   let turn = 0;
   let updates = 0; // of the same item
-  let talk; // messages of the room
+  let talk; // messages of the room; of is the key of the item that they were read for
   let record = {}; // of the author
 
   async function update() {
@@ -32,6 +32,7 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
     const label = shown.kind === "held" ? "Held message" : "Report";
     try {
       const one = (shown.kind === "held" ? ofHeld : ofReport)(await get(path(tenant(), shown)));
+      if (mine !== turn) return;
       const seldom = updates++ % rarely === 0;
       const [person] = await Promise.all([
         one.user ? get(at("tenants", tenant(), "users", one.user)) : one.address ? get(`${at("tenants", tenant(), "sanctions")}?${query({ address: one.address })}`) : { sanctions: [] },
@@ -43,22 +44,33 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
     }
   }
 
-  // listen reads the messages of the room before the item, and the latest ones of the author.
+  // listen reads the messages of the room before the item, and the latest ones of the author. It drops them if the panel then shows
+  // another item.
   async function listen(one) {
     const found = { of: one.key, kept: false, before: [], theirs: [] };
     const until = one.sentAt ?? one.at;
     for (let n = 0, offset = 0; one.room && n < pages && found.before.length < around; n++) {
-      const page = await get(`${at("tenants", tenant(), "rooms", one.room, "messages")}?${query({ limit: 200, beforeOffset: offset })}`).catch(() => ({ messages: [], kept: found.kept }));
+      const page = await get(`${at("tenants", tenant(), "rooms", one.room, "messages")}?${query({ limit: 200, beforeOffset: offset })}`).catch((err) => ({ messages: [], error: err.message }));
+      if (page.error) {
+        found.error = page.error;
+        break;
+      }
       found.kept = page.kept;
       found.before = [...page.messages.filter((m) => m.sentAt <= until && m.id !== one.messageId), ...found.before];
       found.theirs = [...page.messages.filter((m) => one.connection && m.from === one.connection), ...found.theirs];
       if (page.messages.length < 200) break;
       offset = page.messages[0].offset;
     }
-    talk = { ...found, before: found.before.slice(-around), theirs: found.theirs.slice(-around).reverse() };
+    if (shows(one)) talk = { ...found, before: found.before.slice(-around), theirs: found.theirs.slice(-around).reverse() };
   }
 
-  const remember = async (one) => { record = one.user ? await readRecord(tenant(), one.user, one.room) : {}; };
+  const shows = (one) => shown?.key === one.key;
+
+  // remember reads the record of the author, and drops it if the panel then shows another item.
+  async function remember(one) {
+    const read = one.user ? await readRecord(tenant(), one.user, one.room) : {};
+    if (shows(one)) record = read;
+  }
 
   // act carries out an action on the item, if it is possible.
   async function act(one, k) {
@@ -74,7 +86,7 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
     const names = others(one);
     const who = author(one);
     const open = one.state === "open";
-    const heard = talk?.of === one.key ? talk : { kept: true, before: [], theirs: [] };
+    const heard = talk?.of === one.key ? talk : undefined;
     drawn = one;
     reasonFor.textContent = one.kind === "held" ? "Reason, for the author" : "Reason, for the reporters; of a sanction, for the author";
     place.open(label,
@@ -93,10 +105,16 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
         ["Expires", open && one.until ? `in ${span((one.until - Date.now()) / 1000)}${one.kind === "report" ? "" : `, then it is ${one.onExpire === "release" ? "released" : "rejected"}`}` : ""],
         ["Last decision", one.failure && ["not carried out: ", words(one.failure)]]),
       one.reporters && h("div", { class: "fields", "data-key": "reporters" }, h("h3", {}, "Reporters"), reporters(one)),
-      one.room && h("div", { class: "fields", "data-key": "talk" }, h("h3", {}, "Messages before it"),
-        !heard.kept ? h("p", { class: "faint" }, "The room keeps no history.") : heard.before.length ? log(heard.before) : h("p", { class: "faint" }, "The history of the room has none.")),
+      one.room && h("div", { class: "fields", "data-key": "talk" }, h("h3", {}, "Messages before it"), before(heard)),
       theirs(one, heard),
       h("div", { class: "fields", "data-key": "sanctions" }, h("h3", {}, "Sanctions of the author"), sanctionTable(`Sanctions of ${authorName(one)}`, sanctions, tenant(), result, update, false)));
+  }
+
+  function before(heard) {
+    if (!heard) return h("p", { class: "faint" }, "The history of the room is not read yet.");
+    if (heard.error) return [note(`The history cannot be read: ${heard.error}`), heard.before.length ? log(heard.before) : ""];
+    if (heard.before.length) return log(heard.before);
+    return h("p", { class: "faint" }, heard.kept ? "The history of the room has none." : "The room keeps no history.");
   }
 
   const reporters = (one) => h("ol", { class: "log", "aria-label": "Reporters", tabindex: 0 }, one.reporters.map((r) => h("li", { "data-key": `${r.user ?? ""} ${r.connection ?? ""} ${r.at}` },
@@ -106,7 +124,7 @@ export function item(place, feed, tenant, { decide, move, at: others }) {
   // theirs shows the author's messages of all rooms, and the earlier decisions. An author without a user is known in one room only.
   const theirs = (one, heard) => (one.user && record.of === one.user
     ? [showMessages("Last messages of the author in all rooms", record.messages), showDecided(record.decided.filter((m) => m.key !== one.key))]
-    : showMessages("Last messages of the author in the room", heard.theirs));
+    : heard && !(heard.error && !heard.theirs.length) && showMessages("Last messages of the author in the room", heard.theirs));
 
   const decision = ({ decision: d, outcome }) => h("p", { class: "decided", "data-key": "decided", "data-testid": "decided" },
     `${outcome[0].toUpperCase()}${outcome.slice(1)}`, d?.by ? ` by ${d.by}` : "", d ? [" at ", moment(d.at)] : "", d?.reason ? [": ", words(d.reason)] : "", ".");
