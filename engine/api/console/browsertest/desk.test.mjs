@@ -368,3 +368,33 @@ test("an item: slow answers about another one change nothing, and a history that
   await close(page);
   await olga.page.close();
 });
+
+test("a sanction of the author of several selected items is set once, and none of them stays selected", { timeout }, async () => {
+  const [eve, carl] = [await hold("eve"), await talk("carl")];
+  await eve.say("insult of eve");
+  const { id } = await carl.heard("insult of eve");
+  assert.equal((await carl.ask({ event: "report", room: "hall", id })).error, undefined);
+  for (const text of ["first of eve ?", "second of eve ?"]) await eve.say(text);
+  const page = await desk("ann");
+  const sanctions = [];
+  page.on("request", (r) => r.method() === "POST" && sanctions.push(new URL(r.url()).pathname.split("/").at(-1)));
+  const items = waiting(page).filter({ hasText: "of eve" });
+  const mute = page.getByRole("region", { name: "Queue" }).getByRole("button", { name: "Mute 1 h" });
+  const selectAll = async (n) => {
+    await items.nth(n - 1).waitFor();
+    for (let i = 0; i < n; i++) await items.nth(i).getByRole("checkbox").check();
+  };
+  await selectAll(3);
+  await mute.click();
+  await page.getByText("eve: mute for 1 h.").waitFor();
+  await items.filter({ hasText: "insult" }).waitFor({ state: "detached" });
+  assert.deepEqual(sanctions, ["sanction"]); // of the report, which ends
+  assert.equal(await items.getByRole("checkbox", { checked: true }).count(), 0);
+  await selectAll(2);
+  await mute.click();
+  await page.getByText(/eve: mute until/).waitFor();
+  await page.waitForFunction(() => !document.querySelector(".queue input:checked"));
+  assert.deepEqual(sanctions, ["sanction", "sanctions"]);
+  await close(page);
+  for (const one of [eve, carl]) await one.page.close();
+});

@@ -123,32 +123,42 @@ export function queue(place, feed, element, tenant) {
     else patch(result.element, note(`${k.label}: select items, or move to one.`));
   }
 
-  // settle carries out an action on items, and shows the results in shows.
+  // settle carries out an action on items, and shows the results in shows. With a sanction it takes the items of each author
+  // together: a decision about a report sets the sanction, and settle sets it directly only if no such decision has succeeded.
   async function settle(of, k, shows = result, reason = "") {
+    const where = tenant(); // another one may be chosen meanwhile
     const possible = of.filter((m) => applies(k, m));
     const left = of.length - possible.length;
-    const people = [...new Map(possible.filter(author).map((m) => [JSON.stringify(author(m)), m])).values()];
-    if (k.sanction?.kind === "ban" && people.length && !await confirmed(`Ban ${number(people.length)} ${people.length === 1 ? "person" : "people"} from all rooms?`, `${people.slice(0, 5).map(authorName).join(", ")}${people.length > 5 ? ", …" : ""}: connections are closed, and refused until the ban is removed.`, "Ban")) return;
+    const work = k.sanction ? Object.values(Object.groupBy(possible, (m) => JSON.stringify(author(m)))) : possible.map((m) => [m]);
+    if (k.sanction?.kind === "ban" && work.length && !await confirmed(`Ban ${number(work.length)} ${work.length === 1 ? "person" : "people"} from all rooms?`, `${work.slice(0, 5).map(([m]) => authorName(m)).join(", ")}${work.length > 5 ? ", …" : ""}: connections are closed, and refused until the ban is removed.`, "Ban")) return;
     const failed = [];
     const results = [];
     let done = 0;
-    const work = k.sanction ? [...people.filter((m) => m.kind === "held"), ...possible.filter((m) => m.kind === "report")] : possible;
+    const attempt = async (m, action) => {
+      try {
+        results.push(await action());
+        return true;
+      } catch (err) {
+        failed.push(h("p", { class: "note" }, words(title(m).slice(0, 40)), `: ${err.message}`));
+        return false;
+      }
+    };
+    const decided = async (m) => {
+      await decide(where, m, k, reason);
+      done++;
+      return k.sanction && `${authorName(m)}: ${k.sanction.kind}${k.sanction.ttl ? ` for ${span(k.sanction.ttl / 1000)}` : ""}.`;
+    };
+    const carryOut = async (group) => {
+      let set = false;
+      for (const m of group) if (!k.sanction || m.kind === "report") set = await attempt(m, () => decided(m)) || set;
+      const held = k.sanction && !set && group.find((m) => m.kind === "held");
+      if (held) await attempt(held, () => sanctioned(where, held, k, reason));
+      for (const m of group) chosen.delete(m.key);
+    };
     await shows.run(`${k.label}: ${number(work.length)}`, () => "", async () => {
       const queue = [...work];
       await Promise.all(Array.from({ length: together }, async () => {
-        for (let m = queue.shift(); m; m = queue.shift()) {
-          try {
-            if (k.sanction && m.kind === "held") results.push(await sanctioned(tenant(), m, k, reason));
-            else {
-              await decide(tenant(), m, k, reason);
-              done++;
-              if (k.sanction) results.push(`${authorName(m)}: ${k.sanction.kind}${k.sanction.ttl ? ` for ${span(k.sanction.ttl / 1000)}` : ""}.`);
-            }
-          } catch (err) {
-            failed.push(h("p", { class: "note" }, words(title(m).slice(0, 40)), `: ${err.message}`));
-          }
-          chosen.delete(m.key);
-        }
+        for (let group = queue.shift(); group; group = queue.shift()) await carryOut(group);
       }));
     });
     const ended = done ? `${number(done)} ${k.of === "held" ? (done === 1 ? "message" : "messages") : done === 1 ? "report" : "reports"} ${k.done ?? "decided"}.` : "";
