@@ -264,7 +264,7 @@ func (r *run) decide(e *entry, g *reply) *failure {
 func (in *instance) decide(e *entry, ev *hook.Event, g *reply, deadline int64, a *answer) *failure {
 	hook := hookOf(ev.Hook)
 	if g != nil {
-		in.tracing = g.trace
+		in.tracing, g.trace = g.trace, nil
 	}
 	in.begin(deadline, e.label, hook, ev)
 	in.timeout = int64(e.Timeout)

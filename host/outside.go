@@ -26,7 +26,7 @@ type question struct {
 	name  string
 	body  json.RawMessage // nil: none
 	state []byte          // of the module; it comes back with the answer
-	trace *Trace          // of the call that asks; nil: it is not traced
+	trace *Trace          // of the call that asks; nil: it is not traced, or the call with the answer continues the trace
 }
 
 // reply is the answer to a question, which is passed to the module.
@@ -90,6 +90,9 @@ func (r *run) outside(e *entry) *failure {
 		}
 		r.answered(q, took, a)
 		if f := r.decide(e, &reply{q, a, number}); f != nil {
+			if q.trace != nil { // the module was not called
+				e.generation.host.endTrace(q.trace, f)
+			}
 			return f
 		}
 	}
@@ -137,7 +140,10 @@ func (f *askFailure) Error() string {
 	return fmt.Sprintf("ask %s: %v", f.name, f.why)
 }
 
-var errNoService = errors.New("the entry defines no service for the ask")
+var (
+	errNoService = errors.New("the entry defines no service for the ask")
+	errNotSent   = errors.New("the question of the shadow was not sent: too many of them wait for answers, or its rules are closed")
+)
 
 // unanswered returns the failure for a question that failed with err, and notes it for the decision and the trace; nil if err is nil.
 func (r *run) unanswered(q *question, took time.Duration, err error) *failure {
@@ -270,6 +276,9 @@ func (r *run) askAfterwards(s shadowAnswer, done string) {
 	if asking.Add(1) > maxShadowAsks || !r.revision.retain() {
 		asking.Add(-1)
 		e.generation.counters.errors[Outside].Add(1)
+		if s.asks.trace != nil {
+			e.generation.host.endTrace(s.asks.trace, &failure{Outside, errNotSent})
+		}
 		return
 	}
 	later := &run{ctx: e.generation.host.ending, ev: detached(r.ev), revision: r.revision, timeout: r.timeout, verdict: r.verdict}

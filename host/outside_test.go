@@ -400,6 +400,8 @@ func TestAShadowAsksAfterTheVerdict(t *testing.T) {
 func TestShadowsHaveABudgetOfQuestions(t *testing.T) {
 	g := newGated()
 	h, _ := start(t, Config{}, shadow(asker("", g, DenyOnError)))
+	seen := new(tracer)
+	h.Trace(seen)
 	for range maxShadowAsks + 4 {
 		decide(h, "x")
 	}
@@ -408,6 +410,9 @@ func TestShadowsHaveABudgetOfQuestions(t *testing.T) {
 	}
 	if n := h.Stats()[0].Errors["ask"]; n != 4 || len(g.asked) != 0 {
 		t.Errorf("%d questions are counted as not sent, %d more were sent", n, len(g.asked))
+	}
+	if len(seen.traces) != 4 || seen.traces[0].Kind != "ask" {
+		t.Errorf("%d traces of questions that were not sent: %+v", len(seen.traces), seen.traces)
 	}
 	g.answer <- "1"
 	await(h, 1)
@@ -460,6 +465,44 @@ func TestOneTraceHasAllCallsOfAnEvent(t *testing.T) {
 	h.Trace(seen)
 	if h.Decide(ctx, said("x")); len(seen.traces) != 0 {
 		t.Errorf("a question that nobody waits for has %d traces", len(seen.traces))
+	}
+}
+
+// TestATraceEndsIfTheAnswerFindsNoModule checks the trace of a call that asked, if the call with the answer does not begin: the
+// breaker has opened meanwhile, or the chain has no time left.
+func TestATraceEndsIfTheAnswerFindsNoModule(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		done func(r *run, e *entry) // while the service is asked
+		kind string
+	}{
+		{"breaker", func(r *run, e *entry) {
+			for e.breaker.state() != opened {
+				e.breaker.failed(r.ticket, now())
+			}
+		}, "open"},
+		{"time", func(r *run, _ *entry) { r.end = now() - int64(time.Hour) }, "deadline"},
+	} {
+		var meanwhile func()
+		h, _ := start(t, Config{}, asker("", serve(func(context.Context, []byte) (ask.Answer, error) {
+			meanwhile()
+			return ask.Answer{Status: 201, Body: json.RawMessage("0")}, nil
+		}), DenyOnError))
+		seen := new(tracer)
+		h.Trace(seen)
+		e := h.current.Load().tenants["t"].entries[0]
+		r := &run{ctx: context.Background(), ev: said("x"), timeout: int64(patience)}
+		meanwhile = func() { c.done(r, e) }
+		if f := r.decide(e, nil); f != nil || r.answer.code != abi.Ask {
+			t.Fatalf("%s: %v", c.name, f)
+		}
+		f := r.outside(e)
+		if f == nil || f.kind.String() != c.kind || len(seen.traces) != 1 {
+			t.Fatalf("%s: %v, %d traces", c.name, f, len(seen.traces))
+		}
+		if got := seen.traces[0]; got.Kind != c.kind || got.Err != f.err || len(got.Asks) != 1 || string(got.Asks[0].Answer) != "0" {
+			t.Errorf("%s: %+v", c.name, got)
+		}
 	}
 }
 

@@ -19,8 +19,9 @@ type Tracer interface {
 	// records the call. For most calls Begin should return nil, which records nothing.
 	Begin(module string, ev *hook.Event) *Trace
 
-	// End is called after the call, with the completed Trace of Begin. It is not called if the module is called again
-	// with fewer receivers.
+	// End is called after the call, with the completed Trace of Begin; if the module asks a service, after the call with the last
+	// answer, or when that call fails to begin. It is not called if the module is called again with fewer receivers, or if the
+	// event ends while the module waits for an answer.
 	End(t *Trace)
 }
 
