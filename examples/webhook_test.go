@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,6 +59,23 @@ func startService(ctx context.Context, t *testing.T, args []string, token string
 	return fmt.Sprintf("http://127.0.0.1:%d/", port)
 }
 
+// putTooMuch asks a service a valid question that is longer than those of the rule, and returns the status.
+func putTooMuch(ctx context.Context, t *testing.T, address, token string) int {
+	t.Helper()
+	question := `{"version":1,"hook":"connect","user":"` + strings.Repeat("x", 16<<10) + `"}`
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(question))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
 // TestWebhookServices asks each service the same questions.
 func TestWebhookServices(t *testing.T) {
 	const token = "3f0c4b8a9d1e7c65"
@@ -86,6 +104,14 @@ func TestWebhookServices(t *testing.T) {
 			if answer := put(token, `{"version":2,"hook":"join","room":"hall"}`); answer.Status != 400 {
 				t.Errorf("another version: %+v", answer)
 			}
+			for _, bad := range []string{``, `{`, `null`, `[]`, `{"version":1}x`, strings.Repeat("[", 16<<10)} {
+				if answer := put(token, bad); answer.Status != 400 {
+					t.Errorf("the body %.30q: %+v", bad, answer)
+				}
+			}
+			if status := putTooMuch(ctx, t, address, token); status != 400 {
+				t.Errorf("a body that is too long: %d", status)
+			}
 			for question, want := range map[string]string{
 				`"hook":"connect"`:                                           `{"verdict":"allow"}`,
 				`"hook":"join","room":"hall"`:                                `{"verdict":"allow"}`,
@@ -109,6 +135,22 @@ func TestWebhookServices(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWebhookServicesNeedAToken starts each service without its token.
+func TestWebhookServicesNeedAToken(t *testing.T) {
+	for name, args := range webhookServices(t) {
+		for _, extra := range [][]string{nil, {""}} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			cmd := exec.CommandContext(ctx, args[0], append(args[1:len(args):len(args)], extra...)...)
+			cmd.Env = append(os.Environ(), "PORT=0")
+			out, err := cmd.CombinedOutput()
+			cancel()
+			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 2 || !strings.HasPrefix(string(out), "usage: ") {
+				t.Errorf("%s %q: %v\n%s", name, extra, err, out)
+			}
+		}
 	}
 }
 

@@ -2,7 +2,12 @@
 import { timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
+if (process.argv.length !== 3 || process.argv[2] === "") {
+  console.error("usage: node service.mjs TOKEN");
+  process.exit(2);
+}
 const token = Buffer.from(`Bearer ${process.argv[2]}`);
+const maxBody = 16 << 10; // bytes: the rule sends no longer requests
 
 // decide answers a question of the rule: see guests/webhook/README.md.
 function decide(question) {
@@ -27,14 +32,26 @@ function authorized(header = "") {
   return given.length === token.length && timingSafeEqual(given, token);
 }
 
+// answer returns the answer to a body as JSON; undefined if the body is not a question of version 1.
+function answer(body) {
+  try {
+    const question = JSON.parse(body);
+    if (question.version === 1) return JSON.stringify(decide(question));
+  } catch {} // it is not JSON, or a member is missing or of another type
+}
+
 const server = createServer((request, response) => {
   const parts = [];
-  request.on("data", (part) => parts.push(part));
+  let size = 0;
+  request.on("data", (part) => {
+    size += part.length;
+    if (size <= maxBody) parts.push(part);
+  });
   request.on("end", () => {
     if (!authorized(request.headers.authorization)) return response.writeHead(401).end();
-    const question = JSON.parse(Buffer.concat(parts).toString());
-    if (question.version !== 1) return response.writeHead(400).end();
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(decide(question)));
+    const json = size <= maxBody ? answer(Buffer.concat(parts).toString()) : undefined;
+    if (json === undefined) return response.writeHead(400).end();
+    response.writeHead(200, { "content-type": "application/json" }).end(json);
   });
 });
 server.keepAliveTimeout = 60_000; // longer than the 30 s for which Moot keeps unused connections

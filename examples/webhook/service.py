@@ -5,7 +5,11 @@ import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+if len(sys.argv) != 2 or not sys.argv[1]:
+    print("usage: python3 service.py TOKEN", file=sys.stderr)
+    sys.exit(2)
 TOKEN = f"Bearer {sys.argv[1]}".encode()
+MAX_BODY = 16 << 10  # bytes: the rule sends no longer requests
 
 
 def decide(question):
@@ -30,13 +34,31 @@ class Service(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         if not hmac.compare_digest(self.headers.get("Authorization", "").encode(), TOKEN):
             return self.answer(401, b"")
-        question = json.loads(body)
-        if question["version"] != 1:
+        try:
+            question = json.loads(body)
+            answer = decide(question) if question["version"] == 1 else None
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            answer = None  # it is not JSON, or a member is missing or of another type
+        if answer is None:
             return self.answer(400, b"")
-        self.answer(200, json.dumps(decide(question)).encode())
+        self.answer(200, json.dumps(answer).encode())
+
+    def body(self):
+        """Reads the body of the request, and returns it; empty if it is too long or has no valid length."""
+        try:
+            size = int(self.headers.get("Content-Length", "0"))
+        except ValueError:
+            size = -1
+        if size < 0:
+            self.close_connection = True  # the next request would begin at an unknown place
+            return b""
+        body, rest = self.rfile.read(min(size, MAX_BODY)), size - MAX_BODY
+        while rest > 0 and (part := self.rfile.read(min(rest, MAX_BODY))):
+            rest -= len(part)
+        return body if size <= MAX_BODY else b""
 
     def answer(self, status, body):
         self.send_response(status)

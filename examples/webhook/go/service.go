@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -50,14 +51,19 @@ func decide(q question) answer {
 }
 
 func main() {
+	if len(os.Args) != 2 || os.Args[1] == "" {
+		fmt.Fprintln(os.Stderr, "usage: service TOKEN")
+		os.Exit(2)
+	}
 	token := []byte("Bearer " + os.Args[1])
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), token) != 1 {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<10)) // the rule sends no longer requests
 		var q question
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&q); err != nil || q.Version != 1 {
+		if err != nil || json.Unmarshal(body, &q) != nil || q.Version != 1 {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
