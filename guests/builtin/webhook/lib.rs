@@ -120,10 +120,10 @@ fn decide(hook: u16, a: &Answer) -> Result<Verdict, String> {
         status => return Err(status.to_string()),
     }
     let name = text(body, "verdict")?.ok_or("without a verdict")?;
+    let reply = member(body, "reply").filter(|_| hook == ACTION);
     match name.as_str() {
-        "allow" | "end" if hook == ACTION && member(body, "reply").is_some() => Ok(Verdict::reply(member(body, "reply").unwrap_or("{}"))),
-        "allow" => Ok(Verdict::allow()),
-        "end" => Ok(Verdict::allow_end()),
+        "allow" => Ok(reply.map_or_else(Verdict::allow, Verdict::reply)),
+        "end" => Ok(reply.map_or_else(Verdict::allow_end, Verdict::reply_end)),
         "deny" => denial(body),
         "drop" | "rewrite" | "hold" if hook != SAY_RECEIVE => Err(format!("{} where there is no message", name)),
         "drop" => Ok(Verdict::drop()),
