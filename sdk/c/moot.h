@@ -265,8 +265,8 @@ MOOT_F_ moot_verdict moot_hold(moot_str reason, int64_t ttl) {
 }
 /* moot_ask asks the service with this name, one of asks in the manifest: MOOT_ON_ANSWER receives the answer. json is the body for
  * the service, at most 16 KiB; empty: none. The caller may set the state of the verdict, which comes back with the answer: another
- * instance may receive it. It is for on_connect, on_join, on_say_receive, on_action and, once more, on_answer. Effects of this call are
- * discarded, and changes in the store stay. A host of minor 0 denies the event. */
+ * instance may receive it. It is for on_connect, on_join, on_say_receive, on_action and, once more, on_answer. The effects of this
+ * call are discarded; its changes to the store remain. A host of minor 0 denies the event. */
 MOOT_F_ moot_verdict moot_ask(moot_str name, moot_str json) {
     moot_verdict v = moot_answer_(7, 0, json);
     v.ask = name;
@@ -500,8 +500,8 @@ MOOT_F_ int32_t moot_user_set(moot_str user) { return moot_host_user_set(user.pt
 /* Retracts the message with this id from a room, also if the event is denied. Needs amend. */
 MOOT_F_ int32_t moot_message_retract(moot_str room, moot_str id) { return moot_host_message_retract(room.ptr, room.len, id.ptr, id.len); }
 /* Replaces the text of a message that is in the history of its room, also if the event is denied; kind: MOOT_TEXT or MOOT_JSON.
- * Other rules see the new text as an event with moot_edits, and may deny it. A message that a moderator has edited stays. Needs
- * amend. */
+ * Other rules see the new text as an event with moot_edits, and may deny it. A message that a moderator has edited is not
+ * changed. Needs amend. */
 MOOT_F_ int32_t moot_message_edit(int kind, moot_str room, moot_str id, moot_str body) {
     return moot_host_message_edit(kind, room.ptr, room.len, id.ptr, id.len, body.ptr, body.len);
 }

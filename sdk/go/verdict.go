@@ -65,8 +65,8 @@ func Hold(reason string, ttl time.Duration) Verdict {
 // Ask asks an external service: the host sends the question, and calls [Module.OnAnswer] with the
 // answer. name is one of the module's Asks; the entry defines its URL. json is the body for the
 // service, at most 16 KiB of JSON text; "": none. It is for connect, join, onSayReceive, actions
-// and, once more, OnAnswer; at other hooks it is an error. Effects of this call are discarded;
-// changes in KV stay. A host of minor 0 denies the event.
+// and, once more, OnAnswer; at other hooks it is an error. The effects of this call are discarded;
+// its changes to KV remain. A host of minor 0 denies the event.
 func Ask(name, json string) Verdict {
 	return Verdict{answer: ask, text: json, envelope: &envelope{ask: name}}
 }

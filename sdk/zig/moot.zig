@@ -259,7 +259,7 @@ pub const Answer = struct {
     pub fn body(a: Answer) []const u8 {
         return field(a.blob, 1) orelse "";
     }
-    /// What the state of the ask was.
+    /// The state that the ask had.
     pub fn state(a: Answer) []const u8 {
         return field(a.blob, 2) orelse "";
     }
@@ -313,8 +313,8 @@ pub fn hold(why: []const u8, ttl: u64) Verdict {
 }
 /// Asks the service with this name, one of asks in the manifest: on_answer receives the answer. body is JSON text for the
 /// service, at most 16 KiB; "": none. Set `state` of the verdict to have it back with the answer: another instance may receive
-/// it. For connect, join, onSayReceive, actions and, once more, on_answer. Effects of this call are discarded, and changes in
-/// the store stay. A host of minor 0 denies the event.
+/// it. For connect, join, onSayReceive, actions and, once more, on_answer. The effects of this call are discarded; its
+/// changes to the store remain. A host of minor 0 denies the event.
 pub fn ask(name: []const u8, body: []const u8) Verdict {
     return .{ .answer = 7, .ask = name, .body = body };
 }
@@ -622,7 +622,7 @@ pub fn retractMessage(room: []const u8, id: []const u8) Error!void {
     return done(raw.message_retract(address(room), room.len, address(id), id.len));
 }
 /// Replaces the text of a message that is in the history of its room, also if the event is denied. Other rules see the
-/// new text as an event with edits, and may deny it. A message that a moderator has edited stays. Needs amend.
+/// new text as an event with edits, and may deny it. A message that a moderator has edited is not changed. Needs amend.
 pub fn editMessage(room: []const u8, id: []const u8, new: Body) Error!void {
     const b = switch (new) {
         inline else => |s| s,

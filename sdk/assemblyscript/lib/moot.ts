@@ -226,8 +226,8 @@ export class Verdict {
   /**
    * Asks the service with this name, one of `asks` in the manifest: `on_answer` receives the answer, see `answered`. json is the body
    * for the service, at most 16 KiB; "": none. state, at most 4096 bytes, comes back with the answer, which another instance may receive. For
-   * connect, join, onSayReceive, actions and, once more, `on_answer`. Effects of this call are discarded; changes in the
-   * store stay. A host of minor 0 denies the event.
+   * connect, join, onSayReceive, actions and, once more, `on_answer`. The effects of this call are discarded; its
+   * changes to the store remain. A host of minor 0 denies the event.
    */
   static ask(name: string, json: string = "", state: string = ""): Verdict { const v = new Verdict(7, json); v.name = name; v.state = state; return v; }
   /** Answers an action with a JSON object. */

@@ -274,7 +274,7 @@ pub fn retract_message(room: &str, id: &str) -> Result<(), Error> {
     done(unsafe { message_retract(room.as_ptr(), room.len(), id.as_ptr(), id.len()) })
 }
 /// Replaces the text of a message that is in the history of its room, also if the event is denied. Other rules
-/// see the new text as an event with [`crate::Event::edits`], and may deny it. A message that a moderator has edited stays.
+/// see the new text as an event with [`crate::Event::edits`], and may deny it. A message that a moderator has edited is not changed.
 pub fn edit_message(room: &str, id: &str, new: Body) -> Result<(), Error> {
     let (body, kind) = match new {
         Body::Text(text) => (text, 0),

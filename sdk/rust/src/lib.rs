@@ -263,7 +263,7 @@ impl<'a> Answer<'a> {
     pub fn json(&self) -> &'a str {
         self.0.text(1)
     }
-    /// What the ask's [`Verdict::with_state`] was.
+    /// The state that the ask had: see [`Verdict::with_state`].
     pub fn state(&self) -> &'a [u8] {
         self.0.field(2).unwrap_or_default()
     }
@@ -318,7 +318,7 @@ impl Verdict {
     }
     /// Asks the service with this name, one of `asks` in the manifest: [`Module::on_answer`] receives the answer. `json` is
     /// the body for the service, at most 16 KiB; empty: none. For connect, join, onSayReceive, actions and, once more,
-    /// on_answer. Effects of this call are discarded, and changes in the store stay. A host of minor 0 denies the event.
+    /// on_answer. The effects of this call are discarded; its changes to the store remain. A host of minor 0 denies the event.
     pub fn ask(name: impl Into<String>, json: impl Into<String>) -> Verdict {
         Verdict { answer: 7, ask: name.into(), text: json.into(), ..Verdict::default() }
     }
