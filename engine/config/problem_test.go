@@ -38,7 +38,7 @@ func TestEveryKindOfProblemHasItsMessage(t *testing.T) {
 	long := strings.Repeat("x", 70)
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key, near", "http:\n  lisen: x", `c:2: http.lisen: unknown key: did you mean "listen"?`},
-		{"unknown key, far", "http: {zzz: x}", `c:1: http.zzz: unknown key: use listen, allowedOrigins, tls, proxyProtocol, reading, handshakeTimeout or demo`},
+		{"unknown key, far", "http: {zzz: x}", `c:1: http.zzz: unknown key: use listen, allowedOrigins, tls, proxyProtocol, reading, writing, handshakeTimeout or demo`},
 		{"unknown key, other case", "Drain: 1s", `c:1: Drain: unknown key: did you mean "drain"?`},
 		{"unknown key at the top", "zzz: {}", `c:1: zzz: unknown key: use include, http, socket, admin, cluster, limits, sessions, data, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
 		{"unknown long key", long + ": 1", `c:1: "` + long[:64] + `"...: unknown key: use include, http, socket, admin, cluster, limits, sessions, data, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
