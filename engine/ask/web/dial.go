@@ -19,24 +19,42 @@ import (
 	"github.com/mootchat/moot/engine/dial"
 )
 
-// roundTripper returns the transport of the tenant. It speaks HTTP/1.1 and uses no proxy. It does not follow redirects. After a change of
-// the permitted networks it is a new one.
-func (t *tenant) roundTripper() *http.Transport {
+// roundTripper returns the transport of the tenant's services that are restricted, or of the others: a restricted service must not use a
+// connection that was made for another one. After a change of the permitted networks both are new.
+func (t *tenant) roundTripper(restricted bool) *http.Transport {
 	networks := t.client.limits.Load().Networks
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.transport != nil && slices.Equal(t.networks, networks) {
-		return t.transport
+	if !slices.Equal(t.networks, networks) {
+		t.closeIdle()
+		t.transport, t.restricted, t.networks = nil, nil, networks
 	}
-	if t.transport != nil {
-		t.transport.CloseIdleConnections()
+	of := &t.transport
+	if restricted {
+		of = &t.restricted
 	}
+	if *of == nil {
+		*of = t.newTransport()
+	}
+	return *of
+}
+
+// newTransport returns a transport. It speaks HTTP/1.1 and uses no proxy. It does not follow redirects.
+func (t *tenant) newTransport() *http.Transport {
 	idle := t.limits.Load().Requests
 	next := &http.Transport{MaxIdleConns: idle, MaxIdleConnsPerHost: idle, IdleConnTimeout: idleTime, MaxResponseHeaderBytes: maxHeader,
 		DisableCompression: true, Protocols: new(http.Protocols), DialContext: t.dial, DialTLSContext: t.dialTLS}
 	next.Protocols.SetHTTP1(true)
-	t.transport, t.networks = next, networks
 	return next
+}
+
+// closeIdle closes the connections that no request uses. The caller holds t.mu.
+func (t *tenant) closeIdle() {
+	for _, of := range []*http.Transport{t.transport, t.restricted} {
+		if of != nil {
+			of.CloseIdleConnections()
+		}
+	}
 }
 
 // dialed is the service that a connection is made for, and the end of its time. net/http ends no connection with its request.

@@ -52,10 +52,10 @@ func TestPermittedNetworks(t *testing.T) {
 	if _, err := s.Ask(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	before := s.tenant.transport
+	before := s.tenant.restricted
 	c.Configure(permitted, map[string]Use{"acme": {Services: []ask.Service{s}}})
-	if _, err := s.Ask(t.Context(), nil); err != nil || s.tenant.transport != before {
-		t.Errorf("after a reload that changes nothing: %v, other connections: %v", err, s.tenant.transport != before)
+	if _, err := s.Ask(t.Context(), nil); err != nil || s.tenant.restricted != before {
+		t.Errorf("after a reload that changes nothing: %v, other connections: %v", err, s.tenant.restricted != before)
 	}
 	c.Configure(Limits{}, map[string]Use{"acme": {Services: []ask.Service{s}}})
 	if _, err := s.Ask(t.Context(), nil); kindOf(err) != ask.Unreachable || !strings.Contains(err.Error(), "limits.privateNetworks") {
@@ -75,6 +75,23 @@ func TestAHostOfTheOperatorDoesNotBecomeMoreInternal(t *testing.T) {
 	g := s.guardOf("127.0.0.1", nil)
 	if g != s.guardOf("127.0.0.1", nil) || g.Host != "127.0.0.1" {
 		t.Error("each connection has another guard: it does not remember the first address")
+	}
+}
+
+// TestARestrictedServiceUsesNoConnectionOfAnother checks that a service of an included file does not reach an internal address by a connection
+// that was made for the same address in the operator's file, such as before a tenant has moved to an included file.
+func TestARestrictedServiceUsesNoConnectionOfAnother(t *testing.T) {
+	address, roots, count := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
+	c := client(t, Limits{})
+	if _, err := c.must(t, "acme", "score", Spec{URL: address, Roots: roots}).Ask(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.must(t, "acme", "score", Spec{URL: address, Roots: roots, Restricted: true}).Ask(t.Context(), nil)
+	if kindOf(err) != ask.Unreachable {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	if count.Load() != 1 {
+		t.Errorf("%d connections", count.Load())
 	}
 }
 

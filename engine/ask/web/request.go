@@ -40,7 +40,7 @@ func (s *service) send(ctx context.Context, body []byte) (ask.Answer, error) {
 		request.Body = io.NopCloser(bytes.NewReader(body))
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
-	response, err := s.tenant.roundTripper().RoundTrip(request)
+	response, err := s.tenant.roundTripper(s.spec.Restricted).RoundTrip(request)
 	if err != nil {
 		return ask.Answer{}, failure(err)
 	}

@@ -23,11 +23,12 @@ type tenant struct {
 	rate     *rate.Limiter
 	cache    cache
 
-	mu        sync.Mutex
-	services  []*service
-	counters  []*counters
-	transport *http.Transport // nil: no request was sent
-	networks  []netip.Prefix  // for which transport was made
+	mu         sync.Mutex
+	services   []*service
+	counters   []*counters
+	transport  *http.Transport // of services that are not restricted; nil: no request was sent
+	restricted *http.Transport // of those that are
+	networks   []netip.Prefix  // for which both were made
 }
 
 func newTenant(c *Client, name string) *tenant {
@@ -87,9 +88,7 @@ func (t *tenant) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.services, t.counters = nil, nil
-	if t.transport != nil {
-		t.transport.CloseIdleConnections()
-	}
+	t.closeIdle()
 }
 
 // admit counts a request of s, unless there are too many. The caller calls leave afterwards.
