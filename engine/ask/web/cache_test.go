@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,53 @@ func TestAskersOfTheSameQuestionShareARequest(t *testing.T) {
 		}
 		if answer, err := s.Ask(t.Context(), []byte("2")); err != nil || answer.Cached {
 			t.Errorf("%+v, %v", answer, err)
+		}
+		p.end(c)
+	})
+}
+
+// TestAskersThatShareARequestAreBounded checks how many askers of a tenant, and of all tenants, may wait for one request, and that others can wait
+// after it has ended.
+func TestAskersThatShareARequestAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := Limits{Requests: 4}
+		c, p := connected(t, limits, nil)
+		p.handle = p.answering(time.Second, echo)
+		services, use := map[string]*service{}, map[string]Use{}
+		for _, tenant := range []string{"small", "large", "other"} {
+			services[tenant] = c.must(t, tenant, "score", Spec{URL: "http://service.example.com/", Cache: time.Minute, Timeout: 10 * time.Second})
+			use[tenant] = Use{TenantLimits{Requests: 100, Rate: 1e6}, []ask.Service{services[tenant]}}
+		}
+		use["small"] = Use{TenantLimits{Requests: 1, Rate: 1e6}, use["small"].Services}
+		c.Configure(limits, use)
+		for range 2 {
+			var all sync.WaitGroup
+			busies := map[string]*atomic.Int32{}
+			for _, tenant := range []string{"small", "large", "other"} {
+				n := new(atomic.Int32)
+				busies[tenant] = n
+				for range 101 {
+					all.Go(func() {
+						if _, err := services[tenant].Ask(t.Context(), []byte("1")); busy(err) > 0 {
+							n.Add(1)
+						} else if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				synctest.Wait()
+			}
+			all.Wait()
+			// 64 of all tenants: 16 of small, half of the rest of large, half of the rest of other.
+			for tenant, want := range map[string]int32{"small": 100 - 16, "large": 100 - 24, "other": 100 - 12} {
+				if n := busies[tenant].Load(); n != want {
+					t.Errorf("%d askers of %s are refused, want %d", n, tenant, want)
+				}
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		if c.sharing.Load() != 0 {
+			t.Errorf("%d askers are left", c.sharing.Load())
 		}
 		p.end(c)
 	})

@@ -161,7 +161,13 @@ type flight struct {
 func (s *service) join(ctx context.Context, q question, body []byte) (ask.Answer, error) {
 	s.mu.Lock()
 	f, first := s.flights[q], false
-	if f == nil {
+	if f != nil {
+		if !s.tenant.share() {
+			s.mu.Unlock()
+			return ask.Answer{}, &ask.BusyError{Wait: busyTime(s.spec.Timeout)}
+		}
+		defer s.tenant.unshare()
+	} else {
 		done, err := s.begin()
 		if err != nil {
 			s.mu.Unlock()

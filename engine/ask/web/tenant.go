@@ -20,6 +20,7 @@ type tenant struct {
 	limits   atomic.Pointer[TenantLimits]
 	requests atomic.Int64 // under way
 	conns    atomic.Int64 // open or being opened
+	sharing  atomic.Int64 // askers that wait for requests of others
 	rate     *rate.Limiter
 	cache    cache
 
@@ -109,6 +110,25 @@ func (t *tenant) leave(s *service) {
 	t.requests.Add(-1)
 	t.client.requests.Add(-1)
 	s.requests.Add(-1)
+}
+
+// sharers is the number of askers, for each request that is permitted at once, that may wait for requests of others.
+const sharers = 16
+
+// share counts an asker that waits for the request of another one, unless there are too many. The caller calls unshare afterwards.
+func (t *tenant) share() bool {
+	own, all := t.sharing.Add(1), t.client.sharing.Add(1)
+	limit, node := sharers*int64(t.limits.Load().Requests), sharers*int64(t.client.limits.Load().Requests)
+	if own <= limit && own <= max(1, node-all) {
+		return true
+	}
+	t.unshare()
+	return false
+}
+
+func (t *tenant) unshare() {
+	t.sharing.Add(-1)
+	t.client.sharing.Add(-1)
 }
 
 // busyTime returns the time after which a question that exceeds a limit of requests at once may be put again.

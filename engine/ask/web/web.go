@@ -47,6 +47,7 @@ type Client struct {
 	limits   atomic.Pointer[Limits]
 	requests atomic.Int64 // under way
 	conns    atomic.Int64 // open or being opened
+	sharing  atomic.Int64 // askers that wait for requests of others
 	cached   atomic.Int64 // bytes of all caches
 	took     histogram.Histogram
 	work     sync.WaitGroup // flights
