@@ -80,7 +80,7 @@ func (t *tenant) dial(ctx context.Context, network, address string) (net.Conn, e
 		t.conns.Add(-1)
 		t.client.conns.Add(-1)
 	}
-	if own > connsOf(t.limits.Load().Requests) || all > connsOf(t.client.limits.Load().Requests) {
+	if own > connsOf(t.limits.Load().Requests) || own > max(1, connsOf(t.client.limits.Load().Requests)-all) {
 		ended()
 		return nil, &ask.BusyError{Wait: busyTime(of.service.spec.Timeout)}
 	}

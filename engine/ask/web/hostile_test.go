@@ -266,6 +266,36 @@ func TestSecretsAreInNoErrorAndNoAnswer(t *testing.T) {
 	})
 }
 
+// TestATenantLeavesConnectionsForOthers checks that a tenant whose askers leave while its connections are made does not use up those of the node.
+func TestATenantLeavesConnectionsForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := Limits{Requests: 16}
+		c, p := connected(t, limits, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+		use := map[string]Use{}
+		for _, tenant := range []string{"hostile", "other"} {
+			s := c.must(t, tenant, "score", Spec{URL: "https://service.example.com/", Timeout: 10 * time.Second})
+			use[tenant] = Use{TenantLimits{Requests: 100, Rate: 1e6}, []ask.Service{s}}
+		}
+		c.Configure(limits, use)
+		made := map[string]int64{}
+		for _, tenant := range []string{"hostile", "other"} {
+			before := c.conns.Load()
+			for range 100 {
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(10*time.Millisecond, cancel)
+				_, _ = use[tenant].Services[0].Ask(ctx, nil)
+			}
+			made[tenant] = c.conns.Load() - before
+		}
+		if made["hostile"] != 16 || made["other"] != 8 { // half of 32, and half of the rest
+			t.Errorf("the connections are %v", made)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		p.end(c)
+	})
+}
+
 // TestConnectionsAreBounded checks that askers that leave while their connections are made do not make more of them than twice the limit of
 // requests.
 func TestConnectionsAreBounded(t *testing.T) {
