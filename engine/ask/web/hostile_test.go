@@ -266,6 +266,29 @@ func TestSecretsAreInNoErrorAndNoAnswer(t *testing.T) {
 	})
 }
 
+// TestSecretsAreFoundBehindEscapes checks answers that repeat a header's value with escapes of JSON.
+func TestSecretsAreFoundBehindEscapes(t *testing.T) {
+	const token = "ab/cd+ef==gh<12>"
+	for answer, revealed := range map[string]bool{
+		`"ab/cd+ef==gh<12>"`: true,
+		`{"headers":{"authorization":"Bearer ab\/cd+ef==gh<12>"}}`: true,
+		`["\u0061b/cd+ef==gh\u003c12\u003e"]`:                      true,
+		`{"ab/cd\u002Bef==gh<12>":1e999}`:                          true,
+		`[1e999,"ab\/cd+ef==gh<12>"]`:                              true,
+		`{"a":"\"ab/cd","b":"+ef==gh<12>\\"}`:                      false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := connected(t, Limits{}, nil)
+			p.handle = p.answering(0, func(*http.Request, []byte) string { return plainAnswer("200 OK", answer) })
+			s := c.must(t, "acme", "score", Spec{URL: "http://service.example.com/", Headers: map[string]string{"Authorization": "Bearer " + token}})
+			if got, err := s.Ask(t.Context(), nil); revealed != (kindOf(err) == ask.BadAnswer) || !revealed && err != nil {
+				t.Errorf("%s: the rule receives %s, %v", answer, got.Body, err)
+			}
+			p.end(c)
+		})
+	}
+}
+
 // TestATenantLeavesConnectionsForOthers checks that a tenant whose askers leave while its connections are made does not use up those of the node.
 func TestATenantLeavesConnectionsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/mootchat/moot/engine/ask"
@@ -67,10 +68,8 @@ func (s *service) read(r *http.Response) (ask.Answer, error) {
 	if len(text) > ask.MaxAnswer {
 		return ask.Answer{}, bad("the answer has more than %d bytes", ask.MaxAnswer)
 	}
-	for _, secret := range s.inCommon().secrets {
-		if bytes.Contains(text, secret) {
-			return ask.Answer{}, bad("the answer contains a value of the headers of the ask, which the rule must not see")
-		}
+	if reveals(text, s.inCommon().secrets) {
+		return ask.Answer{}, bad("the answer contains a value of the headers of the ask, which the rule must not see")
 	}
 	answer := ask.Answer{Status: r.StatusCode}
 	switch text = bytes.TrimSpace(text); {
@@ -80,6 +79,30 @@ func (s *service) read(r *http.Response) (ask.Answer, error) {
 		return ask.Answer{}, bad("the answer is not JSON")
 	}
 	return answer, nil
+}
+
+// reveals reports whether a text contains one of the secrets, or is JSON with a string that does: JSON may have any character as an escape.
+func reveals(text []byte, secrets [][]byte) bool {
+	in := func(text []byte) bool {
+		return slices.ContainsFunc(secrets, func(secret []byte) bool { return bytes.Contains(text, secret) })
+	}
+	if in(text) {
+		return true
+	}
+	if len(secrets) == 0 || !bytes.Contains(text, []byte(`\`)) {
+		return false
+	}
+	tokens := json.NewDecoder(bytes.NewReader(text))
+	tokens.UseNumber() // a number that is too large would end the tokens
+	for {
+		token, err := tokens.Token()
+		if err != nil {
+			return false
+		}
+		if s, ok := token.(string); ok && in([]byte(s)) {
+			return true
+		}
+	}
 }
 
 // readAll reads an answer up to one byte more than the limit.
