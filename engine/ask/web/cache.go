@@ -58,11 +58,15 @@ func (c *cache) get(q question) (answer ask.Answer, ok bool) {
 	return one.answer, true
 }
 
-// put adds an answer. It removes other answers of the tenant until the new one fits; if it does not fit then, put does not add it.
+// put adds an answer, unless its service was forgotten. It removes other answers of the tenant until the new one fits; if it does not fit
+// then, put does not add it.
 func (c *cache) put(q question, answer ask.Answer, ttl time.Duration) {
 	one := &cached{q, answer, time.Now().Add(ttl)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !q.service.used.Load() {
+		return
+	}
 	if e := c.known[q]; e != nil {
 		c.remove(e)
 	}

@@ -226,7 +226,70 @@ func TestAReloadKeepsWhatIsUnchanged(t *testing.T) {
 		}
 		c.Configure(Limits{}, nil)
 		must(next)
-		next.tenant.forget()
 		p.end(c)
 	})
+}
+
+// TestAForgottenServiceKeepsNoAnswer checks that the answers of services and tenants that a reload has forgotten take no memory, also if the
+// requests were under way.
+func TestAForgottenServiceKeepsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := connected(t, Limits{}, nil)
+		p.handle = p.answering(time.Second, ok)
+		spec := Spec{URL: "http://service.example.com/", Cache: 24 * time.Hour, Timeout: 10 * time.Second}
+		one, other, gone := c.must(t, "acme", "one", spec), c.must(t, "acme", "other", spec), c.must(t, "gone", "one", spec)
+		var asking sync.WaitGroup
+		for _, s := range []*service{one, other, gone} {
+			asking.Go(func() {
+				if _, err := s.Ask(t.Context(), nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		c.Configure(Limits{}, map[string]Use{"acme": {Services: []ask.Service{one}}})
+		asking.Wait()
+		synctest.Wait()
+		if n, want := c.cached.Load(), int64(13+overhead); n != want || len(one.tenant.cache.known) != 1 {
+			t.Errorf("the caches have %d bytes, want %d", n, want)
+		}
+		p.end(c)
+	})
+}
+
+// TestForgottenServicesAreUsedAgain rolls back to a configuration whose services were forgotten: their numbers are shown, their answers are kept
+// and the limits of the tenant apply.
+func TestForgottenServicesAreUsedAgain(t *testing.T) {
+	for name, next := range map[string]func(c *Client) map[string]Use{
+		"after another spec": func(c *Client) map[string]Use {
+			s := c.must(t, "acme", "score", Spec{URL: "http://other.example.com/"})
+			return map[string]Use{"acme": {Services: []ask.Service{s}}}
+		},
+		"after a time without the tenant": func(*Client) map[string]Use { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, p := connected(t, Limits{}, nil)
+				p.handle = p.answering(0, ok)
+				s := c.must(t, "acme", "score", Spec{URL: "http://service.example.com/", Cache: time.Hour})
+				before := map[string]Use{"acme": {Services: []ask.Service{s}}}
+				c.Configure(Limits{}, before)
+				c.Configure(Limits{}, next(c))
+				before["acme"] = Use{TenantLimits{Rate: 7}, before["acme"].Services}
+				c.Configure(Limits{}, before)
+				for range 2 {
+					if _, err := s.Ask(t.Context(), nil); err != nil {
+						t.Error(err)
+					}
+				}
+				if all := c.Stats(); len(all) != 1 || all[0].Requests != 1 || all[0].Cached != 1 {
+					t.Errorf("the numbers are %+v", all)
+				}
+				if again := c.must(t, "acme", "score", Spec{URL: "http://service.example.com/", Cache: time.Hour}); again != s || s.tenant.limits.Load().Rate != 7 {
+					t.Errorf("another service, or other limits: %+v", s.tenant.limits.Load())
+				}
+				p.end(c)
+			})
+		})
+	}
 }

@@ -27,6 +27,7 @@ type service struct {
 	spec     Spec // without Headers
 	headers  []headerField
 	counters *counters
+	used     atomic.Bool             // false: it was forgotten, and its answers are not kept
 	requests atomic.Int64            // under way
 	rate     *rate.Limiter           // nil: only the limit of the tenant
 	common   atomic.Pointer[common]  // nil: no request was sent
@@ -49,6 +50,7 @@ type common struct {
 
 func newService(k key, t *tenant, spec Spec, c *counters) *service {
 	s := &service{key: k, tenant: t, spec: spec, counters: c}
+	s.used.Store(true)
 	s.spec.Headers = nil
 	for name, value := range spec.Headers {
 		s.headers = append(s.headers, headerField{name, value})

@@ -59,36 +59,46 @@ func (t *tenant) service(name string, k key, spec Spec) *service {
 	return s
 }
 
-// use puts limits into use, and forgets all services but these.
+// use puts limits and services into use, also those that were forgotten, and forgets all others.
 func (t *tenant) use(l TenantLimits, services []ask.Service) {
 	if old := t.limits.Swap(&l); old.Rate != l.Rate {
 		t.rate.SetLimit(rate.Limit(l.Rate))
 		t.rate.SetBurst(max(1, int(2*l.Rate)))
 	}
-	used := make(map[*service]bool, len(services))
-	for _, s := range services {
-		used[s.(*service)] = true
-	}
+	used, counted := make(map[*service]bool, len(services)), make(map[*counters]bool, len(services))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	counted := make(map[*counters]bool, len(services))
-	t.services = slices.DeleteFunc(t.services, func(s *service) bool {
-		if used[s] {
-			counted[s.counters] = true
-			return false
+	before := t.services
+	t.services, t.counters = nil, nil
+	for _, one := range services {
+		s := one.(*service)
+		if !used[s] {
+			used[s] = true
+			s.used.Store(true)
+			t.services = append(t.services, s)
 		}
-		t.cache.drop(s)
-		return true
-	})
-	t.counters = slices.DeleteFunc(t.counters, func(c *counters) bool { return !counted[c] })
+		if !counted[s.counters] {
+			counted[s.counters] = true
+			t.counters = append(t.counters, s.counters)
+		}
+	}
+	for _, s := range before {
+		if !used[s] {
+			s.used.Store(false)
+			t.cache.drop(s)
+		}
+	}
 }
 
-// forget closes unused connections and empties the cache.
+// forget forgets all services, closes unused connections and empties the cache.
 func (t *tenant) forget() {
-	t.cache.clear()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, s := range t.services {
+		s.used.Store(false)
+	}
 	t.services, t.counters = nil, nil
+	t.cache.clear()
 	t.closeIdle()
 }
 

@@ -91,23 +91,28 @@ func (c *Client) tenant(name string) *tenant {
 // Use is the part of a configuration for one tenant.
 type Use struct {
 	Limits   TenantLimits
-	Services []ask.Service // returned by Client.Service
+	Services []ask.Service // returned by Client.Service, all before the tenant was forgotten or all after that
 }
 
-// Configure puts limits into use, and forgets all other services and tenants. A forgotten service still answers.
+// Configure puts limits and services into use, and forgets all other services and tenants. A forgotten service still answers, but its answers are
+// not kept. It may be put into use again.
 func (c *Client) Configure(limits Limits, tenants map[string]Use) {
 	limits = limits.withDefaults()
 	c.limits.Store(&limits)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, t := range c.tenants {
-		use, ok := tenants[name]
-		if !ok || len(use.Services) == 0 {
+		if use := tenants[name]; len(use.Services) == 0 || use.Services[0].(*service).tenant != t {
 			delete(c.tenants, name)
 			t.forget()
-			continue
 		}
-		t.use(use.Limits.withDefaults(), use.Services)
+	}
+	for name, use := range tenants {
+		if len(use.Services) > 0 {
+			t := use.Services[0].(*service).tenant
+			c.tenants[name] = t
+			t.use(use.Limits.withDefaults(), use.Services)
+		}
 	}
 }
 
