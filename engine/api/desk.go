@@ -119,12 +119,17 @@ func (d *desks) visit(who visitor, looking string) {
 	}
 }
 
-// expire ends a visit, unless it was renewed while its timer ended.
+// expire ends a visit. If its last request is later than the timer expects, the timer runs again.
 func (d *desks) expire(who visitor) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	of := d.tenants[who.tenant]
-	if v := of[who]; v == nil || time.Since(v.at) < visitTime {
+	v := of[who]
+	if v == nil {
+		return
+	}
+	if left := visitTime - time.Since(v.at); left > 0 {
+		v.end.Reset(left)
 		return
 	}
 	delete(of, who)

@@ -30,6 +30,21 @@ func TestVisitsEndByThemselves(t *testing.T) {
 	})
 }
 
+// TestAVisitEndsAfterItsTimerRanEarly checks that a visit ends although its timer was set a moment before the time of its request was noted.
+func TestAVisitEndsAfterItsTimerRanEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d desks
+		ann := visitor{"acme", "ann", "a1"}
+		d.visit(ann, "")
+		d.tenants["acme"][ann].at = time.Now().Add(time.Microsecond)
+		time.Sleep(visitTime + time.Second)
+		synctest.Wait()
+		if len(d.tenants) != 0 {
+			t.Errorf("the visit stays: %+v", d.here([]string{"acme"}))
+		}
+	})
+}
+
 // TestVisitsAreBounded checks that further visits than the limit are not kept, and that those before can be renewed.
 func TestVisitsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
