@@ -393,6 +393,30 @@ func TestLostEventsAreToldInTheNext(t *testing.T) {
 	})
 }
 
+// TestDecisionsOfATenantDoNotDisplaceThoseOfOthers floods the events that wait with decisions of one tenant, while the store does not answer.
+func TestDecisionsOfATenantDoNotDisplaceThoseOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &failing{fails: true}
+		d := dispatcher(t, store, func(context.Context, *events.Target, []events.Record, uint64) events.Delivery {
+			return events.Delivery{}
+		}, "t", "u")
+		begin := func(tenant string) *events.Write {
+			return d.Begin(tenant, events.RuleDecided, events.NewEvent(events.NewID(), events.RuleDecided, "x", "", strings.Repeat("a", 100<<10)))
+		}
+		for range 50 {
+			begin("t")
+		}
+		other := begin("u")
+		if got := d.Counters(); got.LostVolatile != 45 {
+			t.Errorf("the counters are %+v, want 45 lost decisions of 50 and 1", got)
+		}
+		store.set(false)
+		if err := other.Wait(t.Context()); err != nil {
+			t.Errorf("the decision of the other tenant: %v", err)
+		}
+	})
+}
+
 // dispatcher returns a running dispatcher of a sink of each tenant, which receives all kinds, until the test ends.
 func dispatcher(t *testing.T, store events.Store, send func(context.Context, *events.Target, []events.Record, uint64) events.Delivery, tenants ...string) *events.Dispatcher {
 	d := events.New(events.Config{Store: store, Send: send, Log: slog.New(slog.DiscardHandler)})

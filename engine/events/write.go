@@ -60,7 +60,7 @@ func (w *Write) Wait(ctx context.Context) error {
 const (
 	maxUnwritten = 16 << 20
 	maxVolatile  = 2 << 20 // if all events exceed it, those that are not durable are lost
-	maxOfTenant  = 4 << 20
+	tenantPart   = 4       // a tenant may use a fourth of both limits
 )
 
 // writer writes the events of one partition. Dispatcher.mu guards its fields except rest.
@@ -94,7 +94,7 @@ func (d *Dispatcher) Begin(tenant string, kind Kind, e Event) *Write {
 	switch {
 	case d.closed:
 		return d.lose(kind, records, ErrClosed)
-	case d.bytes+size > most, d.bytesOf[tenant]+size > maxOfTenant:
+	case d.bytes+size > most, d.bytesOf[tenant]+size > most/tenantPart:
 		return d.lose(kind, records, ErrFull)
 	}
 	for i := range records {
