@@ -519,6 +519,50 @@ func TestErasureReachesUnwrittenEvents(t *testing.T) {
 	})
 }
 
+// blocking is a store whose Append waits until a test permits it.
+type blocking struct {
+	memory.Store
+	permit chan struct{}
+}
+
+func (b *blocking) Append(ctx context.Context, records []events.Record) error {
+	<-b.permit
+	return b.Store.Append(ctx, records)
+}
+
+// TestErasureReachesTheNextBatch erases the events of a user that wait for the end of a try, which ends at that moment.
+func TestErasureReachesTheNextBatch(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			store := &blocking{permit: make(chan struct{})}
+			var users []string
+			d := dispatcher(t, store, func(_ context.Context, _ *events.Target, records []events.Record, _ uint64) events.Delivery {
+				users = append(users, records[0].User)
+				return events.Delivery{}
+			}, "t")
+			for _, user := range []string{"ann", "bob"} {
+				d.Begin("t", events.MemberJoined, events.NewEvent(events.NewID(), events.MemberJoined, "x", user, events.Member{User: user}))
+				synctest.Wait()
+			}
+			erased := make(chan struct{})
+			go func() {
+				defer close(erased)
+				if n, err := d.Erase(t.Context(), "t", "bob"); n != 1 || err != nil {
+					t.Errorf("%d events were erased, %v", n, err)
+				}
+			}()
+			synctest.Wait()
+			close(store.permit)
+			<-erased
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if !slices.Equal(users, []string{"ann"}) {
+				t.Errorf("delivered are the events of %q", users)
+			}
+		})
+	}
+}
+
 // TestASinkThatIsDownForDays checks what a sink that is down for two and a half days costs: its events and dead letters stay within the limits,
 // tries become rare, the events of another tenant arrive at once, and the event after the outage tells the number of dropped ones.
 func TestASinkThatIsDownForDays(t *testing.T) {

@@ -68,7 +68,7 @@ type writer struct {
 	next    *Write // that collects events while another is written; nil: none
 	running bool   // a goroutine writes batches
 
-	turn chan struct{} // has an element during a try, and during an erasure
+	turn chan struct{} // has an element during a try, while next becomes the batch that is tried, and during an erasure
 	rest []Record      // records of the batch that are not written yet; used in a turn
 }
 
@@ -153,16 +153,19 @@ func (d *Dispatcher) lose(kind Kind, records []Record, err error) *Write {
 // write writes the batches of a partition until none is left.
 func (d *Dispatcher) write(p *writer) {
 	for {
+		p.turn <- struct{}{}
 		d.mu.Lock()
 		w := p.next
 		p.next = nil
 		if w == nil {
 			p.running = false
 			d.mu.Unlock()
+			<-p.turn
 			return
 		}
+		p.rest = w.records
 		d.mu.Unlock()
-		w.err = d.writeAll(p, w.records)
+		w.err = d.writeAll(p)
 		d.mu.Lock()
 		for tenant, bytes := range w.bytes {
 			d.bytes -= bytes
@@ -188,11 +191,9 @@ const (
 	writeTime      = 5 * time.Second // of one try
 )
 
-// writeAll writes events. It tries again until the store takes them or the dispatcher ends. If the outcome of a try is unknown,
-// the events may be written twice, with the same IDs.
-func (d *Dispatcher) writeAll(p *writer, all []Record) error {
-	p.turn <- struct{}{}
-	p.rest = all
+// writeAll writes p.rest, and ends the turn. It tries again until the store takes the events or the dispatcher ends. If the outcome of a
+// try is unknown, the events may be written twice, with the same IDs.
+func (d *Dispatcher) writeAll(p *writer) error {
 	for wait := writeRetry; ; {
 		n, err := d.writeSome(p)
 		left := len(p.rest)
