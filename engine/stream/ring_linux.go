@@ -62,6 +62,7 @@ type completion struct {
 // thread of its own, and the caller's goroutine need not stay on one.
 type Ring struct {
 	fd       int
+	broken   bool // the kernel may still finish sends of an earlier call: each send is a write(2)
 	mapped   [][]byte
 	sqHead   *uint32 // written by the kernel
 	sqTail   *uint32
@@ -137,6 +138,12 @@ func (r *Ring) Close() error {
 
 // Send implements [fanout.Ring]. If the kernel does not take a send, for example because it has no memory, Send uses write(2) for it.
 func (r *Ring) Send(fds []int32, ps [][]byte, results []int32) {
+	if r.broken {
+		for i, fd := range fds {
+			results[i] = writeOnce(fd, ps[i])
+		}
+		return
+	}
 	tail := *r.sqTail
 	for i, fd := range fds {
 		results[i] = -int32(unix.EIO) // until the kernel has finished it
@@ -166,8 +173,9 @@ func (r *Ring) enter(tail uint32, sends int, results []int32) (left int) {
 		}
 		taken, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(wait), ringGetEvents, 0, 0)
 		switch failed := errno != 0 && errno != unix.EINTR; {
-		case failed && submit == 0:
-			return 0 // cannot happen; the sends that are not finished have failed
+		case failed && submit == 0: // cannot happen. The sends that are not finished have failed
+			r.broken = true
+			return 0
 		case failed, errno == 0 && submit > 0 && taken == 0:
 			refused = true
 		}

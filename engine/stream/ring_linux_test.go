@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -129,6 +130,30 @@ func TestARingThatTheKernelRefusesWrites(t *testing.T) {
 	r.Send(near, [][]byte{[]byte("d"), []byte("e"), []byte("f")}, results)
 	if got := received(t, far[0]) + received(t, far[1]) + received(t, far[2]); got != "def" {
 		t.Errorf("then received %q, results %v", got, results)
+	}
+}
+
+// TestARingWhoseSendsDoNotFinishIsNotUsedAgain checks that nothing of a call, whose descriptors and memory may belong to others by then, is sent in
+// a later one, if the kernel has taken a part of the sends, does not finish them and takes no others.
+func TestARingWhoseSendsDoNotFinishIsNotUsedAgain(t *testing.T) {
+	r := newRing(t)
+	if r == nil {
+		return
+	}
+	near, far := pairs(t, 3)
+	earlier, tail := []byte("earlier"), *r.sqTail
+	r.entries[tail&r.sqMask] = submission{op: ringOpSend, fd: near[0], address: uint64(uintptr(unsafe.Pointer(&earlier[0]))), length: 7, message: unix.MSG_DONTWAIT}
+	*r.sqTail = tail + 1
+	fd := r.fd
+	r.fd = int(near[0])                  // io_uring_enter fails: this is no ring
+	r.enter(tail+1, 2, make([]int32, 2)) // of two sends the kernel has taken one
+	r.fd = fd
+	results := make([]int32, 3)
+	r.Send(near, [][]byte{[]byte("a"), []byte("b"), []byte("c")}, results)
+	for i, want := range []string{"a", "b", "c"} {
+		if got := received(t, far[i]); got != want || results[i] != 1 {
+			t.Errorf("socket %d has received %q, result %d", i, got, results[i])
+		}
 	}
 }
 
