@@ -250,7 +250,7 @@ func (e *Engine) receiveEdit(ctx context.Context, t *tenant, r *room, a amendmen
 		}
 		target = wire.Payload{ID: a.id, Room: a.room, From: a.conn.ID(), Context: "user", SentAt: time.Now().UnixMilli()}
 	}
-	if a.module != "" && target.EditedBy != "" && target.EditedBy != system {
+	if a.module != "" && moderated(&target) {
 		return nil, errModerated
 	}
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: t.name, Room: a.room, Caused: a.caused, MessageID: a.id, Edits: a.id,
@@ -279,6 +279,11 @@ func (e *Engine) receiveEdit(ctx context.Context, t *tenant, r *room, a amendmen
 	}
 	if e.middleware.Asks(hook.OnSayReceive, t.name, a.room) { // the chain may have taken long
 		if err := e.exists(ctx, r.id); err != nil {
+			return nil, err
+		}
+	}
+	if a.module != "" {
+		if err := e.stillUnmoderated(ctx, t, r, &target); err != nil {
 			return nil, err
 		}
 	}

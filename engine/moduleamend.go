@@ -7,9 +7,30 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/wire"
 )
 
 var errModerated = &VerbError{"a moderator has edited the message: rules do not change it"}
+
+// moderated reports whether a person other than the author has edited the message last.
+func moderated(p *wire.Payload) bool { return p.EditedBy != "" && p.EditedBy != system }
+
+// stillUnmoderated returns an error if a person has edited or retracted a message since it was read.
+func (e *Engine) stillUnmoderated(ctx context.Context, t *tenant, r *room, p *wire.Payload) error {
+	before := cluster.Position{Epoch: p.At.Epoch, Offset: p.At.Offset - 1}
+	page, err := e.historyFor(t).Read(ctx, r.id, before, 1, t.settings(r.id.Room).Retention)
+	if err != nil {
+		return err
+	}
+	if len(page.Messages) == 0 || page.Messages[0].Offset != p.At.Offset || page.Messages[0].Amends != "" {
+		return errNoHistory
+	}
+	now, err := wire.ParsePayload(page.Messages[0].Payload)
+	if err == nil && moderated(&now) {
+		err = errModerated
+	}
+	return err
+}
 
 // enqueueAmendment adds the amendment of a module to those that wait. An edit replaces a waiting edit of the same message. An edit
 // does not replace a waiting retraction, nor a retraction a waiting edit.

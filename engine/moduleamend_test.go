@@ -189,6 +189,38 @@ func TestModulesLeaveWhatAModeratorEdited(t *testing.T) {
 	})
 }
 
+// TestModulesLeaveWhatAModeratorEditsMeanwhile has a moderator edit or retract a message while a rule asks a service about the edit of a module.
+func TestModulesLeaveWhatAModeratorEditsMeanwhile(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(w *world, n *node, id string)
+		want []string
+	}{
+		"nothing": {func(*world, *node, string) {}, []string{"slow"}},
+		"edited": {func(w *world, n *node, id string) {
+			w.must(n.EditMessage(w.Context(), in("r"), id, "mia", json.RawMessage(`"by mia"`)), nil)
+		}, []string{"by mia"}},
+		"retracted": {func(w *world, n *node, id string) { w.must(n.RetractMessage(w.Context(), in("r"), id, "mia"), nil) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("n", keepsR)
+				a := n.client().do(roomAdd("r"))
+				id := a.tells("r", "one")
+				n.asks(hook.OnSayReceive, slow)
+				n.on(hook.Join, func(*hook.Event) hook.Verdict { return allow(revision(id, "slow")) })
+				n.client().do(roomAdd("r"))
+				time.Sleep(time.Second)
+				c.do(w, n, id)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if past := a.past("r"); !slices.Equal(past, c.want) {
+					t.Errorf("history has %q, want %q", past, c.want)
+				}
+			})
+		})
+	}
+}
+
 // TestAmendmentsOfAModuleAreBounded checks more amendments than one module may have waiting, in a room whose queue does not move:
 // those of another module find room, and those over the limit are counted.
 func TestAmendmentsOfAModuleAreBounded(t *testing.T) {
