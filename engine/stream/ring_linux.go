@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -64,7 +63,8 @@ type Ring struct {
 	fd       int
 	broken   bool // the kernel may still finish sends of an earlier call: each send is a write(2)
 	mapped   [][]byte
-	sqHead   *uint32 // written by the kernel
+	sending  [][]byte // of a call of Send: memory that a field refers to is not on a stack, which may move
+	sqHead   *uint32  // written by the kernel
 	sqTail   *uint32
 	cqHead   *uint32
 	cqTail   *uint32 // written by the kernel
@@ -144,6 +144,7 @@ func (r *Ring) Send(fds []int32, ps [][]byte, results []int32) {
 		}
 		return
 	}
+	r.sending = ps
 	tail := *r.sqTail
 	for i, fd := range fds {
 		results[i] = -int32(unix.EIO) // until the kernel has finished it
@@ -155,7 +156,7 @@ func (r *Ring) Send(fds []int32, ps [][]byte, results []int32) {
 	for i := len(fds) - left; i < len(fds); i++ {
 		results[i] = writeOnce(fds[i], ps[i])
 	}
-	runtime.KeepAlive(ps)
+	r.sending = nil
 }
 
 // enter gives the kernel the submissions up to tail, and waits until it has finished those that it has taken. It returns the number

@@ -157,6 +157,24 @@ func TestARingWhoseSendsDoNotFinishIsNotUsedAgain(t *testing.T) {
 	}
 }
 
+// TestSentBytesAreNotOnAStack checks that bytes which the caller does not share are allocated: the kernel reads them by an address, and the stack
+// of a goroutine may move before that.
+func TestSentBytesAreNotOnAStack(t *testing.T) {
+	r := newRing(t)
+	if r == nil {
+		return
+	}
+	near, far := pairs(t, 1)
+	b := make([]byte, 8)
+	if n := testing.AllocsPerRun(10, func() {
+		p, results := [8]byte{1, 2, 3}, [1]int32{}
+		r.Send(near, [][]byte{p[:]}, results[:])
+		syscall.Read(int(far[0]), b)
+	}); n < 1 {
+		t.Error("the bytes are on the stack")
+	}
+}
+
 func TestSendsDoNotAllocate(t *testing.T) {
 	r := newRing(t)
 	if r == nil {
