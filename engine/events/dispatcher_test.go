@@ -647,7 +647,7 @@ func TestEventsThatAreTooOldAreDeadLetters(t *testing.T) {
 		if u := n.Usage(); u.Aged != 2 || u.Dropped != 1 {
 			t.Errorf("a day later the usage is %+v", u)
 		}
-		if log := n.log.String(); strings.Count(log, "have become dead letters") != 2 || strings.Count(log, "events were dropped: sinks") != 1 {
+		if log := n.log.String(); strings.Count(log, "have become dead letters") != 2 || strings.Count(log, "events were dropped: dead letters") != 1 {
 			t.Errorf("the log is %s", log)
 		}
 	})
