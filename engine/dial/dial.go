@@ -93,6 +93,14 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s has the address %s, which is not public: permit its network with limits.privateNetworks", e.Host, e.Addr)
 }
 
+// With returns a guard for the same Host that permits other Networks. The scope of the first
+// connection to Host still applies.
+func (g *Guard) With(networks []netip.Prefix) *Guard {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &Guard{Networks: networks, Host: g.Host, reached: g.reached, limit: g.limit, proxies: slices.Clone(g.proxies)}
+}
+
 // check returns nil if an address of a host is allowed, else a *RefusedError.
 func (g *Guard) check(host string, addr netip.Addr) error {
 	g.mu.Lock()

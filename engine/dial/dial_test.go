@@ -155,6 +155,18 @@ func TestChangedAddressOfANameIsChecked(t *testing.T) {
 	}
 }
 
+// TestOtherNetworksDoNotMakeAHostMoreInternal checks a guard whose networks a reload has changed.
+func TestOtherNetworksDoNotMakeAHostMoreInternal(t *testing.T) {
+	g := &dial.Guard{Host: "rules.example.com", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
+	g.Reached(&net.TCPAddr{IP: net.IPv4(1, 1, 1, 1)})
+	g = g.With([]netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")})
+	for address, allowed := range map[string]bool{"1.0.0.1": true, "10.2.0.1": true, "10.1.0.1": false, "127.0.0.1": false} {
+		if err := g.Check(g.Host, netip.MustParseAddr(address)); (err == nil) != allowed {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 func TestProxyIsUsedForHostOnly(t *testing.T) {
 	if (&dial.Guard{}).Transport().Proxy != nil {
 		t.Error("a tenant's address goes through a proxy")

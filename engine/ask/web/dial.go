@@ -107,11 +107,14 @@ func hostOf(address string) string {
 func (s *service) guardOf(host string, networks []netip.Prefix) *dial.Guard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.guard == nil || !slices.Equal(s.guard.Networks, networks) {
+	switch {
+	case s.guard == nil:
 		s.guard = &dial.Guard{Networks: networks}
 		if !s.spec.Restricted {
 			s.guard.Host = host
 		}
+	case !slices.Equal(s.guard.Networks, networks):
+		s.guard = s.guard.With(networks)
 	}
 	return s.guard
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -75,6 +76,10 @@ func TestAHostOfTheOperatorDoesNotBecomeMoreInternal(t *testing.T) {
 	g := s.guardOf("127.0.0.1", nil)
 	if g != s.guardOf("127.0.0.1", nil) || g.Host != "127.0.0.1" {
 		t.Error("each connection has another guard: it does not remember the first address")
+	}
+	g = s.guardOf("127.0.0.1", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
+	if !reflect.ValueOf(g).Elem().FieldByName("reached").Bool() || len(g.Networks) != 1 {
+		t.Error("after a reload that permits other networks the guard does not remember the first address")
 	}
 }
 
