@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,12 +102,18 @@ type Answer struct {
 
 // Send delivers events; see [events.Config].
 func (s *Sender) Send(ctx context.Context, records []events.Record, dropped uint64) events.Delivery {
-	_, got := s.Post(ctx, records, dropped)
+	_, got := s.post(ctx, records, dropped)
 	return got
 }
 
 // Post delivers events like Send, and returns the answer, whose body is cut at 4 KiB.
 func (s *Sender) Post(ctx context.Context, records []events.Record, dropped uint64) (Answer, events.Delivery) {
+	answer, got := s.post(ctx, records, dropped)
+	answer.Body = s.secretsHidden(answer.Body)
+	return answer, got
+}
+
+func (s *Sender) post(ctx context.Context, records []events.Record, dropped uint64) (Answer, events.Delivery) {
 	request, err := s.request(ctx, records, dropped)
 	if err != nil {
 		return Answer{}, events.Delivery{Err: err, Rejected: true}
@@ -121,7 +128,7 @@ func (s *Sender) Post(ctx context.Context, records []events.Record, dropped uint
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // with all of the body, the connection can be used again
-	answer := Answer{response.StatusCode, s.secretsHidden(strings.ToValidUTF8(string(body), "\uFFFD")), time.Since(began)}
+	answer := Answer{response.StatusCode, strings.ToValidUTF8(string(body), "\uFFFD"), time.Since(began)}
 	got := events.Delivery{Wait: retryAfter(response.Header.Get("Retry-After"))}
 	status := strings.TrimSpace(fmt.Sprint(response.StatusCode, " ", http.StatusText(response.StatusCode))) // the server's own text may be anything
 	switch code := response.StatusCode; {
@@ -146,6 +153,9 @@ func (s *Sender) secretsHidden(text string) string {
 	hide := func(word string) {
 		if len(word) >= minHidden {
 			text = strings.ReplaceAll(text, word, "[hidden]")
+			if strings.Contains(text, `\`) {
+				text = escaped(word).ReplaceAllLiteralString(text, "[hidden]")
+			}
 		}
 	}
 	for _, secret := range s.cfg.Secrets {
@@ -157,6 +167,15 @@ func (s *Sender) secretsHidden(text string) string {
 		}
 	}
 	return text
+}
+
+// escaped matches a word in JSON, which may have any character as an escape.
+func escaped(word string) *regexp.Regexp {
+	var p strings.Builder
+	for _, c := range word {
+		fmt.Fprintf(&p, `(?:\\?%s|\\u(?i:%04x))`, regexp.QuoteMeta(string(c)), c)
+	}
+	return regexp.MustCompile(p.String())
 }
 
 func (s *Sender) request(ctx context.Context, records []events.Record, dropped uint64) (*http.Request, error) {

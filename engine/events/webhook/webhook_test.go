@@ -280,6 +280,23 @@ func TestAnAnswerShowsNoSecret(t *testing.T) {
 	}
 }
 
+// TestAnAnswerShowsNoSecretBehindEscapes checks answers in JSON, whose writers escape different characters.
+func TestAnAnswerShowsNoSecretBehindEscapes(t *testing.T) {
+	const token = "ab/cd+ef==gh<12>"
+	var text string
+	address, roots := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) })
+	s := sender(t, Config{URL: address, Roots: roots, Headers: map[string]string{"Authorization": "Bearer " + token}})
+	for _, text = range []string{`{"a":"Bearer ab/cd+ef==gh<12>"}`, `{"a":"Bearer ab\/cd+ef==gh<12>"}`, `{"a":"Bearer ab/cd\u002Bef==gh\u003c12\u003E"}`} {
+		if answer, got := s.Post(t.Context(), []events.Record{record("x")}, 0); got.Err != nil || answer.Body != `{"a":"Bearer [hidden]"}` {
+			t.Errorf("the answer is %q, %v", answer.Body, got.Err)
+		}
+	}
+	text = `{"a":"\u0061b"}`
+	if answer, _ := s.Post(t.Context(), []events.Record{record("x")}, 0); answer.Body != text {
+		t.Errorf("the answer is %q, want %q", answer.Body, text)
+	}
+}
+
 // TestAddressesAreGuarded checks that an address that a tenant chose reaches no internal network, in any form, and that the operator
 // can permit one.
 func TestAddressesAreGuarded(t *testing.T) {
