@@ -36,11 +36,13 @@ func TestAVisitEndsAfterItsTimerRanEarly(t *testing.T) {
 		var d desks
 		ann := visitor{"acme", "ann", "a1"}
 		d.visit(ann, "")
+		d.mu.Lock()
 		d.tenants["acme"][ann].at = time.Now().Add(time.Microsecond)
+		d.mu.Unlock()
 		time.Sleep(visitTime + time.Second)
 		synctest.Wait()
-		if len(d.tenants) != 0 {
-			t.Errorf("the visit stays: %+v", d.here([]string{"acme"}))
+		if left := d.here([]string{"acme"}); len(left) != 0 {
+			t.Errorf("the visit stays: %+v", left)
 		}
 	})
 }
