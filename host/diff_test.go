@@ -32,7 +32,7 @@ func TestADiffIsWhatTheStartHasMade(t *testing.T) {
 				module.Name, module.File = "m", "m"
 				rules := Rules{Modules: []Module{module}}
 				for i := range 2 {
-					e := Entry{Module: "m", Grants: allGrants, Timeout: patience}
+					e := entryOfGuest(name)
 					rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
 				}
 				swap(t, h, rules)

@@ -19,7 +19,7 @@ type guestHost struct {
 }
 
 // openGuest returns a host that resets instances by a method.
-func openGuest(module Module, prepare func(*Host)) (*guestHost, error) {
+func openGuest(name string, module Module, prepare func(*Host)) (*guestHost, error) {
 	h, err := New(Config{Cache: cache, StartTimeout: patience, ChainTimeout: patience, Scripts: script.New(script.Config{Command: script.Self()})})
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func openGuest(module Module, prepare func(*Host)) (*guestHost, error) {
 	module.Name, module.File = "m", "m"
 	rules := Rules{Modules: []Module{module}}
 	for i := range 2 {
-		e := Entry{Module: "m", Grants: allGrants, Timeout: patience}
+		e := entryOfGuest(name)
 		rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
 	}
 	g := &guestHost{Host: h}
@@ -94,7 +94,7 @@ func FuzzRebindsOfGuests(f *testing.F) {
 		h := hosts[name+way]
 		if h == nil {
 			var err error
-			if h, err = openGuest(all[name], methods[way]); h != nil {
+			if h, err = openGuest(name, all[name], methods[way]); h != nil {
 				hosts[name+way] = h
 			}
 			if err != nil {
