@@ -111,7 +111,11 @@ func (r *round) lifeOf(e *observer, id string, edits int, retract bool) {
 	if !retract {
 		return
 	}
-	err := e.Amend(r.ctx, amendedRoom, cluster.Amendment{Message: id, At: r.placeOf(e, id), Retract: true, Payload: []byte(`{"by":"x"}`)}, amendedKeep)
+	at := r.placeOf(e, id)
+	if at == 0 {
+		return // history could not be read: a retraction without a place leaves the message there
+	}
+	err := e.Amend(r.ctx, amendedRoom, cluster.Amendment{Message: id, At: at, Retract: true, Payload: []byte(`{"by":"x"}`)}, amendedKeep)
 	if err == nil {
 		v.mu.Lock()
 		v.gone[id] = true
@@ -121,7 +125,7 @@ func (r *round) lifeOf(e *observer, id string, edits int, retract bool) {
 	}
 }
 
-// placeOf returns the offset of a message in history; 0: it is not there.
+// placeOf returns the offset of a message in history; 0: it is not there, or history cannot be read.
 func (r *round) placeOf(e *observer, id string) uint64 {
 	for _, m := range r.historyOf(e) {
 		if m.Amends == "" && wire.PayloadID(m.Payload) == id {
