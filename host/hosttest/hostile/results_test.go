@@ -82,7 +82,7 @@ func TestResultPointersAreChecked(t *testing.T) {
 
 func TestUndefinedAnswersFail(t *testing.T) {
 	var attacks []attack
-	for _, code := range []int{7, 8, 255, 1 << 16, 1<<31 - 1} {
+	for _, code := range []int{8, 9, 255, 1 << 16, 1<<31 - 1} {
 		attacks = append(attacks, attack{name: fmt.Sprintf("code %d", code), tries: "an answer that there is not", hooks: everyHook,
 			kind: "protocol", says: fmt.Sprintf("returned %d, which means nothing there", code), build: does(answers(code))})
 	}
