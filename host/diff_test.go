@@ -29,13 +29,7 @@ func TestADiffIsWhatTheStartHasMade(t *testing.T) {
 			t.Run(name+", "+method, func(t *testing.T) {
 				h, log := start(t, Config{VerifyResets: true, Scripts: script.New(script.Config{Command: script.Self()})})
 				prepare(h)
-				module.Name, module.File = "m", "m"
-				rules := Rules{Modules: []Module{module}}
-				for i := range 2 {
-					e := entryOfGuest(name)
-					rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
-				}
-				swap(t, h, rules)
+				swap(t, h, rulesOfGuest(name, module))
 				const rounds = 4
 				for range rounds {
 					for i := range 2 {

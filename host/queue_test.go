@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
-	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
@@ -83,16 +82,7 @@ func (q *startQueue) free() int {
 }
 
 // endlessLater returns a module that starts until it receives a message. Afterwards its new instances never finish starting.
-func endlessLater() []byte {
-	m := blank()
-	get := m.Import(abi.ImportModule, abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
-	set := m.Import(abi.ImportModule, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32")
-	m.Data(64, []byte("k"))
-	speak(m)
-	m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(64)+asm.I32(1)+asm.I32(128)+asm.I32(8)+asm.Call(get)+asm.I32(1)+asm.Equal+asm.If(forever)+asm.I32(0))
-	m.Func("on_say_receive", "i32 -> i32", asm.I32(64)+asm.I32(1)+asm.I32(64)+asm.I32(1)+asm.I64(0)+asm.Call(set))
-	return m.Wasm()
-}
+func endlessLater() []byte { return changesLater(asm.If(forever) + asm.I32(0)) }
 
 // TestFewInstancesStartAtOnce makes a tenant start many instances that never finish starting. No more than half of the
 // processors run them at a time, and another tenant's module wakes meanwhile.

@@ -25,14 +25,8 @@ func openGuest(name string, module Module, prepare func(*Host)) (*guestHost, err
 		return nil, err
 	}
 	prepare(h)
-	module.Name, module.File = "m", "m"
-	rules := Rules{Modules: []Module{module}}
-	for i := range 2 {
-		e := entryOfGuest(name)
-		rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
-	}
 	g := &guestHost{Host: h}
-	r, err := h.Load(context.Background(), rules)
+	r, err := h.Load(context.Background(), rulesOfGuest(name, module))
 	if err != nil {
 		return g, err
 	}

@@ -63,13 +63,7 @@ func TestNothingIsLeftAfterARebind(t *testing.T) {
 					t.Fatal("this system has no pagemap")
 				}
 				prepare(h)
-				module.Name, module.File = "m", "m"
-				rules := Rules{Modules: []Module{module}}
-				for i := range 2 {
-					e := entryOfGuest(name)
-					rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
-				}
-				swap(t, h, rules)
+				swap(t, h, rulesOfGuest(name, module))
 				a, b := generationOf(h, "t0"), generationOf(h, "t1")
 				for round := range 4 {
 					in, f := a.newInstance(false)
@@ -426,11 +420,17 @@ func TestALargeMemoryIsReset(t *testing.T) {
 	}
 }
 
-// entryOfGuest returns the entry m of a guest with all grants. Of the guests, only the rule webhook asks a service.
-func entryOfGuest(name string) Entry {
+// rulesOfGuest returns rules in which the tenants t0 and t1 have a guest, with all grants. Of the guests, only the rule webhook
+// asks a service.
+func rulesOfGuest(name string, module Module) Rules {
+	module.Name, module.File = "m", "m"
 	e := Entry{Module: "m", Grants: allGrants, Timeout: patience}
 	if name == "builtin/webhook.wasm" {
 		e.Asks = map[string]Ask{"webhook": {}}
 	}
-	return e
+	rules := Rules{Modules: []Module{module}}
+	for i := range 2 {
+		rules.Tenants = append(rules.Tenants, Tenant{Name: fmt.Sprint("t", i), CPU: 1, Chain: []Entry{e}})
+	}
+	return rules
 }

@@ -74,13 +74,17 @@ func TestABusyModuleIsNotAwaitedLonger(t *testing.T) {
 }
 
 // refusesLater is a module that refuses its config after it was called with a message.
-func refusesLater() []byte {
+func refusesLater() []byte { return changesLater("") }
+
+// changesLater returns a module whose start leaves 0 on the stack before the module has received a message, and 1 afterwards. then turns that into the
+// result of the start.
+func changesLater(then asm.Code) []byte {
 	m := blank()
 	get := m.Import(abi.ImportModule, abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
 	set := m.Import(abi.ImportModule, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32")
 	m.Data(64, []byte("k"))
 	speak(m)
-	m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(64)+asm.I32(1)+asm.I32(128)+asm.I32(8)+asm.Call(get)+asm.I32(1)+asm.Equal)
+	m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(64)+asm.I32(1)+asm.I32(128)+asm.I32(8)+asm.Call(get)+asm.I32(1)+asm.Equal+then)
 	m.Func("on_say_receive", "i32 -> i32", asm.I32(64)+asm.I32(1)+asm.I32(64)+asm.I32(1)+asm.I64(0)+asm.Call(set))
 	return m.Wasm()
 }

@@ -16,27 +16,12 @@ func TestHungUp(t *testing.T) {
 		"with unread bytes": func(c *net.TCPConn) { c.Write([]byte("unread")); c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			client, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			server, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := New(server, nil)
-			defer server.Close()
+			s, client := pair(t, "")
 			client.Write([]byte("x"))
 			if s.HungUp() {
 				t.Error("HungUp is true before the client closes")
 			}
-			leave(client.(*net.TCPConn))
+			leave(client)
 			for end := time.Now().Add(10 * time.Second); !s.HungUp(); { // the kernel needs a moment
 				if time.Now().After(end) {
 					t.Fatal("HungUp is false after the client closed")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"syscall"
@@ -197,20 +196,7 @@ func TestSendsDoNotAllocate(t *testing.T) {
 
 // TestADescriptorStaysWhileItIsHeld checks that End releases the socket only after Free, and that nothing can hold it then.
 func TestADescriptorStaysWhileItIsHeld(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := New(conn, nil)
+	s, client := pair(t, "")
 	fd, ok := s.Hold()
 	if !ok {
 		t.Fatal("the descriptor of an open stream cannot be held")

@@ -122,7 +122,7 @@ func (s *service) guardOf(host string, networks []netip.Prefix) *dial.Guard {
 // connsOf returns the number of connections for a number of requests: half of them may be unused, or be made for questions that have ended.
 func connsOf(requests int) int64 { return 2 * int64(requests) }
 
-// crowded reports whether there are so many connections that one should be closed after its request.
+// crowded reports whether the tenant or the node has more connections than it may have requests. A connection is then closed after its request.
 func (t *tenant) crowded() bool {
 	return t.conns.Load() > int64(t.limits.Load().Requests) || t.client.conns.Load() > int64(t.client.limits.Load().Requests)
 }

@@ -392,26 +392,32 @@ func (c *client) resumes(sites []*site, random func(time.Duration) time.Duration
 	})
 }
 
+// resume resumes a session from the client's position in a room, and returns the new secret.
+func (c *client) resume(room, secret string) (next string, a answer, err error) {
+	c.mu.Lock()
+	at := c.places[room].at
+	c.mu.Unlock()
+	var resumed struct {
+		Session string
+		Rooms   map[string]struct {
+			cluster.Position
+			Recovered bool
+		}
+	}
+	a, err = c.ask(map[string]any{"event": "resume", "session": secret, "since": map[string]any{room: map[string]any{"epoch": at.Epoch, "offset": at.Offset}}}, func(a answer) {
+		if a.Error == "" && json.Unmarshal(a.Data, &resumed) == nil {
+			for room, back := range resumed.Rooms {
+				c.came(room, back.Recovered, back.Position)
+			}
+		}
+	})
+	return resumed.Session, a, err
+}
+
 // resumeOrJoin resumes a session, or begins a new one if it has ended, and returns the secret.
 func (c *client) resumeOrJoin(secret, unsure string) string {
 	for secret != "" && !c.r.late() {
-		c.mu.Lock()
-		at := c.places[historyRoom].at
-		c.mu.Unlock()
-		var resumed struct {
-			Session string
-			Rooms   map[string]struct {
-				cluster.Position
-				Recovered bool
-			}
-		}
-		a, err := c.ask(map[string]any{"event": "resume", "session": secret, "since": map[string]any{historyRoom: map[string]any{"epoch": at.Epoch, "offset": at.Offset}}}, func(a answer) {
-			if a.Error == "" && json.Unmarshal(a.Data, &resumed) == nil {
-				for room, back := range resumed.Rooms {
-					c.came(room, back.Recovered, back.Position)
-				}
-			}
-		})
+		next, a, err := c.resume(historyRoom, secret)
 		switch {
 		case err != nil:
 			return secret
@@ -419,7 +425,7 @@ func (c *client) resumeOrJoin(secret, unsure string) string {
 			if unsure != "" {
 				_ = c.say(historyRoom, unsure, false)
 			}
-			return resumed.Session
+			return next
 		case strings.Contains(a.Error, "ended"):
 			c.mu.Lock()
 			c.ended++

@@ -232,28 +232,12 @@ func (c *client) sleeps(sites []*site, rng *rand.Rand) {
 // wakes resumes the session, and returns its new secret; "": it has ended.
 func (c *client) wakes(secret string) string {
 	for secret != "" && !c.r.late() {
-		c.mu.Lock()
-		at := c.places[editedRoom].at
-		c.mu.Unlock()
-		var resumed struct {
-			Session string
-			Rooms   map[string]struct {
-				cluster.Position
-				Recovered bool
-			}
-		}
-		a, err := c.ask(map[string]any{"event": "resume", "session": secret, "since": map[string]any{editedRoom: map[string]any{"epoch": at.Epoch, "offset": at.Offset}}}, func(a answer) {
-			if a.Error == "" && json.Unmarshal(a.Data, &resumed) == nil {
-				for room, back := range resumed.Rooms {
-					c.came(room, back.Recovered, back.Position)
-				}
-			}
-		})
+		next, a, err := c.resume(editedRoom, secret)
 		switch {
 		case err != nil:
 			return secret
 		case a.Error == "":
-			return resumed.Session
+			return next
 		case strings.Contains(a.Error, "ended"):
 			return ""
 		}
